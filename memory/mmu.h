@@ -1,0 +1,131 @@
+/*
+ * mmu.h - a vCPU's view of memory: the guest page-table walk and the software TLB.
+ *
+ * The TLB is direct-mapped, one table a context (privilege). Emitted code reads it inline:
+ *
+ *   d = linear + entry.read (or .write)     entry = table[(linear >> 12) % MMU_TLB_SIZE]
+ *   hit if d <= 4096 - size (unsigned)      d is the offset in the page
+ *   host address = d + entry.host
+ *
+ * so entry.read and entry.write hold minus the page's linear address, or MMU_TLB_NEVER(index), and a hit proves
+ * mapping, permission and that the access stays in its page at once. An entry is present in .write only
+ * when D is already set in the guest's page-table entry and the page holds no translated code.
+ *
+ * Rules of the architecture (SDM vol. 3, 4.10): an entry may be stale until the guest flushes it.
+ */
+#ifndef NOVT_MEMORY_MMU_H
+#define NOVT_MEMORY_MMU_H
+
+#include "memory/ram.h"
+
+#define MMU_TLB_BITS 14
+#define MMU_TLB_SIZE (1u << MMU_TLB_BITS)
+/* In an unused .read or .write: minus a page that no address with this index lies in, so that even a
+   non-canonical address cannot hit. */
+#define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
+#define MMU_LOG_SIZE 4096                   /* filled entries remembered for a quick flush */
+
+enum mmu_context {
+    MMU_SUPERVISOR,    /* CPL 0-2, and EFLAGS.AC clear while CR4.SMAP is set */
+    MMU_SUPERVISOR_AC, /* CPL 0-2 with CR4.SMAP and EFLAGS.AC set */
+    MMU_USER,          /* CPL 3 */
+    MMU_CONTEXTS
+};
+
+enum mmu_access { MMU_READ, MMU_WRITE, MMU_FETCH };
+
+/* Page-fault error code bits (SDM vol. 3, 4.7). */
+#define PF_PRESENT 1u
+#define PF_WRITE 2u
+#define PF_USER 4u
+#define PF_RESERVED 8u
+#define PF_FETCH 16u
+
+enum mmu_result {
+    MMU_OK,    /* mapped: host address given, TLB entry filled where it can be */
+    MMU_MMIO,  /* no RAM there: *gpa says where */
+    MMU_CODE,  /* a write to a page that holds translated code (or is dirty-logged): do it, then tell */
+    MMU_FAULT, /* page fault: mmu->error_code */
+    MMU_NONCANONICAL
+};
+
+struct mmu_tlb_entry {
+    uint64_t read, write; /* minus the linear page address, or MMU_TLB_NEVER */
+    uint64_t host;        /* host address of the page */
+    uint64_t flags;       /* MMU_ENTRY_* */
+};
+#define MMU_ENTRY_GLOBAL 1u
+
+struct mmu_fetch_entry {
+    uint64_t page; /* linear page address, or 1 */
+    gpa_t gpa;
+    uint64_t flags;
+};
+#define MMU_FETCH_SIZE 1024u
+
+struct mmu_table {
+    struct mmu_tlb_entry entry[MMU_TLB_SIZE];
+    struct mmu_fetch_entry fetch[MMU_FETCH_SIZE];
+    uint32_t log[MMU_LOG_SIZE]; /* indices of filled entries, global ones too */
+    uint32_t log_count;         /* above MMU_LOG_SIZE: the log overflowed */
+    uint32_t fetch_used;
+};
+
+struct mmu_stats {
+    uint64_t fills, faults, flushes, page_flushes, walks;
+};
+
+struct mmu {
+    /* derived from the control registers by mmu_configure */
+    bool paging, long_mode, pae, pse, pge, wp, nx, smep, smap, la57;
+    bool pcid;
+    gpa_t root;
+    uint64_t pdpte[4];      /* PAE paging: loaded with CR3 */
+    uint64_t reserved_high; /* physical-address bits above MAXPHYADDR */
+    /* result of the last MMU_FAULT */
+    uint32_t error_code;
+    struct ram *ram;
+    struct mmu_stats stats;
+    struct mmu_table table[MMU_CONTEXTS];
+};
+
+#define MMU_PHYS_BITS 40 /* MAXPHYADDR shown in CPUID 0x80000008 */
+
+void mmu_init(struct mmu *mmu, struct ram *ram);
+/* Takes over the paging mode. Flushes everything if it changed in a way that demands it.
+   PAE PDPTEs are read by mmu_load_pdptes (false: a reserved bit was set, the guest gets #GP). */
+void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer);
+bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3);
+
+/* Flushes: whole with or without global entries, one page in every context. */
+void mmu_flush(struct mmu *mmu, bool global_too);
+void mmu_flush_page(struct mmu *mmu, gva_t linear);
+/* Drops the write permission of every entry that maps the page of RAM at this memfd offset. */
+void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
+
+/*
+ * Translates the page of `linear`, sets A (and D), fills the TLB. *host: address of the byte in host
+ * memory for MMU_OK and MMU_CODE; *gpa: the guest-physical address. Access rights are those of the
+ * context; MMU_FAULT leaves the error code in mmu->error_code. No trace is left by a fault.
+ */
+enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
+                              uint8_t **host, gpa_t *gpa);
+
+/* For debuggers: translates without setting A/D and without permission checks. */
+bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);
+
+static inline struct mmu_tlb_entry *mmu_entry(struct mmu *mmu, enum mmu_context context, gva_t linear)
+{
+    return &mmu->table[context].entry[(linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1)];
+}
+
+/* Host address when the TLB has it and [linear, linear + size) stays in the page, else NULL. */
+static inline uint8_t *mmu_hit(struct mmu *mmu, enum mmu_context context, gva_t linear, unsigned size, bool write)
+{
+    struct mmu_tlb_entry *e = mmu_entry(mmu, context, linear);
+    uint64_t d = linear + (write ? e->write : e->read);
+
+    return d <= PAGE_SIZE - size ? (uint8_t *)(uintptr_t)(e->host + d) : NULL;
+}
+
+#endif
