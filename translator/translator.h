@@ -1,0 +1,67 @@
+/*
+ * translator.h - the binary translator: runs a vCPU through translated code.
+ *
+ * One `struct translator` a machine holds the code cache; each vCPU that runs under it is attached. The
+ * thread that calls translator_run must have called translator_thread_enter once (GS base, alternate signal
+ * stack, handlers).
+ */
+#ifndef NOVT_TRANSLATOR_TRANSLATOR_H
+#define NOVT_TRANSLATOR_TRANSLATOR_H
+
+#include "cpu/vcpu.h"
+#include "memory/error.h"
+
+struct translator_options {
+    bool chain;           /* link direct jumps between blocks */
+    bool group;           /* check runs of accesses through one base register once */
+    bool jump_cache;      /* inline lookup of indirect jumps */
+    bool inline_system;   /* system calls and the like without leaving translated code */
+    bool single;          /* one instruction a block */
+    bool lockstep;        /* compare with the interpreter after every block */
+    uint64_t cache_size;  /* bytes of emitted code */
+    /* -d in_asm,out_asm,exec...: NULL for none */
+    void (*log)(void *opaque, const char *topic, const char *text);
+    void *log_opaque;
+    bool log_in_asm, log_out_asm, log_exec;
+};
+
+struct translator_stats {
+    uint64_t blocks, guest_instructions, guest_bytes, host_bytes; /* translated */
+    uint64_t entries, exits[16];                                  /* by enum vcpu_exit_reason */
+    uint64_t chained, lookups, jump_cache_fills;
+    uint64_t invalidated_blocks, code_writes, cache_flushes;
+    uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, group_failures;
+};
+
+struct translator;
+
+void translator_default_options(struct translator_options *options);
+/* "chain=off,group=off,..." as given to -accel behind "bt,". Errors: -EINVAL with the nearest known name. */
+int translator_parse_options(struct translator_options *options, const char *text, struct error *error);
+
+/* Errors: -ENOMEM, -ENOTSUP (host CPU lacks something). Free with translator_destroy. */
+struct translator *translator_create(struct ram *ram, const struct translator_options *options,
+                                     struct error *error);
+void translator_destroy(struct translator *t);
+
+int translator_attach(struct translator *t, struct vcpu *v, struct error *error);
+void translator_detach(struct translator *t, struct vcpu *v);
+
+int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *error);
+void translator_thread_leave(struct translator *t, struct vcpu *v);
+
+/*
+ * Runs v until something needs the machine; v->exit says what: EXIT_REQUEST, EXIT_HLT, EXIT_TRIPLE_FAULT,
+ * EXIT_INTERPRET (the caller runs cpu_step once). v->simd_live is false on return.
+ */
+void translator_run(struct translator *t, struct vcpu *v);
+
+/* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
+void translator_kick(struct vcpu *v);
+
+/* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
+void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);
+
+const struct translator_stats *translator_get_stats(const struct translator *t);
+
+#endif
