@@ -51,6 +51,10 @@ struct ram {
     struct rom roms[RAM_MAX_ROMS];
     unsigned rom_count;
     struct ram_mmio mmio;
+    /* Called behind every write that did not go through a TLB entry to a page with RAM_PAGE_CODE: drops
+       translated code. NULL when nothing is translated. */
+    void (*code_written)(void *opaque, uint64_t offset, unsigned size);
+    void *code_written_opaque;
     uint64_t a20_mask; /* ~0, or ~(1 << 20) while A20 is masked */
 };
 

@@ -1,0 +1,251 @@
+/*
+ * mmu.c - the software TLB over the page-table walk.
+ *
+ * Interface: mmu.h. Invariants: an entry's .write is valid only while the page has no RAM_PAGE_CODE (and, while
+ * dirty logging, has RAM_PAGE_DIRTY) and D is set in the guest's tables; every valid entry is in the table's log,
+ * unless the log has overflowed.
+ */
+#include "memory/mmu.h"
+
+#include <string.h>
+
+#include "memory/walk.h"
+
+static void clear_entry(struct mmu_table *t, uint32_t index)
+{
+    t->entry[index].read = t->entry[index].write = MMU_TLB_NEVER(index);
+    t->entry[index].flags = 0;
+}
+
+static void clear_fetch(struct mmu_table *t)
+{
+    if (!t->fetch_used)
+        return;
+    for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
+        t->fetch[i].page = 1;
+    t->fetch_used = 0;
+}
+
+static void clear_table(struct mmu_table *t)
+{
+    for (uint32_t i = 0; i < MMU_TLB_SIZE; i++)
+        clear_entry(t, i);
+    t->log_count = 0;
+    t->fetch_used = 1;
+    clear_fetch(t);
+}
+
+void mmu_init(struct mmu *mmu, struct ram *ram)
+{
+    memset(mmu, 0, sizeof *mmu);
+    mmu->ram = ram;
+    mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++)
+        clear_table(&mmu->table[c]);
+}
+
+/* Keeps global entries in a short log; a log that overflowed empties the table. */
+static void flush_table(struct mmu_table *t, bool global_too)
+{
+    uint32_t kept = 0;
+
+    if (t->log_count > MMU_LOG_SIZE) {
+        clear_table(t);
+        return;
+    }
+    for (uint32_t i = 0; i < t->log_count; i++) {
+        uint32_t index = t->log[i];
+
+        if (!global_too && t->entry[index].flags & MMU_ENTRY_GLOBAL)
+            t->log[kept++] = index;
+        else
+            clear_entry(t, index);
+    }
+    t->log_count = kept;
+    if (global_too) {
+        clear_fetch(t);
+        return;
+    }
+    if (t->fetch_used)
+        for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
+            if (!(t->fetch[i].flags & MMU_ENTRY_GLOBAL))
+                t->fetch[i].page = 1;
+}
+
+void mmu_flush(struct mmu *mmu, bool global_too)
+{
+    mmu->stats.flushes++;
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++)
+        flush_table(&mmu->table[c], global_too);
+}
+
+void mmu_flush_page(struct mmu *mmu, gva_t linear)
+{
+    mmu->stats.page_flushes++;
+    linear &= PAGE_MASK;
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
+        struct mmu_table *t = &mmu->table[c];
+        uint32_t index = (linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1);
+        struct mmu_fetch_entry *f = &t->fetch[(linear >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)];
+
+        if (t->entry[index].read == 0 - linear || t->entry[index].write == 0 - linear)
+            clear_entry(t, index); /* its log entry stays: clearing twice does no harm */
+        if (f->page == linear)
+            f->page = 1;
+    }
+}
+
+void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
+{
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
+        struct mmu_table *t = &mmu->table[c];
+        bool all = t->log_count > MMU_LOG_SIZE;
+
+        for (uint32_t i = 0; i < (all ? MMU_TLB_SIZE : t->log_count); i++) {
+            uint32_t index = all ? i : t->log[i];
+
+            if (t->entry[index].host == (uintptr_t)host_page)
+                t->entry[index].write = MMU_TLB_NEVER(index);
+        }
+    }
+}
+
+void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer)
+{
+    struct mmu old = {.paging = mmu->paging, .long_mode = mmu->long_mode, .pae = mmu->pae, .pse = mmu->pse,
+                      .pge = mmu->pge, .wp = mmu->wp, .nx = mmu->nx, .smep = mmu->smep, .smap = mmu->smap,
+                      .pcid = mmu->pcid};
+
+    mmu->paging = cr0 >> 31 & 1;
+    mmu->wp = cr0 >> 16 & 1;
+    mmu->long_mode = mmu->paging && efer >> 8 & 1;
+    mmu->pae = cr4 >> 5 & 1;
+    mmu->pse = cr4 >> 4 & 1;
+    mmu->pge = cr4 >> 7 & 1;
+    mmu->smep = cr4 >> 20 & 1;
+    mmu->smap = cr4 >> 21 & 1;
+    mmu->pcid = cr4 >> 17 & 1;
+    mmu->nx = efer >> 11 & 1;
+    mmu->root = cr3 & 0x000ffffffffff000ull;
+    if (old.paging != mmu->paging || old.long_mode != mmu->long_mode || old.pae != mmu->pae || old.pse != mmu->pse ||
+        old.pge != mmu->pge || old.wp != mmu->wp || old.nx != mmu->nx || old.smep != mmu->smep ||
+        old.smap != mmu->smap || old.pcid != mmu->pcid)
+        mmu_flush(mmu, true);
+}
+
+bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3)
+{
+    uint64_t pdpte[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        const uint8_t *host = ram_host(mmu->ram, ((cr3 & 0xffffffe0) + i * 8) & mmu->ram->a20_mask);
+
+        pdpte[i] = host ? *(const uint64_t *)(const void *)host : 0;
+        if (pdpte[i] & 1 && pdpte[i] & (0xfff00000000001e6ull | mmu->reserved_high))
+            return false;
+    }
+    memcpy(mmu->pdpte, pdpte, sizeof pdpte);
+    return true;
+}
+
+static void log_index(struct mmu_table *t, uint32_t index)
+{
+    if (t->log_count < MMU_LOG_SIZE)
+        t->log[t->log_count] = index;
+    if (t->log_count <= MMU_LOG_SIZE)
+        t->log_count++;
+}
+
+static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t *host_page,
+                 const struct walk_result *walk, bool may_write)
+{
+    struct mmu_table *t = &mmu->table[context];
+    uint32_t index = (page >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1);
+    struct mmu_tlb_entry *e = &t->entry[index];
+    bool used = e->read != MMU_TLB_NEVER(index) || e->write != MMU_TLB_NEVER(index);
+
+    if (!used)
+        log_index(t, index);
+    e->read = walk->readable ? 0 - page : MMU_TLB_NEVER(index);
+    e->write = may_write && walk->writable ? 0 - page : MMU_TLB_NEVER(index);
+    e->host = (uintptr_t)host_page;
+    e->flags = walk->global ? MMU_ENTRY_GLOBAL : 0;
+    mmu->stats.fills++;
+}
+
+static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context, gva_t page, gpa_t *gpa)
+{
+    struct mmu_table *t = &mmu->table[context];
+    struct mmu_fetch_entry *f = &t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)];
+    struct walk_result walk = {.page = page};
+    enum mmu_result result;
+
+    if (f->page == page) {
+        *gpa = f->gpa;
+        return MMU_OK;
+    }
+    if (mmu->paging) {
+        result = walk_page(mmu, context, page, MMU_FETCH, &walk);
+        if (result != MMU_OK)
+            return result;
+    }
+    *f = (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0};
+    t->fetch_used = 1;
+    *gpa = f->gpa;
+    return MMU_OK;
+}
+
+static bool is_canonical(const struct mmu *mmu, gva_t linear)
+{
+    return !mmu->long_mode || (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
+                              uint8_t **host, gpa_t *gpa)
+{
+    gva_t page = linear & PAGE_MASK;
+    uint64_t offset = linear & ~PAGE_MASK;
+    struct walk_result walk = {.page = page, .readable = true, .writable = true};
+    enum mmu_result result;
+    uint8_t *host_page;
+    bool code;
+
+    if (!is_canonical(mmu, linear))
+        return MMU_NONCANONICAL;
+    if (access == MMU_FETCH) {
+        result = fetch_translate(mmu, context, page, &walk.page);
+        if (result != MMU_OK)
+            return result;
+    } else if (mmu->paging) {
+        result = walk_page(mmu, context, page, access, &walk);
+        if (result != MMU_OK)
+            return result;
+    }
+    walk.page &= mmu->ram->a20_mask;
+    *gpa = walk.page | offset;
+    host_page = access == MMU_WRITE ? ram_host(mmu->ram, walk.page)
+                                    : (uint8_t *)(uintptr_t)ram_host_readable(mmu->ram, walk.page);
+    if (!host_page) {
+        *host = NULL;
+        return MMU_MMIO;
+    }
+    *host = host_page + offset;
+    if (access == MMU_FETCH)
+        return MMU_OK;
+    if (ram_host(mmu->ram, walk.page) != host_page)
+        walk.writable = false; /* ROM */
+    code = walk.writable && mmu->ram->page_flags[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT] & RAM_PAGE_CODE;
+    fill(mmu, context, page, host_page, &walk, !code);
+    return code && access == MMU_WRITE ? MMU_CODE : MMU_OK;
+}
+
+bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa)
+{
+    if (!is_canonical(mmu, linear))
+        return false;
+    if (!mmu->paging) {
+        *gpa = linear & mmu->ram->a20_mask;
+        return true;
+    }
+    return walk_probe(mmu, linear, gpa);
+}
