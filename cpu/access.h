@@ -26,6 +26,12 @@ enum cpu_status cpu_write_context(struct vcpu *v, enum mmu_context context, gva_
                                   unsigned size);
 enum cpu_status cpu_read_context(struct vcpu *v, enum mmu_context context, gva_t linear, void *to, unsigned size);
 
+/* For a locked read-modify-write: the host address when the operand lies in one page of RAM and may be written,
+   else NULL in *host (then cpu_check_write has succeeded, in effect). After storing: cpu_atomic_done, which tells
+   of writes to translated code. The caller feeds v->write_log itself. */
+enum cpu_status cpu_atomic_host(struct vcpu *v, gva_t linear, unsigned size, uint8_t **host);
+void cpu_atomic_done(struct vcpu *v, const uint8_t *host, unsigned size);
+
 /* Instruction bytes: up to `size` from linear, stopping before a page that cannot be fetched. *got: bytes
    read. CPU_FAULT only when the first byte cannot be fetched; to fault on a later one, ask for it. */
 enum cpu_status cpu_fetch(struct vcpu *v, gva_t linear, void *to, unsigned size, unsigned *got);

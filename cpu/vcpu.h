@@ -177,6 +177,11 @@ struct vcpu_ops {
 
 #define XSAVE_AREA_SIZE 4096u
 
+/* vcpu->log_topics */
+#define VCPU_LOG_INT 1u          /* "int": every exception and interrupt */
+#define VCPU_LOG_GUEST_ERRORS 2u /* "guest_errors": unknown MSRs and the like, once each */
+#define VCPU_MSR_LOGGED 32u
+
 struct vcpu_stats {
     uint64_t interpreted;  /* instructions run by cpu_step */
     uint64_t exceptions[32], interrupts, syscalls, halts;
@@ -198,6 +203,9 @@ struct vcpu {
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_aux, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
     int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
+    int64_t tsc_adjust; /* IA32_TSC_ADJUST */
+    uint64_t hwcr, mcg_status, feature_control; /* MSRs that only remember what was written */
+    uint64_t debug_pending; /* DR6 bits of data breakpoints hit, #DB not yet delivered */
     bool interrupt_shadow; /* after STI, MOV SS or POP SS: for one instruction */
     bool debug_shadow;     /* after MOV SS or POP SS: #DB too is held off */
     bool nmi_blocked;      /* until IRET */
@@ -208,6 +216,7 @@ struct vcpu {
     uint32_t mode; /* MODE_* */
     uint8_t cpl;
     uint8_t data_context, fetch_context; /* enum mmu_context */
+    uint64_t simd_mask; /* XSAVE components that the host's registers hold and xsave[] keeps */
     const struct cpu_model *model;
 
     /* --- run time --- */
@@ -217,6 +226,11 @@ struct vcpu {
     const struct vcpu_ops *ops;
     void *ops_opaque;
     struct translator_vcpu *translator; /* floor 3's own part, opaque here */
+    uint32_t log_topics; /* VCPU_LOG_*: what ops->log wants to hear of */
+    uint32_t msr_logged[VCPU_MSR_LOGGED]; /* unknown MSRs told of already */
+    uint32_t msr_logged_count;
+    struct cpu_write_log *write_log; /* access.h; NULL: none */
+    struct cpu_native *native;       /* native.c's stubs for single SIMD instructions */
     struct vcpu_stats stats;
 
     /* --- cross-thread --- */
