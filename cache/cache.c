@@ -1,0 +1,119 @@
+/*
+ * cache.c - memory of the code cache: the two views of the code, the arena, and dropping it all.
+ *
+ * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address.
+ */
+#include "cache/cache.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ARENA_PER_CODE 3 /* metadata takes less than this many times the code */
+#define CODE_PER_BLOCK 64
+
+static void *reserve(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
+{
+    int fd, status = 0;
+
+    memset(cache, 0, sizeof *cache);
+    cache->code_size = code_size;
+    cache->arena_size = code_size * ARENA_PER_CODE;
+    cache->order_capacity = code_size / CODE_PER_BLOCK;
+    cache->page_count = page_count;
+    fd = memfd_create("novt-code", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)code_size) < 0) {
+        status = -errno;
+        goto out;
+    }
+    cache->write_view = mmap(NULL, code_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cache->execute_view = mmap(NULL, code_size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    cache->arena = reserve(cache->arena_size);
+    cache->order = reserve(cache->order_capacity * sizeof *cache->order);
+    cache->page_blocks = reserve(page_count * sizeof *cache->page_blocks);
+    cache->page_dead = reserve(page_count * sizeof *cache->page_dead);
+    if (cache->write_view == MAP_FAILED || cache->execute_view == MAP_FAILED || !cache->arena || !cache->order ||
+        !cache->page_blocks || !cache->page_dead)
+        status = -ENOMEM;
+out:
+    if (fd >= 0)
+        close(fd);
+    if (status)
+        cache_destroy(cache);
+    return status;
+}
+
+static void release(void *p, size_t size)
+{
+    if (p && p != MAP_FAILED)
+        munmap(p, size);
+}
+
+void cache_destroy(struct cache *cache)
+{
+    release(cache->write_view, cache->code_size);
+    release(cache->execute_view, cache->code_size);
+    release(cache->arena, cache->arena_size);
+    release(cache->order, cache->order_capacity * sizeof *cache->order);
+    release(cache->page_blocks, cache->page_count * sizeof *cache->page_blocks);
+    release(cache->page_dead, cache->page_count * sizeof *cache->page_dead);
+    memset(cache, 0, sizeof *cache);
+}
+
+void cache_keep(struct cache *cache)
+{
+    cache->code_base = cache->code_used;
+}
+
+void cache_flush(struct cache *cache)
+{
+    for (size_t i = 0; i < cache->order_count; i++)
+        for (unsigned k = 0; k < 2; k++)
+            if (cache->order[i]->page[k] != CACHE_NO_PAGE) {
+                cache->page_blocks[cache->order[i]->page[k]] = NULL;
+                cache->page_dead[cache->order[i]->page[k]] = NULL;
+            }
+    memset(cache->bucket, 0, sizeof cache->bucket);
+    cache->code_used = cache->code_base;
+    cache->arena_used = 0;
+    cache->order_count = 0;
+    cache->stats.flushes++;
+}
+
+void *cache_allocate(struct cache *cache, size_t size)
+{
+    uint8_t *p = cache->arena + cache->arena_used;
+
+    size = (size + 15) & ~(size_t)15;
+    if (cache->arena_size - cache->arena_used < size)
+        return NULL;
+    cache->arena_used += size;
+    memset(p, 0, size);
+    return p;
+}
+
+struct block *cache_find_host(const struct cache *cache, const uint8_t *host)
+{
+    size_t low = 0, high = cache->order_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        struct block *b = cache->order[middle];
+
+        if (host < b->code)
+            high = middle;
+        else if (host >= b->code_end)
+            low = middle + 1;
+        else
+            return b;
+    }
+    return NULL;
+}

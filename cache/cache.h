@@ -1,0 +1,117 @@
+/*
+ * cache.h - the code cache: translated blocks, their index, links between them, and invalidation.
+ *
+ * Emitted code lives in one memfd mapped twice, writable and executable, so no page is both. Blocks are laid
+ * one behind the other and never moved or reused; when the buffer is full, everything is dropped (cache_flush).
+ *
+ * A block is keyed by guest-physical address, linear address and mode. Blocks of RAM pages also hang on a list
+ * of each page they lie in, so that a write finds them.
+ */
+#ifndef NOVT_CACHE_CACHE_H
+#define NOVT_CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CACHE_NO_PAGE UINT64_MAX
+#define CACHE_BUCKETS (1u << 16)
+
+struct block;
+
+/* A direct exit of a block: a jump whose target is known. */
+struct block_exit {
+    uint64_t target;  /* linear address */
+    uint8_t *patch;   /* writable view: rel32 of the jump to patch; NULL if it goes through a cell */
+    uint64_t *cell;   /* holds the host address to jump to, for exits that leave the page */
+    uint8_t *stub;    /* executable view: where an unlinked exit goes */
+    bool flags_saved; /* which entry of the target fits: see struct block */
+    struct block *from, *to;
+    struct block_exit *next_incoming;
+};
+
+struct block {
+    /* key */
+    uint64_t gpa, pc;
+    uint32_t mode;
+    /* guest side */
+    uint32_t size;          /* bytes */
+    uint32_t instructions;
+    uint64_t page[2];       /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
+    uint64_t second_gpa;    /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
+    uint64_t hash;          /* of the guest bytes */
+    /* host side, executable view */
+    uint8_t *entry_flags;   /* entered with the guest's arithmetic flags in the host's */
+    uint8_t *entry_saved;   /* entered with them saved in memory */
+    uint8_t *code, *code_end;
+    const uint8_t *map;     /* per instruction: guest length, host length, kind (translator's format) */
+    /* links */
+    struct block *bucket_next;
+    struct block *page_next[2];
+    struct block_exit *exits;
+    unsigned exit_count;
+    struct block_exit *incoming;
+    uint32_t group_failures;
+    bool valid;
+};
+
+struct cache_stats {
+    uint64_t blocks, links, unlinks, invalidated, revived, flushes;
+};
+
+struct cache {
+    uint8_t *write_view, *execute_view;
+    size_t code_size, code_used, code_base; /* code_base: behind the permanent code (thunks) */
+    uint8_t *arena;                         /* blocks, exits, maps */
+    size_t arena_size, arena_used;
+    struct block **order; /* by host address */
+    size_t order_count, order_capacity;
+    struct block *bucket[CACHE_BUCKETS];
+    struct block **page_blocks; /* per RAM page: live blocks */
+    struct block **page_dead;   /* per RAM page: invalidated ones that may come back */
+    uint64_t page_count;
+    struct cache_stats stats;
+};
+
+/* code_size: bytes of emitted code; page_count: pages of guest RAM. 0 or a negative errno. */
+int cache_create(struct cache *cache, size_t code_size, uint64_t page_count);
+void cache_destroy(struct cache *cache);
+/* Fixes what has been emitted so far as permanent. */
+void cache_keep(struct cache *cache);
+/* Drops every block. */
+void cache_flush(struct cache *cache);
+
+/* Space for data that goes with blocks (arena), zeroed, or NULL when full. Freed by cache_flush. */
+void *cache_allocate(struct cache *cache, size_t size);
+
+struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc, uint32_t mode);
+/* A finished block (allocated with cache_allocate, code emitted up to code_end) becomes findable. */
+bool cache_insert(struct cache *cache, struct block *block);
+/* A dead block of this key, in this RAM page, whose guest bytes hash alike comes back to life; NULL if there is
+   none. `bytes`: what is at gpa now, `available` of them. */
+struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uint64_t pc, uint32_t mode,
+                           const uint8_t *bytes, uint64_t available);
+uint64_t cache_hash(const void *bytes, size_t size);
+/* The block whose code holds this address of the executable view, or NULL. */
+struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
+
+/* Links an exit to a block, or back to its stub. */
+void cache_link(struct cache *cache, struct block_exit *exit, struct block *to);
+void cache_unlink(struct cache *cache, struct block_exit *exit);
+
+/* Guest RAM [offset, offset + size) was written, within one page: invalidates the blocks made from these bytes.
+   Returns how many; *page_empty tells that the page has no live block any more. */
+unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size, bool *page_empty);
+void cache_invalidate(struct cache *cache, struct block *block);
+
+static inline ptrdiff_t cache_execute_delta(const struct cache *cache)
+{
+    return cache->execute_view - cache->write_view;
+}
+
+static inline bool cache_holds(const struct cache *cache, const uint8_t *host)
+{
+    return (size_t)(host - cache->execute_view) < cache->code_size;
+}
+
+#endif

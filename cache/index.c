@@ -1,0 +1,179 @@
+/*
+ * index.c - finding blocks, linking their exits, and invalidating what a write has touched.
+ *
+ * Interface: cache.h. Invariants: a valid block is in its bucket and in page_blocks of each of its RAM pages; an
+ * invalid one is in neither and nothing links to it, but it waits in page_dead of its first page to be revived.
+ */
+#include "cache/cache.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+static unsigned bucket_of(uint64_t gpa, uint64_t pc, uint32_t mode)
+{
+    uint64_t x = (gpa ^ (pc >> 12 << 20) ^ mode) * 0x9e3779b97f4a7c15ull;
+
+    return (unsigned)(x >> 48) & (CACHE_BUCKETS - 1);
+}
+
+struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc, uint32_t mode)
+{
+    struct block *b = cache->bucket[bucket_of(gpa, pc, mode)];
+
+    while (b && !(b->gpa == gpa && b->pc == pc && b->mode == mode))
+        b = b->bucket_next;
+    return b;
+}
+
+uint64_t cache_hash(const void *bytes, size_t size)
+{
+    return XXH64(bytes, size, 0);
+}
+
+static void enter(struct cache *cache, struct block *b)
+{
+    struct block **head = &cache->bucket[bucket_of(b->gpa, b->pc, b->mode)];
+
+    b->bucket_next = *head;
+    *head = b;
+    for (unsigned k = 0; k < 2; k++)
+        if (b->page[k] != CACHE_NO_PAGE) {
+            b->page_next[k] = cache->page_blocks[b->page[k]];
+            cache->page_blocks[b->page[k]] = b;
+        }
+    b->valid = true;
+}
+
+bool cache_insert(struct cache *cache, struct block *b)
+{
+    if (cache->order_count == cache->order_capacity)
+        return false;
+    cache->order[cache->order_count++] = b;
+    cache->code_used = (size_t)(b->code_end - cache->execute_view);
+    enter(cache, b);
+    cache->stats.blocks++;
+    return true;
+}
+
+/* The link of b in the list of page number `page`: which of its two it is. */
+static struct block **page_link(struct block *b, uint64_t page)
+{
+    return &b->page_next[b->page[0] == page ? 0 : 1];
+}
+
+static void remove_from_page(struct cache *cache, struct block *b, uint64_t page)
+{
+    struct block **at = &cache->page_blocks[page];
+
+    while (*at && *at != b)
+        at = page_link(*at, page);
+    if (*at)
+        *at = *page_link(b, page);
+}
+
+static uint8_t *entry_for(const struct block_exit *exit, const struct block *to)
+{
+    return exit->flags_saved ? to->entry_saved : to->entry_flags;
+}
+
+static void aim(struct cache *cache, struct block_exit *exit, uint8_t *host)
+{
+    if (exit->cell) {
+        *exit->cell = (uintptr_t)host;
+    } else {
+        int32_t distance = (int32_t)(host - (exit->patch + cache_execute_delta(cache) + 4));
+
+        memcpy(exit->patch, &distance, 4);
+    }
+}
+
+void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
+{
+    if (exit->to)
+        cache_unlink(cache, exit);
+    exit->to = to;
+    exit->next_incoming = to->incoming;
+    to->incoming = exit;
+    aim(cache, exit, entry_for(exit, to));
+    cache->stats.links++;
+}
+
+void cache_unlink(struct cache *cache, struct block_exit *exit)
+{
+    struct block_exit **at = &exit->to->incoming;
+
+    while (*at != exit)
+        at = &(*at)->next_incoming;
+    *at = exit->next_incoming;
+    exit->to = NULL;
+    aim(cache, exit, exit->stub);
+    cache->stats.unlinks++;
+}
+
+void cache_invalidate(struct cache *cache, struct block *b)
+{
+    struct block **at = &cache->bucket[bucket_of(b->gpa, b->pc, b->mode)];
+
+    if (!b->valid)
+        return;
+    while (*at != b)
+        at = &(*at)->bucket_next;
+    *at = b->bucket_next;
+    while (b->incoming)
+        cache_unlink(cache, b->incoming);
+    for (unsigned k = 0; k < 2; k++)
+        if (b->page[k] != CACHE_NO_PAGE)
+            remove_from_page(cache, b, b->page[k]);
+    b->valid = false;
+    if (b->page[0] != CACHE_NO_PAGE) {
+        b->bucket_next = cache->page_dead[b->page[0]];
+        cache->page_dead[b->page[0]] = b;
+    }
+    cache->stats.invalidated++;
+}
+
+/* Does [from, from + size) of RAM page `page` hold bytes of b? */
+static bool overlaps(const struct block *b, uint64_t page, uint64_t from, unsigned size)
+{
+    uint64_t start = b->gpa & 0xfff, end = start + b->size;
+
+    if (b->page[0] != page) { /* the part in the second page */
+        start = 0;
+        end -= 4096;
+    }
+    return from < end && from + size > start;
+}
+
+unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size, bool *page_empty)
+{
+    uint64_t page = offset >> 12;
+    struct block *b = cache->page_blocks[page], *next;
+    unsigned count = 0;
+
+    for (; b; b = next) {
+        next = *page_link(b, page);
+        if (overlaps(b, page, offset & 0xfff, size)) {
+            cache_invalidate(cache, b);
+            count++;
+        }
+    }
+    *page_empty = !cache->page_blocks[page];
+    return count;
+}
+
+struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uint64_t pc, uint32_t mode,
+                           const uint8_t *bytes, uint64_t available)
+{
+    struct block **at = &cache->page_dead[page];
+    struct block *b;
+
+    for (; (b = *at); at = &b->bucket_next)
+        if (b->gpa == gpa && b->pc == pc && b->mode == mode && b->size <= available &&
+            cache_hash(bytes, b->size) == b->hash) {
+            *at = b->bucket_next;
+            enter(cache, b);
+            cache->stats.revived++;
+            return b;
+        }
+    return NULL;
+}
