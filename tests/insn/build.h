@@ -1,0 +1,42 @@
+/*
+ * build.h - a case under construction (generate.c, operands.c, sequence.c, control.c).
+ */
+#ifndef NOVT_TESTS_INSN_BUILD_H
+#define NOVT_TESTS_INSN_BUILD_H
+
+#include "tests/insn/forms.h"
+#include "tests/insn/state.h"
+
+struct builder {
+    const struct insn_forms *forms;
+    struct insn_random *r;
+    struct insn_case *c;
+    uint32_t fixed; /* start values of these registers may not be changed any more */
+    uint32_t known; /* sequences: these still hold their start value when the next instruction runs */
+    bool sequence;
+    ZydisDecodedInstruction i;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    uint8_t bytes[15];
+    uint64_t ip; /* of the instruction being built */
+};
+
+/* Decodes b->bytes; false when it is no instruction that a test may use. */
+bool build_decode(struct builder *b);
+/* Chooses registers, displacements and memory so that the operands lie in the data area (mostly). False: try
+   another encoding. */
+bool build_operands(struct builder *b);
+void build_append(struct builder *b, const void *bytes, unsigned size);
+void build_exit(struct builder *b, unsigned exit);
+uint64_t build_here(const struct builder *b);
+void build_set_register(struct builder *b, unsigned reg, uint64_t value);
+bool build_poke(struct builder *b, uint64_t linear, uint64_t value);
+/* A place in the data area for an operand of `size` bytes. */
+uint64_t build_target(struct builder *b, unsigned size);
+/* Number of the 64-bit register that contains `reg`, or -1. */
+int build_gpr(ZydisRegister reg);
+/* A fault in the middle may leave a part of the result behind. */
+bool build_is_piecewise(const ZydisDecodedInstruction *i);
+void build_sequence(struct builder *b, unsigned steps);
+void build_control(struct builder *b);
+
+#endif

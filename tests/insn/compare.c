@@ -1,0 +1,189 @@
+/*
+ * compare.c - compares an engine's result with the host's, and reports differences.
+ *
+ * Not compared: flags that the manual leaves undefined, RF, the x87 instruction and operand pointers and opcode,
+ * and what a fault in the middle of a piecewise store leaves behind.
+ */
+#include "tests/insn/insn.h"
+
+#include <capstone/capstone.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+static const char *const names[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+struct report {
+    FILE *out;
+    unsigned count;
+};
+
+static void differ(struct report *r, const char *name, uint64_t want, uint64_t got)
+{
+    if (r->out)
+        fprintf(r->out, "  %-8s expected %016" PRIx64 " got %016" PRIx64 "\n", name, want, got);
+    r->count++;
+}
+
+static void check(struct report *r, const char *name, uint64_t want, uint64_t got)
+{
+    if (want != got)
+        differ(r, name, want, got);
+}
+
+static void compare_bytes(struct report *r, const char *name, unsigned number, const uint8_t *want,
+                          const uint8_t *got, unsigned size)
+{
+    unsigned i;
+
+    if (memcmp(want, got, size) == 0)
+        return;
+    r->count++;
+    if (!r->out)
+        return;
+    fprintf(r->out, "  %s%u\n    expected ", name, number);
+    for (i = size; i-- > 0;)
+        fprintf(r->out, "%02x%s", want[i], i % 8 ? "" : " ");
+    fprintf(r->out, "\n    got      ");
+    for (i = size; i-- > 0;)
+        fprintf(r->out, "%02x%s", got[i], i % 8 ? "" : " ");
+    fprintf(r->out, "\n");
+}
+
+static uint32_t get(const uint8_t *p, unsigned size)
+{
+    uint32_t v = 0;
+
+    memcpy(&v, p, size);
+    return v;
+}
+
+static void compare_xsave(struct report *r, const uint8_t *want, const uint8_t *got)
+{
+    uint64_t mask = insn_xstate_mask();
+    unsigned i, at;
+
+    check(r, "fcw", get(want, 2), get(got, 2));
+    check(r, "fsw", get(want + 2, 2), get(got + 2, 2));
+    check(r, "ftw", want[4], got[4]);
+    check(r, "mxcsr", get(want + 24, 4), get(got + 24, 4));
+    for (i = 0; i < 8; i++)
+        compare_bytes(r, "st", i, want + 32 + 16 * i, got + 32 + 16 * i, 10);
+    for (i = 0; i < 16; i++)
+        compare_bytes(r, "xmm", i, want + 160 + 16 * i, got + 160 + 16 * i, 16);
+    for (i = 0, at = insn_xstate_offset(2); i < 16 && (mask & 4); i++)
+        compare_bytes(r, "ymm_high", i, want + at + 16 * i, got + at + 16 * i, 16);
+    for (i = 0, at = insn_xstate_offset(5); i < 8 && (mask & 0x20); i++)
+        compare_bytes(r, "k", i, want + at + 8 * i, got + at + 8 * i, 8);
+    for (i = 0, at = insn_xstate_offset(6); i < 16 && (mask & 0x40); i++)
+        compare_bytes(r, "zmm_high", i, want + at + 32 * i, got + at + 32 * i, 32);
+    for (i = 0, at = insn_xstate_offset(7); i < 16 && (mask & 0x80); i++)
+        compare_bytes(r, "zmm", i + 16, want + at + 64 * i, got + at + 64 * i, 64);
+}
+
+static void compare_memory(struct report *r, const uint8_t *want, const uint8_t *got)
+{
+    unsigned i, shown = 0;
+
+    if (memcmp(want, got, INSN_DATA_SIZE) == 0)
+        return;
+    for (i = 0; i < INSN_DATA_SIZE; i += 8) {
+        char name[32];
+        uint64_t a, b;
+
+        memcpy(&a, want + i, 8);
+        memcpy(&b, got + i, 8);
+        if (a == b || shown++ > 8)
+            continue;
+        snprintf(name, sizeof name, "[%" PRIx64 "]", (uint64_t)INSN_DATA + i);
+        differ(r, name, a, b);
+    }
+}
+
+unsigned insn_compare(const struct insn_case *c, const struct insn_state *got, const uint8_t *data, FILE *out)
+{
+    const struct insn_state *want = &c->expected;
+    struct report r = {out, 0};
+    unsigned i;
+
+    if (got->hung)
+        differ(&r, "HUNG", 0, 1);
+    check(&r, "vector", want->vector, got->vector);
+    for (i = 0; i < 16; i++)
+        check(&r, names[i], want->gpr[i], got->gpr[i]);
+    check(&r, "rip", want->rip, got->rip);
+    check(&r, "rflags", want->rflags & FL_COMPARED & ~c->undefined, got->rflags & FL_COMPARED & ~c->undefined);
+    check(&r, "fs_base", want->fs_base, got->fs_base);
+    check(&r, "gs_base", want->gs_base, got->gs_base);
+    if (want->vector == 14 && got->vector == 14) {
+        /* what is present in the host's own half of the address space is none of our business */
+        uint32_t seen = want->cr2 >> 63 ? 0x1e : 0x1f;
+
+        check(&r, "error", want->error & seen, got->error & seen);
+        check(&r, "cr2", want->cr2, got->cr2);
+    }
+    if (c->partial && want->vector != INSN_NO_FAULT)
+        return r.count;
+    compare_xsave(&r, want->xsave, got->xsave);
+    compare_memory(&r, c->expected_data, data);
+    return r.count;
+}
+
+static void disassemble(const struct insn_case *c, FILE *out)
+{
+    unsigned i, n;
+    cs_insn *insn;
+    csh handle;
+
+    fprintf(out, "  bytes");
+    for (i = 0; i < c->length; i++)
+        fprintf(out, " %02x", c->code[i]);
+    fprintf(out, "\n");
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
+        return;
+    n = (unsigned)cs_disasm(handle, c->code, c->length, c->start, 0, &insn);
+    for (i = 0; i < n; i++)
+        fprintf(out, "  %" PRIx64 ": %s %s\n", insn[i].address, insn[i].mnemonic, insn[i].op_str);
+    if (n)
+        cs_free(insn, n);
+    cs_close(&handle);
+}
+
+static void show_vectors(const struct insn_case *c, FILE *out)
+{
+    unsigned i, j;
+
+    for (i = 0; i < 16; i++) {
+        fprintf(out, "  xmm%-2u ", i);
+        for (j = 16; j-- > 0;)
+            fprintf(out, "%02x", c->in.xsave[160 + 16 * i + j]);
+        if (i < 8) {
+            fprintf(out, "  st%u ", i);
+            for (j = 10; j-- > 0;)
+                fprintf(out, "%02x", c->in.xsave[32 + 16 * i + j]);
+        }
+        fprintf(out, "\n");
+    }
+    fprintf(out, "  fcw %04x fsw %04x tags %02x mxcsr %05x\n", get(c->in.xsave, 2), get(c->in.xsave + 2, 2),
+            c->in.xsave[4], get(c->in.xsave + 24, 4));
+}
+
+void insn_report(const struct insn_case *c, const struct insn_state *got, const uint8_t *data, FILE *out)
+{
+    unsigned i;
+
+    fprintf(out, "case %" PRIu64 " (%s)\n", c->index, insn_mnemonic_name(c->mnemonic));
+    disassemble(c, out);
+    fprintf(out, " start state:\n");
+    for (i = 0; i < 16; i++)
+        fprintf(out, "  %-4s %016" PRIx64 "%s", names[i], c->in.gpr[i], i % 4 == 3 ? "\n" : "");
+    fprintf(out, "  rflags %" PRIx64 " fs_base %" PRIx64 " gs_base %" PRIx64 "\n", c->in.rflags, c->in.fs_base,
+            c->in.gs_base);
+    for (i = 0; i < c->pokes; i++)
+        fprintf(out, "  [%" PRIx64 "] = %016" PRIx64 "\n", (uint64_t)INSN_DATA + c->poke[i].offset,
+                c->poke[i].value);
+    show_vectors(c, out);
+    fprintf(out, " differences:\n");
+    insn_compare(c, got, data, out);
+}

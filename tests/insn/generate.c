@@ -1,0 +1,180 @@
+/*
+ * generate.c - makes cases: picks a form, completes it to bytes that decode, chooses the state.
+ */
+#include "tests/insn/build.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct insn_generator {
+    uint64_t seed;
+    struct insn_forms forms;
+    bool control, only_control;
+    uint8_t image[INSN_IMAGES][INSN_DATA_SIZE];
+    uint8_t const_page[INSN_DATA_CONST];
+};
+
+struct insn_generator *insn_generator_create(uint64_t seed, const char *only)
+{
+    struct insn_generator *g = calloc(1, sizeof *g);
+    struct insn_random r = {seed ^ 0x1234567};
+    unsigned i;
+
+    if (!g)
+        return NULL;
+    g->seed = seed;
+    g->only_control = only && strcasecmp(only, "control") == 0;
+    g->control = !only || g->only_control;
+    insn_forms_build(&g->forms, only);
+    for (i = 0; i < INSN_IMAGES; i++)
+        state_random_image(&r, g->image[i], INSN_DATA_SIZE);
+    state_random_image(&r, g->const_page, INSN_DATA_CONST);
+    return g;
+}
+
+void insn_generator_destroy(struct insn_generator *g)
+{
+    if (g)
+        insn_forms_free(&g->forms);
+    free(g);
+}
+
+const uint8_t *insn_image(const struct insn_generator *g, unsigned image)
+{
+    return g->image[image];
+}
+
+const uint8_t *insn_const_page(const struct insn_generator *g)
+{
+    return g->const_page;
+}
+
+unsigned insn_generator_forms(const struct insn_generator *g)
+{
+    return g->forms.count;
+}
+
+const char *insn_mnemonic_name(uint16_t mnemonic)
+{
+    return mnemonic ? ZydisMnemonicGetString((ZydisMnemonic)mnemonic) : "control";
+}
+
+uint64_t build_here(const struct builder *b)
+{
+    return b->c->start + b->c->code_length;
+}
+
+void build_append(struct builder *b, const void *bytes, unsigned size)
+{
+    memcpy(b->c->code + b->c->code_length, bytes, size);
+    b->c->code_length += (uint8_t)size;
+}
+
+void build_exit(struct builder *b, unsigned exit)
+{
+    uint8_t jump[5] = {0xe9};
+    int32_t rel = (int32_t)(INSN_EXIT + 32 * exit - (build_here(b) + 5));
+
+    memcpy(jump + 1, &rel, 4);
+    build_append(b, jump, 5);
+}
+
+bool build_decode(struct builder *b)
+{
+    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->forms->decoder, b->bytes, 15, &b->i, b->op)) &&
+           insn_form_accepts(&b->i);
+}
+
+bool build_is_piecewise(const ZydisDecodedInstruction *i)
+{
+    return i->meta.category == ZYDIS_CATEGORY_SCATTER || i->meta.category == ZYDIS_CATEGORY_GATHER ||
+           i->meta.category == ZYDIS_CATEGORY_AVX2GATHER || i->mnemonic == ZYDIS_MNEMONIC_ENTER ||
+           i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
+}
+
+static bool try_single(struct builder *b, const struct insn_form *form)
+{
+    insn_form_encode(form, b->r, b->bytes, -1);
+    if (!build_decode(b) || b->i.mnemonic != form->mnemonic)
+        return false;
+    b->fixed = 0;
+    b->c->pokes = 0;
+    if (!build_operands(b))
+        return false;
+    b->c->mnemonic = (uint16_t)b->i.mnemonic;
+    b->c->undefined = b->i.cpu_flags ? b->i.cpu_flags->undefined : 0;
+    b->c->partial = build_is_piecewise(&b->i);
+    build_append(b, b->bytes, b->i.length);
+    b->c->length = b->i.length;
+    return true;
+}
+
+static void start_case(struct builder *b, uint64_t index, unsigned steps)
+{
+    struct insn_case *c = b->c;
+
+    c->index = index;
+    c->slot = (uint32_t)(index % INSN_BATCH);
+    c->start = INSN_CODE + c->slot * INSN_SLOT + insn_below(b->r, INSN_SLOT - 16 * steps - 64);
+    c->code_length = 0;
+    c->pokes = 0;
+    c->undefined = 0;
+    c->partial = false;
+    c->mnemonic = 0;
+    c->steps = steps;
+    c->image = insn_below(b->r, INSN_IMAGES);
+    state_random(b->r, &c->in);
+}
+
+void insn_generate(struct insn_generator *g, struct insn_case *c, uint64_t index, unsigned max_steps)
+{
+    struct insn_random r = {g->seed * 0x9e3779b97f4a7c15ull + index * 0xd1342543de82ef95ull};
+    unsigned steps = max_steps > 1 ? 1 + insn_below(&r, max_steps) : 1;
+    struct builder b = {.forms = &g->forms, .r = &r, .c = c};
+    const struct insn_form *form = NULL;
+    unsigned tries = 0;
+
+    insn_random(&r);
+    start_case(&b, index, steps);
+    b.ip = c->start;
+    if (steps > 1 && !g->only_control) {
+        build_sequence(&b, steps);
+        return;
+    }
+    if (g->control && (g->only_control || insn_chance(&r, 6))) {
+        build_control(&b);
+        return;
+    }
+    do {
+        if (tries++ % 40 == 0)
+            form = insn_forms_pick(&g->forms, &r);
+    } while (form && tries < 4000 && !try_single(&b, form));
+    build_exit(&b, 0);
+}
+
+void insn_generator_probe(struct insn_generator *g, bool (*usable)(struct insn_case *c))
+{
+    struct insn_case *c = aligned_alloc(64, sizeof *c);
+    struct insn_random r = {99};
+    struct builder b = {.forms = &g->forms, .r = &r, .c = c};
+    unsigned i, tries;
+
+    if (!c)
+        abort();
+    for (i = 0; i < g->forms.count; i++) {
+        struct insn_form *form = &g->forms.form[i];
+
+        for (tries = 0; tries < 200; tries++) {
+            start_case(&b, i, 1);
+            b.ip = c->start;
+            if (try_single(&b, form))
+                break;
+        }
+        build_exit(&b, 0);
+        if (tries == 200 || (form->mnemonic != ZYDIS_MNEMONIC_UD2 && !usable(c)))
+            form->mask = 0;
+    }
+    insn_forms_index(&g->forms);
+    free(c);
+}

@@ -1,0 +1,148 @@
+/*
+ * insn.h - the instruction test: cases, the native oracle and the engines under test.
+ *
+ * A case is a snippet of user-mode code, a state to start from and an image of the data area. It runs on the host
+ * itself (native.c) and in a small 64-bit guest at CPL 3 under an engine (engine.c), at the same linear addresses,
+ * and ends either at one of the exit addresses or with an exception. Both results must be equal.
+ */
+#ifndef NOVT_TESTS_INSN_H
+#define NOVT_TESTS_INSN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Linear addresses, the same in the test process and in the guest; all below 2 GiB, for 0x67 and disp32. */
+#define INSN_DATA 0x10000000ull
+#define INSN_DATA_SIZE 0x4000u  /* readable and writable */
+#define INSN_DATA_CONST 0x1000u /* then one page that is only readable, then nothing */
+#define INSN_CODE 0x20000000ull
+#define INSN_SLOT 256u /* bytes of code area a case has */
+#define INSN_BATCH 256u
+#define INSN_CODE_SIZE (INSN_BATCH * INSN_SLOT)
+#define INSN_EXIT 0x20100000ull /* exit n is at INSN_EXIT + 32 n */
+#define INSN_EXITS 4u
+
+#define INSN_IMAGES 8u
+#define INSN_POKES 4u
+#define INSN_NO_FAULT 0xffu
+#define INSN_XSAVE_SIZE 4096u
+#define INSN_MAX_STEPS 8u
+
+enum { R_AX, R_CX, R_DX, R_BX, R_SP, R_BP, R_SI, R_DI, R_8, R_9, R_10, R_11, R_12, R_13, R_14, R_15 };
+
+#define FL_ARITH 0x8d5u
+#define FL_DF 0x400u
+#define FL_COMPARED (FL_ARITH | FL_DF | 0x244000u) /* and ID, AC, NT */
+
+struct insn_state {
+    uint64_t gpr[16];
+    uint64_t rip, rflags;
+    uint64_t fs_base, gs_base;
+    uint32_t vector; /* exception that ended it, or INSN_NO_FAULT */
+    uint32_t error;  /* of #PF */
+    uint64_t cr2;
+    uint32_t exit;                               /* which exit was reached */
+    uint32_t hung;                               /* the engine did not come to an end */
+    _Alignas(64) uint8_t xsave[INSN_XSAVE_SIZE]; /* standard format */
+};
+
+struct insn_poke {
+    uint32_t offset; /* in the data area */
+    uint64_t value;
+};
+
+struct insn_case {
+    uint64_t index;
+    uint32_t slot;
+    uint32_t length; /* bytes of code, without the jump to the exit */
+    uint64_t start;  /* linear address of the first instruction */
+    uint8_t code[INSN_SLOT];
+    uint8_t code_length; /* with the jump */
+    uint32_t image;
+    struct insn_poke poke[INSN_POKES];
+    unsigned pokes;
+    uint32_t undefined; /* flags that no engine needs to get right */
+    bool partial;       /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
+    uint16_t mnemonic;  /* of the first instruction */
+    unsigned steps;     /* instructions */
+    struct insn_state in, expected;
+    uint8_t expected_data[INSN_DATA_SIZE];
+};
+
+/* --- generate.c and forms.c --- */
+struct insn_generator;
+struct insn_generator *insn_generator_create(uint64_t seed, const char *only);
+void insn_generator_destroy(struct insn_generator *g);
+/* Drops the forms for which `usable` says no (the host does not have them). */
+void insn_generator_probe(struct insn_generator *g, bool (*usable)(struct insn_case *c));
+unsigned insn_generator_forms(const struct insn_generator *g);
+/* Deterministic in seed and index. max_steps: 1 for single instructions. */
+void insn_generate(struct insn_generator *g, struct insn_case *c, uint64_t index, unsigned max_steps);
+const uint8_t *insn_image(const struct insn_generator *g, unsigned image);
+const uint8_t *insn_const_page(const struct insn_generator *g);
+const char *insn_mnemonic_name(uint16_t mnemonic);
+
+/* --- native.c --- */
+int insn_native_open(void);
+/* Between begin and end the process has signal handlers of its own and the areas are accessible. */
+void insn_native_begin(void);
+void insn_native_end(void);
+void insn_native_set_const(const uint8_t *page);
+/* Places the code of a case; all of a batch are placed before any is run. */
+void insn_native_place(const struct insn_case *c);
+void insn_native_run(struct insn_case *c, const uint8_t *image);
+unsigned insn_xsave_size(void);
+
+/* --- xstate.c --- */
+/* Fills the components that are in their initial state (SDM vol. 1, 13.6). */
+void insn_xstate_normalise(uint8_t *xsave);
+/* Offset of a component in the standard format. */
+unsigned insn_xstate_offset(unsigned component);
+uint64_t insn_xstate_mask(void);
+
+/* --- engine.c --- */
+enum insn_engine_kind { INSN_INTERP, INSN_BT };
+struct insn_engine;
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *options);
+void insn_engine_close(struct insn_engine *e);
+void insn_engine_begin(struct insn_engine *e, const uint8_t *const_page);
+void insn_engine_end(struct insn_engine *e);
+void insn_engine_place(struct insn_engine *e, const struct insn_case *c);
+/* After all of a batch are placed. */
+void insn_engine_placed(struct insn_engine *e);
+void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image,
+                     struct insn_state *out, uint8_t **data);
+/* True when the guest CPU has what the instruction needs. */
+const char *insn_engine_name(enum insn_engine_kind kind);
+
+/* --- compare.c --- */
+/* Writes what differs to `out`; the number of differences. */
+unsigned insn_compare(const struct insn_case *c, const struct insn_state *got, const uint8_t *data, FILE *out);
+void insn_report(const struct insn_case *c, const struct insn_state *got, const uint8_t *data, FILE *out);
+
+/* --- random.h-like helper: xorshift64* --- */
+struct insn_random {
+    uint64_t s;
+};
+
+static inline uint64_t insn_random(struct insn_random *r)
+{
+    uint64_t z = (r->s += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static inline unsigned insn_below(struct insn_random *r, unsigned n)
+{
+    return (unsigned)((insn_random(r) >> 32) * n >> 32);
+}
+
+static inline bool insn_chance(struct insn_random *r, unsigned percent)
+{
+    return insn_below(r, 100) < percent;
+}
+
+#endif

@@ -1,0 +1,261 @@
+/*
+ * native.c - the oracle: runs a case on the host CPU itself.
+ *
+ * The whole register state is loaded, FS and GS bases included, and the code jumped to. It comes back through an
+ * exit stub, or through a signal whose frame holds the state. Everything the entry and the stubs need lies in a
+ * context page at a fixed low address, so that no register is needed to find it. The signal handler runs on its
+ * own stack and restores the FS base before anything else.
+ */
+#include "tests/insn/insn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CONTEXT 0x30000000ull
+
+struct context {
+    _Alignas(64) uint8_t xsave[INSN_XSAVE_SIZE];
+    uint64_t gpr[16];                    /* 0x1000 */
+    uint64_t rflags, rip;                /* 0x1080, 0x1088 */
+    uint64_t fs_base, gs_base;           /* 0x1090, 0x1098 */
+    uint64_t host_rsp, host_fs, host_gs; /* 0x10a0, 0x10a8, 0x10b0 */
+    uint64_t exit, leave;                /* 0x10b8, 0x10c0 */
+    uint64_t scratch[62];
+    uint64_t flags; /* 0x12b8: pushed with the stack at 0x12c0 */
+    uint64_t running;
+    uint32_t vector, error;
+    uint64_t cr2;
+};
+
+_Static_assert(offsetof(struct context, rflags) == 0x1080 && offsetof(struct context, leave) == 0x10c0 &&
+                   offsetof(struct context, flags) == 0x12b8,
+               "the assembly below knows these offsets");
+
+void native_enter(void);
+void native_leave(void);
+void native_resume(void);
+
+__asm__(".text\n"
+        ".intel_syntax noprefix\n"
+        ".globl native_enter, native_leave, native_resume\n"
+        ".hidden native_enter, native_leave, native_resume\n"
+        "native_enter:\n"
+        "push rbp\npush rbx\npush r12\npush r13\npush r14\npush r15\n"
+        "mov ds:[0x300010a0], rsp\n"
+        "rdfsbase rax\nmov ds:[0x300010a8], rax\n"
+        "rdgsbase rax\nmov ds:[0x300010b0], rax\n"
+        "mov rax, ds:[0x30001090]\nwrfsbase rax\n"
+        "mov rax, ds:[0x30001098]\nwrgsbase rax\n"
+        "mov eax, -1\nmov edx, -1\n"
+        "xrstor64 ds:[0x30000000]\n"
+        "push qword ptr ds:[0x30001080]\npopfq\n"
+        "mov rax, ds:[0x30001000]\nmov rcx, ds:[0x30001008]\nmov rdx, ds:[0x30001010]\n"
+        "mov rbx, ds:[0x30001018]\nmov rsp, ds:[0x30001020]\nmov rbp, ds:[0x30001028]\n"
+        "mov rsi, ds:[0x30001030]\nmov rdi, ds:[0x30001038]\nmov r8, ds:[0x30001040]\n"
+        "mov r9, ds:[0x30001048]\nmov r10, ds:[0x30001050]\nmov r11, ds:[0x30001058]\n"
+        "mov r12, ds:[0x30001060]\nmov r13, ds:[0x30001068]\nmov r14, ds:[0x30001070]\n"
+        "mov r15, ds:[0x30001078]\n"
+        "jmp qword ptr ds:[0x30001088]\n"
+        "native_leave:\n"
+        "mov ds:[0x30001020], rsp\n"
+        "mov esp, 0x300012c0\npushfq\n"
+        "mov ds:[0x30001000], rax\nmov ds:[0x30001008], rcx\nmov ds:[0x30001010], rdx\n"
+        "mov ds:[0x30001018], rbx\nmov ds:[0x30001028], rbp\n"
+        "mov ds:[0x30001030], rsi\nmov ds:[0x30001038], rdi\nmov ds:[0x30001040], r8\n"
+        "mov ds:[0x30001048], r9\nmov ds:[0x30001050], r10\nmov ds:[0x30001058], r11\n"
+        "mov ds:[0x30001060], r12\nmov ds:[0x30001068], r13\nmov ds:[0x30001070], r14\n"
+        "mov ds:[0x30001078], r15\n"
+        "cld\n"
+        "mov eax, -1\nmov edx, -1\n"
+        "xsave64 ds:[0x30000000]\n"
+        "rdfsbase rax\nmov ds:[0x30001090], rax\n"
+        "rdgsbase rax\nmov ds:[0x30001098], rax\n"
+        "mov rax, ds:[0x300010a8]\nwrfsbase rax\n"
+        "mov rax, ds:[0x300010b0]\nwrgsbase rax\n"
+        "mov rsp, ds:[0x300010a0]\n"
+        "native_resume:\n"
+        "push 0x202\npopfq\n"
+        "fninit\n"
+        "push 0x1f80\nldmxcsr [rsp]\nadd rsp, 8\n"
+        "vzeroupper\n"
+        "pop r15\npop r14\npop r13\npop r12\npop rbx\npop rbp\n"
+        "ret\n"
+        ".att_syntax\n");
+
+static struct context *const context = (struct context *)CONTEXT;
+static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+static struct sigaction old_action[5];
+static stack_t old_stack;
+static uint8_t *signal_stack;
+#define SIGNAL_STACK_SIZE 65536u
+
+static void die(const char *text)
+{
+    if (write(2, text, strlen(text)) < 0)
+        _exit(3);
+    _exit(3);
+}
+
+static void *map_at(uint64_t address, size_t size, int protection)
+{
+    void *p = mmap((void *)address, size, protection,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+
+    return p == (void *)address ? p : NULL;
+}
+
+/* The signal frame's XSAVE image is in the standard format; its size is in the software-reserved bytes. */
+static void take_frame_xstate(const void *frame)
+{
+    uint32_t size;
+
+    memcpy(&size, (const uint8_t *)frame + 464 + 16, 4);
+    if (size > INSN_XSAVE_SIZE || size < 576)
+        die("insn-test: unexpected signal frame\n");
+    memcpy(context->xsave, frame, size);
+}
+
+__attribute__((no_stack_protector, no_sanitize("address"))) static void on_signal(int number, siginfo_t *info,
+                                                                                  void *opaque)
+{
+    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+    greg_t *r = ((ucontext_t *)opaque)->uc_mcontext.gregs;
+    unsigned i;
+
+    if (!context->running) {
+        signal(number, SIG_DFL);
+        return;
+    }
+    context->fs_base = __builtin_ia32_rdfsbase64();
+    context->gs_base = __builtin_ia32_rdgsbase64();
+    __builtin_ia32_wrfsbase64(context->host_fs);
+    __builtin_ia32_wrgsbase64(context->host_gs);
+    context->running = 0;
+    for (i = 0; i < 16; i++)
+        context->gpr[i] = (uint64_t)r[order[i]];
+    context->rip = (uint64_t)r[REG_RIP];
+    context->flags = (uint64_t)r[REG_EFL];
+    context->vector = (uint32_t)r[REG_TRAPNO];
+    context->error = (uint32_t)r[REG_ERR];
+    context->cr2 = (uint64_t)r[REG_CR2];
+    take_frame_xstate(((ucontext_t *)opaque)->uc_mcontext.fpregs);
+    r[REG_RIP] = (greg_t)(uintptr_t)native_resume;
+    r[REG_RSP] = (greg_t)context->host_rsp;
+    r[REG_EFL] = 0x202;
+}
+
+static void write_exit_stubs(void)
+{
+    unsigned i;
+
+    for (i = 0; i < INSN_EXITS; i++) {
+        /* mov dword [context.exit], i; jmp [context.leave] */
+        const uint8_t stub[] = {0xc7, 0x04, 0x25, 0xb8, 0x10, 0x00, 0x30, (uint8_t)i, 0,
+                                0,    0,    0xff, 0x24, 0x25, 0xc0, 0x10, 0x00,       0x30};
+
+        memcpy((uint8_t *)INSN_EXIT + 32 * i, stub, sizeof stub);
+    }
+}
+
+int insn_native_open(void)
+{
+    if (!map_at(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE) ||
+        !map_at(INSN_DATA, INSN_DATA_SIZE + INSN_DATA_CONST, PROT_READ | PROT_WRITE) ||
+        !map_at(INSN_CODE, INSN_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
+        !map_at(INSN_EXIT, 4096, PROT_READ | PROT_WRITE | PROT_EXEC))
+        return -ENOMEM;
+    signal_stack = malloc(SIGNAL_STACK_SIZE);
+    context->leave = (uint64_t)(uintptr_t)native_leave;
+    memset((void *)INSN_CODE, 0xcc, INSN_CODE_SIZE);
+    write_exit_stubs();
+    return signal_stack ? 0 : -ENOMEM;
+}
+
+void insn_native_set_const(const uint8_t *page)
+{
+    uint8_t *p = (uint8_t *)INSN_DATA + INSN_DATA_SIZE;
+
+    mprotect(p, INSN_DATA_CONST, PROT_READ | PROT_WRITE);
+    memcpy(p, page, INSN_DATA_CONST);
+    mprotect(p, INSN_DATA_CONST, PROT_READ);
+}
+
+void insn_native_begin(void)
+{
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    stack_t stack = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK_SIZE};
+    unsigned i;
+
+    sigfillset(&action.sa_mask);
+    sigaltstack(&stack, &old_stack);
+    for (i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &action, &old_action[i]);
+    mprotect((void *)INSN_DATA, INSN_DATA_SIZE, PROT_READ | PROT_WRITE);
+    mprotect((uint8_t *)INSN_DATA + INSN_DATA_SIZE, INSN_DATA_CONST, PROT_READ);
+    mprotect((void *)INSN_CODE, INSN_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    mprotect((void *)INSN_EXIT, 4096, PROT_READ | PROT_EXEC);
+}
+
+/* An engine that confuses guest and host addresses must not find the oracle's memory there. */
+void insn_native_end(void)
+{
+    unsigned i;
+
+    for (i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &old_action[i], NULL);
+    sigaltstack(&old_stack, NULL);
+    mprotect((void *)INSN_DATA, INSN_DATA_SIZE + INSN_DATA_CONST, PROT_NONE);
+    mprotect((void *)INSN_CODE, INSN_CODE_SIZE, PROT_NONE);
+    mprotect((void *)INSN_EXIT, 4096, PROT_NONE);
+}
+
+void insn_native_place(const struct insn_case *c)
+{
+    uint8_t *slot = (uint8_t *)INSN_CODE + c->slot * INSN_SLOT;
+
+    memset(slot, 0xcc, INSN_SLOT);
+    memcpy((void *)c->start, c->code, c->code_length);
+}
+
+void insn_native_run(struct insn_case *c, const uint8_t *image)
+{
+    struct insn_state *out = &c->expected;
+    unsigned i;
+
+    memcpy((void *)INSN_DATA, image, INSN_DATA_SIZE);
+    for (i = 0; i < c->pokes; i++)
+        memcpy((uint8_t *)INSN_DATA + c->poke[i].offset, &c->poke[i].value, 8);
+    memcpy(context->xsave, c->in.xsave, insn_xsave_size());
+    memcpy(context->gpr, c->in.gpr, sizeof context->gpr);
+    context->rflags = c->in.rflags;
+    context->rip = c->start;
+    context->fs_base = c->in.fs_base;
+    context->gs_base = c->in.gs_base;
+    context->vector = INSN_NO_FAULT;
+    context->error = 0;
+    context->cr2 = 0;
+    context->exit = 0;
+    context->running = 1;
+    native_enter();
+    context->running = 0;
+    memcpy(out->gpr, context->gpr, sizeof out->gpr);
+    out->vector = context->vector;
+    out->exit = (uint32_t)context->exit;
+    out->rip = out->vector == INSN_NO_FAULT ? INSN_EXIT + 32 * out->exit : context->rip;
+    out->rflags = context->flags;
+    out->fs_base = context->fs_base;
+    out->gs_base = context->gs_base;
+    out->error = context->error;
+    out->cr2 = context->cr2;
+    out->hung = 0;
+    memcpy(out->xsave, context->xsave, INSN_XSAVE_SIZE);
+    insn_xstate_normalise(out->xsave);
+    memcpy(c->expected_data, (void *)INSN_DATA, INSN_DATA_SIZE);
+}
