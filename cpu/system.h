@@ -22,7 +22,8 @@ enum cpu_status cpu_deliver_interrupt(struct vcpu *v, uint8_t vector);
 /* INT n, INT3, INTO (SDM vol. 2, INT). Privilege check against the gate's DPL. CPU_FAULT possible. */
 enum cpu_status cpu_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip);
 /* At an instruction boundary: takes what is pending and allowed: NMI, INTR (with ops->interrupt_acknowledge).
-   Clears a shadow that has ended. *taken tells whether something was delivered. Needs SIMD state saved. */
+   Nothing is taken while interrupt_shadow is set: whoever runs the next instruction clears it behind that.
+   *taken tells whether something was delivered. Needs SIMD state saved. */
 enum cpu_status cpu_take_interrupts(struct vcpu *v, bool *taken);
 /* True if cpu_take_interrupts would deliver something now. */
 bool cpu_interrupt_ready(const struct vcpu *v);
@@ -86,8 +87,9 @@ enum cpu_status cpu_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 enum cpu_status cpu_debug_after(struct vcpu *v, bool tf_before);
 /* Instruction breakpoints, before the instruction (respects and clears RF). */
 enum cpu_status cpu_debug_before(struct vcpu *v);
-/* Data and I/O breakpoints: note a match in DR6 for cpu_debug_after. */
+/* Data and I/O breakpoints: note a match for cpu_debug_after. */
 void cpu_debug_access(struct vcpu *v, gva_t linear, unsigned size, bool write);
+void cpu_debug_io(struct vcpu *v, uint16_t port, unsigned size);
 
 /* --- interp.c --- */
 /*

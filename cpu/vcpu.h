@@ -176,6 +176,7 @@ struct vcpu_ops {
 #define MODE_TS 0x80000u        /* CR0.TS: #NM rather than #UD where usable otherwise */
 
 #define XSAVE_AREA_SIZE 4096u
+#define VCPU_TRANSLATOR_AREA (16u << 20)
 
 /* vcpu->log_topics */
 #define VCPU_LOG_INT 1u          /* "int": every exception and interrupt */
@@ -204,7 +205,7 @@ struct vcpu {
     uint64_t pat, tsc_aux, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
     int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
     int64_t tsc_adjust; /* IA32_TSC_ADJUST */
-    uint64_t hwcr, mcg_status, feature_control; /* MSRs that only remember what was written */
+    uint64_t hwcr, mcg_status; /* MSRs that only remember what was written */
     uint64_t debug_pending; /* DR6 bits of data breakpoints hit, #DB not yet delivered */
     bool interrupt_shadow; /* after STI, MOV SS or POP SS: for one instruction */
     bool debug_shadow;     /* after MOV SS or POP SS: #DB too is held off */
@@ -225,7 +226,6 @@ struct vcpu {
     bool simd_live; /* the guest's SIMD and x87 state is in the host's registers, not in xsave[] */
     const struct vcpu_ops *ops;
     void *ops_opaque;
-    struct translator_vcpu *translator; /* floor 3's own part, opaque here */
     uint32_t log_topics; /* VCPU_LOG_*: what ops->log wants to hear of */
     uint32_t msr_logged[VCPU_MSR_LOGGED]; /* unknown MSRs told of already */
     uint32_t msr_logged_count;
@@ -238,7 +238,10 @@ struct vcpu {
     atomic_bool interrupt_line; /* INTR: level, driven by the interrupt controllers */
     atomic_bool nmi_pending;
 
-    struct mmu mmu; /* derived; last because it is large */
+    struct mmu mmu; /* derived; near the end because it is large */
+
+    /* Floor 3's own part (translator/internal.h), here so that emitted code reaches it through GS as well. */
+    _Alignas(4096) uint8_t translator_area[VCPU_TRANSLATOR_AREA];
 };
 
 static inline uint64_t cpu_current_tsc(const struct vcpu *v)

@@ -1,0 +1,171 @@
+/*
+ * vcpu.c - life of a vCPU, its power-on state, and what is derived from the control registers.
+ *
+ * Interface: vcpu.h. Invariants: mode, cpl and the contexts are what cpu_update_mode makes of the architectural
+ * state; CPL is SS.DPL (as in the SDM's VMX chapters: exact in every mode), so whatever loads SS, a null
+ * selector too, keeps the level there.
+ */
+#include <assert.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+#include "cpu/cpuid.h"
+#include "cpu/simd.h"
+#include "cpu/vcpu.h"
+
+/* Emitted code addresses the fields by 32-bit displacements, and XSAVE wants 64 bytes of alignment. */
+_Static_assert(sizeof(struct vcpu) < 1u << 30, "displacements");
+_Static_assert(offsetof(struct vcpu, xsave) % 64 == 0, "XSAVE alignment");
+
+struct vcpu *vcpu_create(struct ram *ram, const struct cpu_model *model)
+{
+    struct vcpu *v = mmap(NULL, sizeof *v, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (v == MAP_FAILED)
+        return NULL;
+    v->model = model;
+    mmu_init(&v->mmu, ram);
+    vcpu_reset(v);
+    return v;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+    if (v)
+        munmap(v, sizeof *v);
+}
+
+static void reset_segments(struct vcpu *v)
+{
+    const uint16_t data = SEGATTR_P | SEGATTR_S | 3; /* read/write, accessed */
+
+    for (unsigned i = 0; i < SEG_COUNT; i++)
+        v->seg[i] = (struct segment){.selector = 0, .attributes = data, .limit = 0xffff, .base = 0};
+    v->seg[SEG_CS] =
+        (struct segment){.selector = 0xf000, .attributes = data | 8, .limit = 0xffff, .base = 0xffff0000};
+    v->ldtr = (struct segment){.attributes = SEGATTR_P | 2, .limit = 0xffff};
+    v->tr = (struct segment){.attributes = SEGATTR_P | 11, .limit = 0xffff};
+    v->gdtr = v->idtr = (struct table_register){.base = 0, .limit = 0xffff};
+}
+
+/* SDM vol. 3, table 9-1. The TSC keeps counting from 0. */
+void vcpu_reset(struct vcpu *v)
+{
+    for (unsigned i = 0; i < 16; i++)
+        v->gpr[i] = 0;
+    for (unsigned i = 0; i < v->model->leaf_count; i++)
+        if (v->model->leaf[i].leaf == 1)
+            v->gpr[RDX] = v->model->leaf[i].eax; /* family, model, stepping */
+    v->rip = 0xfff0;
+    v->rflags = FLAG_FIXED;
+    reset_segments(v);
+    v->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    v->cr2 = v->cr3 = v->cr4 = v->efer = 0;
+    v->xcr0 = 1;
+    for (unsigned i = 0; i < 8; i++)
+        v->dr[i] = 0;
+    v->dr[6] = 0xffff0ff0;
+    v->dr[7] = 0x400;
+    v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = 0;
+    v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = 0;
+    v->pat = 0x0007040600070406;
+    v->tsc_aux = v->mtrr_def_type = v->hwcr = v->mcg_status = 0;
+    v->misc_enable = 1; /* fast strings */
+    for (unsigned i = 0; i < 11; i++)
+        v->mtrr_fixed[i] = 0;
+    for (unsigned i = 0; i < 16; i++)
+        v->mtrr_variable[i] = 0;
+    v->tsc_adjust = 0;
+    v->tsc_offset = -(int64_t)__builtin_ia32_rdtsc();
+    v->interrupt_shadow = v->debug_shadow = v->nmi_blocked = v->halted = false;
+    v->debug_pending = 0;
+    v->exit = (struct vcpu_exit){.reason = EXIT_NONE};
+    atomic_store(&v->nmi_pending, false);
+    simd_reset(v);
+    mmu_configure(&v->mmu, v->cr0, v->cr3, v->cr4, v->efer);
+    mmu_flush(&v->mmu, true);
+    cpu_update_mode(v);
+}
+
+/* SSE, AVX: SDM vol. 1, 13.5 and 14.3; #NM and #UD conditions of vol. 3, 2.5. */
+static uint32_t simd_mode(const struct vcpu *v, bool vex)
+{
+    uint32_t mode = 0;
+
+    if (v->cr0 & CR0_TS)
+        return MODE_TS;
+    if (!(v->cr0 & CR0_EM))
+        mode |= MODE_X87 | (v->cr4 & CR4_OSFXSR ? MODE_SSE : 0);
+    if (vex && v->cr4 & CR4_OSXSAVE && (v->xcr0 & 6) == 6)
+        mode |= MODE_AVX | ((v->xcr0 & 0xe0) == 0xe0 ? MODE_AVX512 : 0);
+    return mode;
+}
+
+/* Base 0, limit 4 GiB, present, not expand-down; `type` bits that must be set. */
+static bool segment_is_flat(const struct segment *s, uint16_t type)
+{
+    return s->base == 0 && s->limit == 0xffffffffu && (s->attributes & (SEGATTR_P | type)) == (SEGATTR_P | type) &&
+           (s->attributes & 0xc) != 4;
+}
+
+static bool is_flat(const struct vcpu *v)
+{
+    return segment_is_flat(&v->seg[SEG_CS], SEGATTR_S | 8) && segment_is_flat(&v->seg[SEG_SS], SEGATTR_S | 2) &&
+           segment_is_flat(&v->seg[SEG_DS], SEGATTR_S | 2) && !(v->seg[SEG_DS].attributes & 8) &&
+           segment_is_flat(&v->seg[SEG_ES], SEGATTR_S | 2) && !(v->seg[SEG_ES].attributes & 8);
+}
+
+/* The part that SMAP, TSD, IOPL and UMIP make depend on the level. */
+static uint32_t level_mode(const struct vcpu *v, unsigned cpl)
+{
+    uint32_t mode = cpl;
+
+    if (cpl <= (v->rflags & FLAG_IOPL) >> 12)
+        mode |= MODE_IOPL;
+    if (cpl) {
+        mode |= v->cr4 & CR4_TSD ? MODE_TSD : 0;
+        mode |= v->cr4 & CR4_UMIP ? MODE_UMIP : 0;
+    }
+    if (cpl < 3 && v->cr4 & CR4_SMAP && v->rflags & FLAG_AC)
+        mode |= MODE_AC;
+    return mode;
+}
+
+void cpu_update_mode(struct vcpu *v)
+{
+    bool pe = v->cr0 & CR0_PE, vm = v->rflags & FLAG_VM;
+    unsigned cpl = !pe ? 0 : vm ? 3 : SEGATTR_DPL(v->seg[SEG_SS].attributes);
+    uint32_t mode = level_mode(v, cpl) | simd_mode(v, pe && !vm);
+    uint16_t cs = v->seg[SEG_CS].attributes;
+
+    mode |= pe ? MODE_PE : 0;
+    mode |= v->cr4 & CR4_FSGSBASE ? MODE_FSGSBASE : 0;
+    mode |= v->rflags & FLAG_TF || v->dr[7] & 0xff ? MODE_SINGLE : 0;
+    if (v->efer & EFER_LMA)
+        mode |= MODE_LMA;
+    if (v->efer & EFER_LMA && cs & SEGATTR_L) {
+        /* Segments do not matter there: FLAT is constant, so that blocks are not made twice. */
+        mode |= MODE_CODE64 | MODE_SS32 | MODE_FLAT;
+    } else {
+        mode |= cs & SEGATTR_DB ? MODE_CODE32 : 0;
+        mode |= v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0;
+        mode |= vm ? MODE_VM : 0;
+        mode |= is_flat(v) ? MODE_FLAT : 0;
+    }
+    v->mode = mode;
+    v->cpl = cpl;
+    v->fetch_context = cpl == 3 ? MMU_USER : MMU_SUPERVISOR;
+    v->data_context = cpl == 3 ? MMU_USER : mode & MODE_AC ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
+}
+
+enum cpu_status cpu_raise(struct vcpu *v, enum cpu_vector vector)
+{
+    v->fault = (struct cpu_fault){.vector = vector};
+    return CPU_FAULT;
+}
+
+enum cpu_status cpu_raise_error(struct vcpu *v, enum cpu_vector vector, uint32_t error)
+{
+    v->fault = (struct cpu_fault){.vector = vector, .has_error = true, .error = error};
+    return CPU_FAULT;
+}
