@@ -1,0 +1,103 @@
+/*
+ * loader.c - fuzz target of the kernel loaders' parsers.
+ *
+ * LLVMFuzzerTestOneInput is libFuzzer's and AFL's entry. Built without a fuzzer (NOVT_FUZZ_MAIN) it is a plain
+ * program: it spoils the synthetic images of the unit tests, seeded, so many times as its argument says.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/vmm/images.h"
+#include "vmm/boot.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static volatile uint8_t sink;
+
+/* Everything that the parsers hand out must be readable. */
+static void touch(const uint8_t *data, uint64_t size)
+{
+    for (uint64_t i = 0; i < size; i++)
+        sink ^= data[i];
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct bzimage linux_image;
+    struct elf_image elf;
+    struct error error;
+
+    if (!bzimage_parse(&linux_image, data, size, "fuzz", &error)) {
+        touch(linux_image.header, linux_image.header_size);
+        touch(linux_image.payload, linux_image.payload_size);
+    }
+    if (!elf_parse(&elf, data, size, "fuzz", &error)) {
+        if (elf.pvh_entry == 0 || elf.segment_count > ELF_SEGMENTS)
+            abort();
+        for (unsigned i = 0; i < elf.segment_count; i++) {
+            if (elf.segment[i].file_size > elf.segment[i].memory_size)
+                abort();
+            touch(elf.segment[i].data, elf.segment[i].file_size);
+        }
+    }
+    return 0;
+}
+
+#ifdef NOVT_FUZZ_MAIN
+static uint64_t state = 0x9e3779b97f4a7c15ull;
+
+static uint64_t next_random(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/* Values that arithmetic on sizes trips over. */
+static uint64_t awkward(void)
+{
+    static const uint64_t values[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, ~0ull, ~0ull - 15};
+
+    return next_random() % 2 ? next_random() : values[next_random() % (sizeof values / sizeof values[0])];
+}
+
+static void one(const uint8_t *image, size_t size, size_t interesting)
+{
+    size_t cut = next_random() % 4 ? size : next_random() % (size + 1);
+    uint8_t *copy = malloc(size + 8), *exact;
+
+    memcpy(copy, image, size);
+    for (unsigned n = (unsigned)(next_random() % 4); n > 0; n--) {
+        uint64_t value = awkward();
+        size_t width = 1u << (next_random() % 4);
+
+        memcpy(copy + next_random() % interesting, &value, width);
+    }
+    /* A block of just this size: a sanitizer sees one byte too many. */
+    exact = malloc(cut ? cut : 1);
+    memcpy(exact, copy, cut);
+    LLVMFuzzerTestOneInput(exact, cut);
+    free(exact);
+    free(copy);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 50000;
+    uint8_t bzimage[IMAGE_BZIMAGE_SIZE], elf[IMAGE_ELF_SIZE];
+
+    if (argc > 2)
+        state = strtoul(argv[2], NULL, 0) | 1;
+    image_make_bzimage(bzimage);
+    image_make_elf(elf);
+    for (unsigned long i = 0; i < rounds; i++) {
+        one(bzimage, sizeof bzimage, 0x270);
+        one(elf, sizeof elf, 0x120);
+    }
+    printf("loader: %lu rounds\n", rounds);
+    return 0;
+}
+#endif

@@ -1,0 +1,18 @@
+/*
+ * images.h - small synthetic kernels for the loaders' tests and their fuzz target.
+ */
+#ifndef NOVT_TESTS_IMAGES_H
+#define NOVT_TESTS_IMAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define IMAGE_BZIMAGE_SIZE 4096u
+#define IMAGE_ELF_SIZE 1024u
+
+/* A valid bzImage: 2 setup sectors, a payload of 2560 bytes, 2.15, load address 16 MiB, init_size 1 MiB. */
+void image_make_bzimage(uint8_t image[IMAGE_BZIMAGE_SIZE]);
+/* A valid 64-bit ELF: one segment of 256 bytes (512 in memory) at 2 MiB, PVH entry at 2 MiB + 16. */
+void image_make_elf(uint8_t image[IMAGE_ELF_SIZE]);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * engine_bt.c - the binary translator as an engine.
+ *
+ * Interface: engine.h. Everything of substance is in translator/.
+ */
+#include "vmm/engine.h"
+
+#include <errno.h>
+
+#include "vmm/machine.h"
+
+static int bt_parse(struct engine_options *options, const char *properties, struct error *error)
+{
+    return *properties ? translator_parse_options(&options->bt, properties, error) : 0;
+}
+
+static void write_log(void *opaque, const char *topic, const char *text)
+{
+    struct machine *m = opaque;
+
+    log_write(&m->log, topic, text);
+}
+
+static int bt_create(struct machine *m, struct error *error)
+{
+    struct translator_options *o = &m->engine_options.bt;
+    struct translator *t;
+    int status;
+
+    o->log = write_log;
+    o->log_opaque = m;
+    o->log_in_asm = log_wants(&m->log, "in_asm");
+    o->log_out_asm = log_wants(&m->log, "out_asm");
+    o->log_exec = log_wants(&m->log, "exec");
+    t = translator_create(&m->ram, o, error);
+    if (!t)
+        return -ENOTSUP;
+    status = translator_attach(t, m->vcpu, error);
+    if (status) {
+        translator_destroy(t);
+        return status;
+    }
+    m->engine_state = t;
+    return 0;
+}
+
+static void bt_destroy(struct machine *m)
+{
+    if (!m->engine_state)
+        return;
+    translator_detach(m->engine_state, m->vcpu);
+    translator_destroy(m->engine_state);
+    m->engine_state = NULL;
+}
+
+static int bt_enter(struct machine *m, struct error *error)
+{
+    return translator_thread_enter(m->engine_state, m->vcpu, error);
+}
+
+static void bt_leave(struct machine *m)
+{
+    translator_thread_leave(m->engine_state, m->vcpu);
+}
+
+static void bt_run(struct machine *m, struct vcpu *v)
+{
+    translator_run(m->engine_state, v);
+}
+
+static void bt_forget(struct machine *m)
+{
+    translator_invalidate(m->engine_state, 0, ram_low_size(&m->ram));
+    if (ram_high_end(&m->ram) > RAM_HOLE_END)
+        translator_invalidate(m->engine_state, RAM_HOLE_END, ram_high_end(&m->ram) - RAM_HOLE_END);
+}
+
+static void bt_stats(const struct machine *m, struct stats *stats)
+{
+    static const char *const exit_names[] = {"exit_none",      "exit_request",   "exit_hlt",   "exit_triple_fault",
+                                             "exit_translate", "exit_interpret", "exit_chain", "exit_step"};
+    const struct translator_stats *s = translator_get_stats(m->engine_state);
+
+    stats_add(stats, "blocks", s->blocks);
+    stats_add(stats, "translated_instructions", s->guest_instructions);
+    stats_add(stats, "translated_bytes", s->guest_bytes);
+    stats_add(stats, "emitted_bytes", s->host_bytes);
+    stats_add(stats, "entries", s->entries);
+    for (unsigned i = 0; i < sizeof exit_names / sizeof exit_names[0]; i++)
+        stats_add(stats, exit_names[i], s->exits[i]);
+    stats_add(stats, "chained", s->chained);
+    stats_add(stats, "lookups", s->lookups);
+    stats_add(stats, "jump_cache_fills", s->jump_cache_fills);
+    stats_add(stats, "invalidated_blocks", s->invalidated_blocks);
+    stats_add(stats, "code_writes", s->code_writes);
+    stats_add(stats, "cache_flushes", s->cache_flushes);
+    stats_add(stats, "memory_slow", s->memory_slow);
+    stats_add(stats, "memory_bounce", s->memory_bounce);
+    stats_add(stats, "callouts", s->callouts);
+    stats_add(stats, "signals", s->signals);
+    stats_add(stats, "lockstep_blocks", s->lockstep_blocks);
+    stats_add(stats, "group_failures", s->group_failures);
+}
+
+const struct engine engine_bt = {
+    .name = "bt",
+    .help = "binary translation",
+    .parse = bt_parse,
+    .create = bt_create,
+    .destroy = bt_destroy,
+    .enter = bt_enter,
+    .leave = bt_leave,
+    .run = bt_run,
+    .kick = translator_kick,
+    .forget = bt_forget,
+    .stats = bt_stats,
+};

@@ -1,0 +1,56 @@
+/*
+ * main.c - the program: command line in, exit status out.
+ *
+ * Exit status: 0 when the guest powered itself off (or was reset with -no-reboot) and when a signal or Ctrl-A X
+ * ended it; what isa-debug-exit says; 1 for errors, with one line on stderr. Nothing else calls exit().
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vmm/machine.h"
+#include "vmm/options.h"
+#include "vmm/signals.h"
+
+static int fail(const struct error *error)
+{
+    fprintf(stderr, "novt: %s\n", error->text);
+    return 1;
+}
+
+static int run(const struct options *options)
+{
+    struct machine *machine;
+    struct error error = {"unknown failure"};
+    int status;
+
+    signals_install();
+    status = machine_create(&machine, options, &error);
+    if (!status)
+        status = machine_run(machine, &error);
+    machine_destroy(machine);
+    return status < 0 ? fail(&error) : status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct error error;
+    int status = 0;
+
+    if (options_parse(&options, argc, argv, &error))
+        exit(fail(&error));
+    switch (options.action) {
+    case ACTION_HELP:
+        options_print_help(stdout);
+        break;
+    case ACTION_VERSION:
+        printf("novt version %s\n", NOVT_VERSION);
+        break;
+    case ACTION_DONE:
+        break;
+    case ACTION_RUN:
+        status = run(&options);
+        break;
+    }
+    exit(status);
+}
