@@ -19,13 +19,16 @@
 
 struct block;
 
+/* Where an exit has the guest's arithmetic flags, and so which entry of the target fits. */
+enum block_flags { BLOCK_FLAGS_HOST, BLOCK_FLAGS_SAVED, BLOCK_FLAGS_EITHER };
+
 /* A direct exit of a block: a jump whose target is known. */
 struct block_exit {
     uint64_t target;  /* linear address */
     uint8_t *patch;   /* writable view: rel32 of the jump to patch; NULL if it goes through a cell */
     uint64_t *cell;   /* holds the host address to jump to, for exits that leave the page */
     uint8_t *stub;    /* executable view: where an unlinked exit goes */
-    bool flags_saved; /* which entry of the target fits: see struct block */
+    enum block_flags flags;
     struct block *from, *to;
     struct block_exit *next_incoming;
 };
@@ -43,6 +46,7 @@ struct block {
     /* host side, executable view */
     uint8_t *entry_flags;   /* entered with the guest's arithmetic flags in the host's */
     uint8_t *entry_saved;   /* entered with them saved in memory */
+    uint8_t *entry_either;  /* the cheaper one when they are in both places */
     uint8_t *code, *code_end;
     const uint8_t *map;     /* per instruction: guest length, host length, kind (translator's format) */
     /* links */

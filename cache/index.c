@@ -73,7 +73,9 @@ static void remove_from_page(struct cache *cache, struct block *b, uint64_t page
 
 static uint8_t *entry_for(const struct block_exit *exit, const struct block *to)
 {
-    return exit->flags_saved ? to->entry_saved : to->entry_flags;
+    return exit->flags == BLOCK_FLAGS_HOST    ? to->entry_flags
+           : exit->flags == BLOCK_FLAGS_SAVED ? to->entry_saved
+                                              : to->entry_either;
 }
 
 static void aim(struct cache *cache, struct block_exit *exit, uint8_t *host)

@@ -75,6 +75,8 @@ static void flush_table(struct mmu_table *t, bool global_too)
 void mmu_flush(struct mmu *mmu, bool global_too)
 {
     mmu->stats.flushes++;
+    mmu->flush_count++;
+    mmu->global_flush_count += global_too;
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
         flush_table(&mmu->table[c], global_too);
 }
@@ -83,6 +85,7 @@ void mmu_flush_page(struct mmu *mmu, gva_t linear)
 {
     mmu->stats.page_flushes++;
     linear &= PAGE_MASK;
+    mmu->flushed_page[mmu->page_flush_count++ % MMU_FLUSHED_PAGES] = linear;
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];
         uint32_t index = (linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1);

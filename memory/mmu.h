@@ -23,6 +23,7 @@
 /* In an unused .read or .write: minus a page that no address with this index lies in, so that even a
    non-canonical address cannot hit. */
 #define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
+#define MMU_FLUSHED_PAGES 8
 #define MMU_LOG_SIZE 4096                   /* filled entries remembered for a quick flush */
 
 enum mmu_context {
@@ -85,6 +86,10 @@ struct mmu {
     /* result of the last MMU_FAULT */
     uint32_t error_code;
     struct ram *ram;
+    /* What has been flushed, for those that keep translations of their own: they compare the counts with the
+       ones they saw last. flushed_page[] holds the last pages flushed singly. */
+    uint32_t flush_count, global_flush_count, page_flush_count;
+    gva_t flushed_page[MMU_FLUSHED_PAGES];
     struct mmu_stats stats;
     struct mmu_table table[MMU_CONTEXTS];
 };
@@ -110,6 +115,12 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
  */
 enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
                               uint8_t **host, gpa_t *gpa);
+
+/* Is the page that was just fetched from global? */
+static inline bool mmu_fetched_global(const struct mmu *mmu, enum mmu_context context, gva_t linear)
+{
+    return mmu->table[context].fetch[(linear >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)].flags & MMU_ENTRY_GLOBAL;
+}
 
 /* For debuggers: translates without setting A/D and without permission checks. */
 bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);

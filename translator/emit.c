@@ -115,3 +115,10 @@ void emit_bind(struct emitter *e, uint8_t *displacement)
     distance = (int32_t)(e->at - (displacement + 4));
     memcpy(displacement, &distance, 4);
 }
+
+void emit_bind_to(struct emitter *e, uint8_t *displacement, const uint8_t *target)
+{
+    int32_t distance = (int32_t)(target - (displacement + e->execute_delta + 4));
+
+    memcpy(displacement, &distance, 4);
+}

@@ -113,6 +113,8 @@ uint8_t *emit_jcc_forward(struct emitter *e, unsigned cc);
 uint8_t *emit_jmp_forward(struct emitter *e);
 /* Makes the forward jump end here. NULL is ignored. */
 void emit_bind(struct emitter *e, uint8_t *displacement);
+/* Aims a 32-bit displacement (writable view) at a target (executable view). */
+void emit_bind_to(struct emitter *e, uint8_t *displacement, const uint8_t *target);
 void emit_jcc(struct emitter *e, unsigned cc, const uint8_t *target);
 
 #endif

@@ -59,6 +59,10 @@ void translator_run(struct translator *t, struct vcpu *v);
 /* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
 void translator_kick(struct vcpu *v);
 
+/* For the process's SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP handlers (siginfo_t *, ucontext_t *): true if the
+   fault came from translated code and has been taken care of. */
+bool translator_handle_signal(int number, void *info, void *context);
+
 /* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);
 

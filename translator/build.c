@@ -1,0 +1,242 @@
+/*
+ * build.c - one block from guest bytes to findable host code: fetch, decode, lower, commit.
+ *
+ * Interface: translator_build. A block begins with its entries: where the first thing that concerns the flags is a
+ * memory access, the flags are saved at once, and callers that have them saved enter behind that (entry_saved);
+ * else callers that have them saved get them restored first.
+ */
+#include "translator/lower.h"
+
+#include <string.h>
+
+#define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
+
+struct source {
+    const uint8_t *bytes;
+    unsigned available; /* to the page's end */
+    gpa_t gpa, second_gpa;
+    uint8_t across[32]; /* an instruction that crosses the page's end */
+};
+
+static bool fetch_page(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa)
+{
+    uint8_t *bytes;
+
+    if (mmu_translate(&v->mmu, v->fetch_context, linear, MMU_FETCH, &bytes, gpa) != MMU_OK)
+        return false;
+    *host = bytes;
+    return true;
+}
+
+/* The bytes at both sides of a page end, as one run. */
+static bool fetch_across(struct vcpu *v, struct source *s)
+{
+    const uint8_t *second;
+
+    if (!fetch_page(v, (v->rip | 0xfff) + 1, &second, &s->second_gpa))
+        return false;
+    memcpy(s->across, s->bytes, s->available);
+    memcpy(s->across + s->available, second, 15);
+    s->bytes = s->across;
+    s->available += 15;
+    return true;
+}
+
+static uint64_t page_number(const struct translator *t, gpa_t gpa)
+{
+    uint64_t offset = ram_offset(t->ram, gpa);
+
+    return offset == UINT64_MAX ? CACHE_NO_PAGE : offset >> PAGE_SHIFT;
+}
+
+/* From now on writes to the page are seen. */
+static void protect(struct translator *t, struct vcpu *v, uint64_t page)
+{
+    if (page == CACHE_NO_PAGE || t->ram->page_flags[page] & RAM_PAGE_CODE)
+        return;
+    t->ram->page_flags[page] |= RAM_PAGE_CODE;
+    mmu_protect_host_page(&v->mmu, t->ram->host + (page << PAGE_SHIFT));
+}
+
+/* What the block first does with the flags. */
+static enum block_flags natural_entry(const struct lower *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct insn *in = &l->t->insns[i];
+        lower_function *row = lower_find(in);
+        bool memory = false;
+
+        if (row == lower_nothing || row == lower_lea)
+            continue;
+        if (row == lower_branch || row == lower_loop)
+            return BLOCK_FLAGS_HOST;
+        if (row == lower_jump && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            return BLOCK_FLAGS_EITHER;
+        if (row || !copy_possible(in, l->mode))
+            return BLOCK_FLAGS_SAVED;
+        for (unsigned k = 0; k < in->z.operand_count; k++)
+            memory |= in->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY;
+        if (memory)
+            return BLOCK_FLAGS_SAVED;
+        if (flags_needed(in) || flags_written(in))
+            return BLOCK_FLAGS_HOST;
+    }
+    return BLOCK_FLAGS_EITHER;
+}
+
+static void lower_entries(struct lower *l)
+{
+    enum block_flags natural = natural_entry(l);
+    struct block *b = l->block;
+
+    b->code = emit_here(&l->e);
+    if (natural == BLOCK_FLAGS_SAVED) {
+        b->entry_flags = emit_here(&l->e);
+        l->flags = FLAGS_HOST;
+        flags_clobber(l);
+        b->entry_saved = b->entry_either = emit_here(&l->e);
+        return;
+    }
+    l->flags = FLAGS_SAVED;
+    b->entry_saved = emit_here(&l->e);
+    flags_restore(l);
+    b->entry_flags = b->entry_either = emit_here(&l->e);
+    l->flags = FLAGS_HOST;
+}
+
+static void lower_one(struct lower *l)
+{
+    lower_function *row = lower_find(l->in);
+
+    if (!row)
+        row = copy_possible(l->in, l->mode) ? lower_copy : lower_step;
+    l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
+    l->store_cold = -1;
+    row(l);
+    if (l->store_cold >= 0) {
+        l->cold[l->store_cold].copy_end = l->e.at;
+        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
+    }
+    l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
+    l->map[l->index].length = l->in->length;
+}
+
+static bool lower_all(struct lower *l)
+{
+    lower_entries(l);
+    for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
+        l->in = &l->t->insns[l->index];
+        lower_one(l);
+    }
+    if (!l->ended) {
+        l->index = l->count - 1;
+        flow_exit(l, l->in->pc + l->in->length);
+    }
+    flow_cold(l);
+    l->block->code_end = emit_here(&l->e);
+    return !l->e.failed;
+}
+
+static struct block *new_block(struct lower *l, const struct source *s, struct vcpu *v)
+{
+    struct cache *cache = &l->t->cache;
+    struct block *b = cache_allocate(cache, sizeof *b);
+
+    l->exits = cache_allocate(cache, LOWER_MAX_EXITS * sizeof *l->exits);
+    l->map = cache_allocate(cache, l->count * sizeof *l->map);
+    if (!b || !l->exits || !l->map)
+        return NULL;
+    b->gpa = s->gpa;
+    b->pc = v->rip;
+    b->mode = l->mode;
+    b->instructions = l->count;
+    b->second_gpa = s->second_gpa;
+    b->exits = l->exits;
+    b->map = (const uint8_t *)l->map;
+    for (unsigned i = 0; i < l->count; i++)
+        b->size += l->t->insns[i].length;
+    b->page[0] = page_number(l->t, s->gpa);
+    b->page[1] = s->second_gpa == CACHE_NO_PAGE ? CACHE_NO_PAGE : page_number(l->t, s->second_gpa);
+    if (b->page[1] == b->page[0])
+        b->page[1] = CACHE_NO_PAGE;
+    return b;
+}
+
+static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
+{
+    struct cache *cache = &t->cache;
+    struct lower *l = t->lower;
+    size_t room = cache->code_size - cache->code_used;
+
+    memset(l, 0, offsetof(struct lower, cold));
+    l->cold_count = l->exit_count = 0;
+    l->ended = false;
+    l->t = t;
+    l->tv = translator_of(v);
+    l->count = count;
+    l->mode = translator_mode(v);
+    l->context = v->data_context;
+    l->jump_slot = lookup_jump_slot(v, l->mode);
+    l->cells_used = l->tv->cells_used;
+    l->e.start = l->e.at = cache->write_view + cache->code_used;
+    l->e.end = l->e.start + (room < BLOCK_ROOM ? room : BLOCK_ROOM);
+    l->e.execute_delta = cache_execute_delta(cache);
+    l->block = new_block(l, s, v);
+    if (!l->block || l->jump_slot == JUMP_MODES || !lower_all(l))
+        return NULL;
+    l->block->exit_count = l->exit_count;
+    l->block->hash = cache_hash(s->bytes, l->block->size);
+    if (!cache_insert(cache, l->block))
+        return NULL;
+    l->tv->cells_used = l->cells_used;
+    return l->block;
+}
+
+static void count_block(struct translator *t, const struct block *b)
+{
+    t->stats.blocks++;
+    t->stats.guest_instructions += b->instructions;
+    t->stats.guest_bytes += b->size;
+    t->stats.host_bytes += (uint64_t)(b->code_end - b->code);
+}
+
+static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)
+{
+    uint64_t page = page_number(t, s->gpa);
+
+    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page])
+        return NULL;
+    return cache_revive(&t->cache, page, s->gpa, v->rip, translator_mode(v), s->bytes, s->available);
+}
+
+struct block *translator_build(struct translator *t, struct vcpu *v)
+{
+    struct source s = {.second_gpa = CACHE_NO_PAGE};
+    unsigned count, max = t->options.single ? 1 : BLOCK_MAX_INSNS;
+    struct block *b;
+    bool straddles;
+
+    if ((v->mode & MODE_CODE_MASK) != MODE_CODE64 || !fetch_page(v, v->rip, &s.bytes, &s.gpa))
+        return NULL;
+    s.available = (unsigned)(PAGE_SIZE - (v->rip & ~PAGE_MASK));
+    b = revive(t, v, &s);
+    if (!b) {
+        count = decode_block(t, v->rip, s.bytes, s.available, max, &straddles);
+        if (straddles) {
+            if (!fetch_across(v, &s))
+                return NULL;
+            count = decode_block(t, v->rip, s.bytes, s.available, 1, &straddles);
+        }
+        b = lower_block(t, v, &s, count);
+        if (!b) { /* out of room: start anew */
+            translator_flush(t, v);
+            b = lower_block(t, v, &s, count);
+            if (!b)
+                return NULL;
+        }
+        count_block(t, b);
+    }
+    protect(t, v, b->page[0]);
+    protect(t, v, b->page[1]);
+    return b;
+}

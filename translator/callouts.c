@@ -1,0 +1,222 @@
+/*
+ * callouts.c - C called from translated code: memory off the fast path, single instructions, lookups.
+ *
+ * Interface: internal.h, thunks.c. Compiled without SIMD: the guest's SIMD state is live. Each function finds the
+ * guest's general registers in the vCPU and its arithmetic flags in translator_vcpu.flags. It returns false to go
+ * on at translator_vcpu.resume; or true to leave translated code, with RIP, RFLAGS and v->exit exact.
+ */
+#include "translator/internal.h"
+
+#include <string.h>
+
+#include "cpu/system.h"
+
+static bool leave(struct vcpu *v, enum vcpu_exit_reason reason)
+{
+    v->exit.reason = reason;
+    return true;
+}
+
+static bool wants_attention(struct vcpu *v)
+{
+    if (atomic_load_explicit(&v->exit_request, memory_order_relaxed))
+        return true;
+    return (v->rflags & FLAG_IF && atomic_load_explicit(&v->interrupt_line, memory_order_relaxed)) ||
+           atomic_load_explicit(&v->nmi_pending, memory_order_relaxed);
+}
+
+/* Goes on at v->rip, whatever is there now. rflags is exact; so is it when this returns true. */
+static bool go_on(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct block *b;
+
+    lookup_catch_up(v);
+    if (wants_attention(v))
+        return leave(v, EXIT_REQUEST);
+    if (v->mode & MODE_SINGLE)
+        return leave(v, EXIT_INTERPRET);
+    b = lookup_block(tv->translator, v);
+    if (!b)
+        return leave(v, EXIT_TRANSLATE);
+    lookup_remember_jump(v, b);
+    flags_decompose(v);
+    tv->resume = (uintptr_t)b->entry_saved;
+    return false;
+}
+
+bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
+{
+    flags_compose(v);
+    v->rip = target;
+    return go_on(v);
+}
+
+bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct block *b;
+
+    flags_compose(v);
+    v->rip = exit->target;
+    lookup_catch_up(v);
+    if (wants_attention(v))
+        return leave(v, EXIT_REQUEST);
+    b = lookup_block(tv->translator, v);
+    if (!b)
+        return leave(v, EXIT_TRANSLATE);
+    lookup_link(v, exit, b);
+    tv->resume = (uintptr_t)b->entry_saved;
+    return false;
+}
+
+/* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
+static bool step(struct vcpu *v)
+{
+    switch (cpu_step(v)) {
+    case CPU_OK:
+        return false;
+    case CPU_EXIT:
+        return true;
+    default:
+        return leave(v, EXIT_INTERPRET);
+    }
+}
+
+bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    uint64_t next = v->rip + (info & 0xff);
+    uint32_t mode = v->mode;
+    uint64_t invalidated = tv->translator->cache.stats.invalidated;
+
+    tv->translator->stats.callouts++;
+    flags_compose(v);
+    if (step(v))
+        return true;
+    if (info & STEP_ENDS_BLOCK || v->rip != next || v->mode != mode ||
+        tv->translator->cache.stats.invalidated != invalidated)
+        return go_on(v);
+    lookup_catch_up(v);
+    if (wants_attention(v))
+        return leave(v, EXIT_REQUEST);
+    flags_decompose(v);
+    return false;
+}
+
+/* Guest address of instruction `index` of the block. */
+static gva_t instruction_address(const struct block *b, unsigned index)
+{
+    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    gva_t pc = b->pc;
+
+    for (unsigned i = 0; i < index; i++)
+        pc += map[i].length;
+    return pc;
+}
+
+static struct block *current_block(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    return cache_find_host(&tv->translator->cache, (const uint8_t *)(uintptr_t)tv->resume);
+}
+
+/* The access faults, or is not to RAM: the interpreter does the instruction. */
+static bool interpret_access(struct vcpu *v, uint32_t info)
+{
+    v->rip = instruction_address(current_block(v), info >> 16);
+    flags_compose(v);
+    if (step(v))
+        return true;
+    return go_on(v);
+}
+
+/* Makes the guest's bytes at the two parts of the bounce buffer's place known. */
+static bool bounce_part(struct vcpu *v, unsigned k, gva_t linear, uint32_t size, bool write)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    gpa_t gpa;
+    enum mmu_result r = mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ,
+                                      &tv->bounce_host[k], &gpa);
+
+    tv->bounce_part[k] = size;
+    return r == MMU_OK || r == MMU_CODE;
+}
+
+/* The instruction works on the bounce buffer, at the guest's alignment. */
+static void bounce(struct vcpu *v, gva_t linear, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    uint8_t *at = tv->bounce + (linear & 63);
+
+    tv->translator->stats.memory_bounce++;
+    tv->value = (uintptr_t)at;
+    if (!(info & MEMORY_WRITE) || info & MEMORY_READ_TOO) {
+        memcpy(at, tv->bounce_host[0], tv->bounce_part[0]);
+        memcpy(at + tv->bounce_part[0], tv->bounce_host[1], tv->bounce_part[1]);
+    }
+    if (info & MEMORY_WRITE) {
+        tv->bounce_at = at;
+        v->rip = instruction_address(current_block(v), info >> 16); /* for a host fault in the copy */
+        tv->resume += BOUNCE_SKIP;
+    }
+}
+
+bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    uint32_t size = info & 0xff, first = (uint32_t)(PAGE_SIZE - (linear & ~PAGE_MASK));
+    bool write = info & MEMORY_WRITE;
+    enum mmu_result r;
+    gpa_t gpa;
+
+    tv->translator->stats.memory_slow++;
+    if (size > first) {
+        if (!bounce_part(v, 0, linear, first, write) || !bounce_part(v, 1, linear + first, size - first, write))
+            return interpret_access(v, info);
+        bounce(v, linear, info);
+        return false;
+    }
+    r = mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ, &tv->bounce_host[0], &gpa);
+    if (r == MMU_CODE) {
+        tv->bounce_part[0] = size;
+        tv->bounce_part[1] = 0;
+        bounce(v, linear, info);
+        return false;
+    }
+    if (r != MMU_OK)
+        return interpret_access(v, info);
+    tv->value = (uintptr_t)tv->bounce_host[0];
+    return false;
+}
+
+static void write_part(struct vcpu *v, const uint8_t *from, unsigned k)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct ram *ram = v->mmu.ram;
+    uint64_t offset = (uint64_t)(tv->bounce_host[k] - ram->host);
+
+    if (!tv->bounce_part[k])
+        return;
+    memcpy(tv->bounce_host[k], from, tv->bounce_part[k]);
+    if (ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE)
+        ram->code_written(ram->code_written_opaque, offset, tv->bounce_part[k]);
+}
+
+bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct block *b = current_block(v);
+    unsigned index = info >> 16;
+
+    tv->translator->stats.code_writes++;
+    write_part(v, tv->bounce_at, 0);
+    write_part(v, tv->bounce_at + tv->bounce_part[0], 1);
+    if (b->valid || index + 1 == b->instructions)
+        return false;
+    /* The block has overwritten itself: what follows is to be looked at anew. */
+    v->rip = instruction_address(b, index + 1);
+    flags_compose(v);
+    return go_on(v);
+}

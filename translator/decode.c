@@ -1,0 +1,75 @@
+/*
+ * decode.c - guest bytes to decoded instructions.
+ *
+ * Interface: internal.h. Invariant: a decoded run ends with the instruction that ends the block, or before the
+ * first byte that was not available.
+ */
+#include "translator/internal.h"
+
+#include <string.h>
+
+bool decode_ends_block(const struct insn *in)
+{
+    if (!in->valid)
+        return true;
+    switch (in->z.meta.category) {
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_COND_BR:
+    case ZYDIS_CATEGORY_INTERRUPT:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+        return true;
+    default:
+        break;
+    }
+    switch (in->z.mnemonic) {
+    case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_STAC:
+    case ZYDIS_MNEMONIC_CLAC:
+    case ZYDIS_MNEMONIC_LMSW:
+        return true;
+    case ZYDIS_MNEMONIC_MOV: /* to a control register: the mode may change */
+        return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].reg.value >= ZYDIS_REGISTER_CR0 &&
+               in->op[0].reg.value <= ZYDIS_REGISTER_CR15;
+    default:
+        return false;
+    }
+}
+
+static ZyanStatus decode_one(struct translator *t, struct insn *in, const uint8_t *bytes, unsigned available)
+{
+    ZyanStatus status = ZydisDecoderDecodeFull(&t->decoder64, bytes, available, &in->z, in->op);
+
+    in->valid = ZYAN_SUCCESS(status);
+    in->length = in->valid ? in->z.length : 1;
+    memcpy(in->bytes, bytes, in->length);
+    return status;
+}
+
+unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
+                      bool *straddles)
+{
+    unsigned count = 0, at = 0;
+
+    *straddles = false;
+    while (count < max && at < available) {
+        struct insn *in = &t->insns[count];
+        ZyanStatus status = decode_one(t, in, bytes + at, available - at);
+
+        if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+            *straddles = count == 0;
+            break;
+        }
+        in->pc = pc + at;
+        at += in->length;
+        count++;
+        if (decode_ends_block(in))
+            break;
+    }
+    return count;
+}

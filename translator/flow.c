@@ -1,0 +1,269 @@
+/*
+ * flow.c - control flow: direct and indirect jumps, calls, returns, and the code off the main path.
+ *
+ * Interface: lower.h. A direct exit within the linear page is a jump that gets patched to the target block; one that
+ * leaves the page jumps through a cell of the vCPU, because the mapping of the other page may change: a TLB flush
+ * resets the cells. Indirect jumps look the address up in the vCPU's jump cache of this mode.
+ * Interrupts are noticed by a load from the poll page before every backward or indirect jump (a loop has one).
+ */
+#include "translator/lower.h"
+
+void flow_poll(struct lower *l)
+{
+    bool shadow = l->index > 0 && (l->in[-1].z.mnemonic == ZYDIS_MNEMONIC_STI);
+
+    if (!shadow)
+        emit_op_vcpu(&l->e, false, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(poll));
+}
+
+/* Is the exit's flag state good for entry_flags, entry_saved, or either? */
+static enum block_flags exit_flags(const struct lower *l)
+{
+    return l->flags == FLAGS_BOTH ? BLOCK_FLAGS_EITHER : l->flags == FLAGS_HOST ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
+}
+
+void flow_exit(struct lower *l, gva_t target)
+{
+    struct block_exit *x = &l->exits[l->exit_count++];
+    struct cold *c = lower_add_cold(l, COLD_EXIT);
+
+    x->target = target;
+    x->from = l->block;
+    x->flags = exit_flags(l);
+    c->exit = x;
+    c->flags_after = (uint8_t)l->flags;
+    if ((target ^ l->block->pc) >> PAGE_SHIFT == 0) {
+        emit8(&l->e, 0xe9);
+        x->patch = l->e.at;
+        emit32(&l->e, 0);
+        return;
+    }
+    if (l->cells_used == CELL_COUNT) {
+        l->e.failed = true;
+        return;
+    }
+    x->cell = &l->tv->cells[l->cells_used];
+    emit_op_vcpu(&l->e, false, 0xff, 4, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
+}
+
+void flow_dispatch(struct lower *l)
+{
+    int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
+    struct cold *c = lower_add_cold(l, COLD_DISPATCH);
+
+    if (!l->t->options.jump_cache) {
+        c->from = emit_jmp_forward(&l->e);
+        return;
+    }
+    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
+    emit_op_imm(&l->e, false, 4, H_R11, JUMP_CACHE_SIZE - 1);
+    emit_shift(&l->e, false, 4, H_R11, 4);
+    emit_op_vcpu(&l->e, true, OP_CMP, H_RAX, H_R11, cache);
+    c->from = emit_jcc_forward(&l->e, CC_NE);
+    emit_op_vcpu(&l->e, false, 0xff, 4, H_R11, cache + 8);
+}
+
+/* --- rows --- */
+
+static gva_t relative_target(const struct insn *in)
+{
+    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
+}
+
+void lower_jump(struct lower *l)
+{
+    const ZydisDecodedOperand *op = &l->in->op[0];
+    bool high;
+
+    l->ended = true;
+    if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        if (relative_target(l->in) <= l->in->pc)
+            flow_poll(l);
+        flow_exit(l, relative_target(l->in));
+        return;
+    }
+    flow_poll(l);
+    flags_clobber(l);
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        access_operand(l, op, false);
+        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    } else {
+        load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
+    }
+    flow_dispatch(l);
+}
+
+void lower_branch(struct lower *l)
+{
+    uint8_t *taken;
+
+    flags_restore(l);
+    if (relative_target(l->in) <= l->in->pc)
+        flow_poll(l);
+    taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
+    flow_exit(l, l->in->pc + l->in->length);
+    emit_bind(&l->e, taken);
+    flow_exit(l, relative_target(l->in));
+    l->ended = true;
+}
+
+/* LOOP, LOOPE, LOOPNE, JRCXZ, JECXZ: RCX is resident, so they are copied, with a short displacement. */
+void lower_loop(struct lower *l)
+{
+    uint8_t *around;
+
+    if (flags_read(l->in))
+        flags_restore(l);
+    if (relative_target(l->in) <= l->in->pc)
+        flow_poll(l);
+    if (l->in->z.address_width == 32)
+        emit8(&l->e, 0x67);
+    emit8(&l->e, l->in->z.opcode);
+    emit8(&l->e, 5); /* over the jump behind it */
+    around = emit_jmp_forward(&l->e);
+    flow_exit(l, relative_target(l->in));
+    emit_bind(&l->e, around);
+    flow_exit(l, l->in->pc + l->in->length);
+    l->ended = true;
+}
+
+/* Pushes RAX-independent `value` (an address); RSP changes behind the store. */
+static void push_address(struct lower *l, gva_t value)
+{
+    flags_clobber(l);
+    emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_R15, H_NONE, 1, -8);
+    access_check(l, 8 | MEMORY_WRITE | MEMORY_STACK, false);
+    if ((int64_t)value == (int32_t)value) {
+        emit_rex(&l->e, true, 0, 0, H_RAX); /* mov qword [rax], imm32 */
+        emit8(&l->e, 0xc7);
+        emit_address(&l->e, 0, H_RAX, H_NONE, 1, 0);
+        emit32(&l->e, (uint32_t)value);
+    } else {
+        emit_mov_imm(&l->e, H_R11, value);
+        emit_op_mem(&l->e, true, OP_STORE, H_R11, H_RAX, H_NONE, 1, 0);
+    }
+    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
+}
+
+/* The copy for a bounced store must end before control leaves. */
+static void end_store(struct lower *l)
+{
+    if (l->store_cold >= 0) {
+        l->cold[l->store_cold].copy_end = l->e.at;
+        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
+        l->store_cold = -1;
+    }
+}
+
+void lower_call(struct lower *l)
+{
+    const ZydisDecodedOperand *op = &l->in->op[0];
+    gva_t next = l->in->pc + l->in->length;
+    bool high;
+
+    l->ended = true;
+    if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        if (relative_target(l->in) <= l->in->pc)
+            flow_poll(l);
+        push_address(l, next);
+        end_store(l);
+        flow_exit(l, relative_target(l->in));
+        return;
+    }
+    flow_poll(l);
+    flags_clobber(l);
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        access_operand(l, op, false);
+        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    } else {
+        load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
+    }
+    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
+    push_address(l, next);
+    end_store(l);
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
+    flow_dispatch(l);
+}
+
+void lower_return(struct lower *l)
+{
+    int32_t release = 8;
+
+    if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        release += (int32_t)(l->in->op[0].imm.value.u & 0xffff);
+    flow_poll(l);
+    flags_clobber(l);
+    emit_mov(&l->e, H_RAX, H_R15);
+    access_check(l, 8 | MEMORY_STACK, false);
+    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, release);
+    flow_dispatch(l);
+    l->ended = true;
+}
+
+/* --- off the main path --- */
+
+static void cold_memory(struct lower *l, struct cold *c)
+{
+    struct emitter *e = &l->e;
+    int32_t table = V_OFFSET(mmu.table[0].entry[0]) + (int32_t)(sizeof(struct mmu_table) * l->context);
+    uint8_t *direct;
+
+    emit_bind(e, c->from);
+    table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write) : offsetof(struct mmu_tlb_entry, read));
+    emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
+    emit_mov_imm(e, H_R11, c->info);
+    emit_call(e, l->t->code.memory);
+    if (c->info & MEMORY_WRITE && c->copy_end && !e->failed) {
+        direct = emit_jmp_forward(e); /* BOUNCE_SKIP bytes: callout_memory resumes behind it */
+        if (c->pointer_in_r11)
+            emit_mov(e, H_R11, H_RAX);
+        emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
+        l->flags = c->flags_after;
+        flags_save(l);
+        emit_mov_imm(e, H_R11, c->info);
+        emit_call(e, l->t->code.commit);
+        if (c->flags_after & FLAGS_HOST) {
+            l->flags = FLAGS_SAVED;
+            flags_restore(l);
+        }
+        emit_jmp(e, c->copy_end + e->execute_delta);
+        emit_bind(e, direct);
+    }
+    if (c->pointer_in_r11)
+        emit_mov(e, H_R11, H_RAX);
+    emit_jmp(e, c->done);
+}
+
+static void cold_exit(struct lower *l, struct cold *c)
+{
+    struct emitter *e = &l->e;
+
+    c->exit->stub = emit_here(e);
+    l->flags = c->flags_after;
+    flags_save(l);
+    emit_mov_imm(e, H_RAX, (uintptr_t)c->exit);
+    emit_call(e, l->t->code.link);
+    if (e->failed)
+        return;
+    if (c->exit->cell)
+        *c->exit->cell = (uintptr_t)c->exit->stub;
+    else
+        emit_bind_to(e, c->exit->patch, c->exit->stub);
+}
+
+void flow_cold(struct lower *l)
+{
+    for (unsigned i = 0; i < l->cold_count; i++) {
+        struct cold *c = &l->cold[i];
+
+        if (c->kind == COLD_MEMORY) {
+            cold_memory(l, c);
+        } else if (c->kind == COLD_EXIT) {
+            cold_exit(l, c);
+        } else {
+            emit_bind(&l->e, c->from);
+            emit_call(&l->e, l->t->code.dispatch);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+/*
+ * internal.h - what the files of translator/ share.
+ *
+ * Register convention of emitted code (64-bit guest code):
+ *
+ *   host            holds
+ *   rax             scratch
+ *   r11             scratch
+ *   rsp             host stack, 16-byte aligned
+ *   r10             guest RAX
+ *   r15             guest RSP
+ *   the others      the guest register of the same name
+ *   vcpu->gpr[]     guest R10, R11, R15 (always there, not in a host register)
+ *   GS base         the struct vcpu
+ *
+ * Guest arithmetic flags are in the host's flags, or saved in translator_vcpu.flags as AH (LAHF) and AL (OF), or
+ * both: the translator knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
+ * Guest SIMD state is in the host's registers (vcpu->simd_live).
+ */
+#ifndef NOVT_TRANSLATOR_INTERNAL_H
+#define NOVT_TRANSLATOR_INTERNAL_H
+
+#include <Zydis/Zydis.h>
+
+#include "cache/cache.h"
+#include "cpu/vcpu.h"
+#include "translator/emit.h"
+#include "translator/translator.h"
+
+#define BLOCK_MAX_INSNS 64
+#define JUMP_CACHE_BITS 13
+#define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
+#define JUMP_MODES 8     /* modes that have a jump cache at a time */
+#define JUMP_LOG_SIZE 1024u
+#define CELL_COUNT 262144u
+#define LINK_LOG_SIZE 262144u
+
+/* Both words 0 when unused: no code of address 0 with a host address is ever entered. */
+struct jump_entry {
+    uint64_t pc;
+    uint64_t host;
+};
+
+/* What belongs to the jump cache of one mode: which entries are filled, to empty it quickly. */
+struct jump_mode {
+    uint32_t mode;
+    bool used;
+    uint32_t log_count; /* above JUMP_LOG_SIZE: overflowed */
+    uint16_t log[JUMP_LOG_SIZE];
+    bool log_global[JUMP_LOG_SIZE]; /* the page is global: survives a flush that keeps global pages */
+    uint8_t pages[512];             /* bit per (linear page % 4096): there may be an entry for it */
+};
+
+/* An exit whose cell is linked, so that a flush can find it. */
+struct linked_cell {
+    struct block_exit *exit;
+    bool global;
+};
+
+/* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
+struct translator_vcpu {
+    _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
+    _Alignas(4096) uint64_t self; /* the struct vcpu */
+    uint64_t resume;              /* host address to continue at after a callout */
+    uint64_t value;               /* RAX there */
+    uint64_t spill[2];
+    uint16_t flags;               /* AH: LAHF image, AL: OF */
+    struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
+    /* Bounce buffer for accesses that cross a page or write to a page with code. */
+    _Alignas(64) uint8_t bounce[192];
+    uint8_t *bounce_at;      /* in bounce, at the alignment of the guest address */
+    uint8_t *bounce_host[2]; /* where the two parts go */
+    uint32_t bounce_part[2]; /* bytes of each */
+    /* the rest is for C code alone */
+    struct translator *translator;
+    struct vcpu *vcpu;
+    struct jump_mode jump_mode[JUMP_MODES];
+    uint32_t seen_flush, seen_global_flush, seen_page_flush;
+    uint32_t cells_used;
+    uint32_t linked_count;
+    uint8_t linked_pages[512]; /* as jump_mode.pages */
+    struct linked_cell linked[LINK_LOG_SIZE];
+    atomic_bool in_guest;   /* emitted code may be running */
+    atomic_bool poll_armed; /* the poll page has been made unreadable */
+    void *signal_stack;
+    uint64_t cells[CELL_COUNT];
+};
+_Static_assert(sizeof(struct translator_vcpu) <= VCPU_TRANSLATOR_AREA, "area");
+
+static inline struct translator_vcpu *translator_of(struct vcpu *v)
+{
+    return (struct translator_vcpu *)(void *)v->translator_area;
+}
+
+#define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
+#define TV_OFFSET(field) ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
+
+struct insn {
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    gva_t pc;
+    uint8_t bytes[16];
+    uint8_t length;
+    bool valid; /* false: does not decode; the interpreter raises the fault */
+};
+
+/* Per instruction of a block, in block->map: for host faults. */
+struct insn_map {
+    uint32_t host_end; /* offset from block->code of the first byte behind its hot code */
+    uint8_t length;    /* guest bytes */
+    uint8_t flags_saved_start : 1; /* at its first host instruction the flags are in memory */
+    uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
+};
+
+struct translator_code { /* permanent code */
+    void (*enter)(struct vcpu *v, const void *host);
+    const uint8_t *leave;
+    const uint8_t *memory, *commit, *step, *dispatch, *link, *system;
+};
+
+struct lower;
+
+struct translator {
+    struct translator_options options;
+    struct translator_stats stats;
+    struct ram *ram;
+    struct vcpu *vcpu; /* attached (one for now) */
+    struct cache cache;
+    struct translator_code code;
+    ZydisDecoder decoder64;
+    struct insn insns[BLOCK_MAX_INSNS];
+    struct lower *lower; /* scratch of translator_build */
+};
+
+/* --- decode.c --- */
+/* Decodes up to `max` instructions of `available` bytes at pc; stops behind a branch. *straddles: the first one
+   needs more bytes than there are. */
+unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
+                      bool *straddles);
+bool decode_ends_block(const struct insn *in);
+
+/* --- build.c --- */
+/* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
+struct block *translator_build(struct translator *t, struct vcpu *v);
+
+/* --- thunks.c --- */
+bool thunks_emit(struct translator *t);
+
+/* --- lookup.c (no SIMD) --- */
+struct block *lookup_block(struct translator *t, struct vcpu *v);
+/* Forgets cached jumps after MMU flushes. */
+void lookup_catch_up(struct vcpu *v);
+void lookup_forget_all(struct vcpu *v);
+/* Which jump cache the mode uses; JUMP_MODES when all are taken (a translator_flush frees them). */
+unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode);
+/* Drops all translated code and everything that points to it. */
+void translator_flush(struct translator *t, struct vcpu *v);
+/* Notes where b is, so that translated code gets there by itself: the jump cache, a direct exit. */
+void lookup_remember_jump(struct vcpu *v, const struct block *b);
+void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
+/* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. */
+void flags_compose(struct vcpu *v);
+void flags_decompose(struct vcpu *v);
+uint32_t translator_mode(const struct vcpu *v);
+
+/* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
+#define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
+#define MEMORY_READ_TOO 0x200u
+#define MEMORY_STACK 0x400u /* a non-canonical address gives #SS */
+#define STEP_ENDS_BLOCK 0x100u   /* in callout_step's `length`: go on with a lookup in any case */
+#define BOUNCE_SKIP 5            /* bytes from a memory callout's return address to the bounced copy */
+bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
+bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
+bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
+bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused);
+bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);
+
+/* --- signals.c --- */
+void signals_set_current(struct vcpu *v); /* of this thread */
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * lookup.c - from a guest state to its block, and the vCPU's caches of such lookups.
+ *
+ * Interface: internal.h. Compiled without SIMD: runs inside callouts. Invariant: a jump cache entry, and a linked
+ * cell, is good as long as the page of its target is mapped as it was; every MMU flush is followed here
+ * (lookup_catch_up) before translated code goes on.
+ */
+#include "translator/internal.h"
+
+#define MODE_IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_SS32 | MODE_FLAT | MODE_FSGSBASE | MODE_TS)
+
+uint32_t translator_mode(const struct vcpu *v)
+{
+    return v->mode & ~MODE_IRRELEVANT;
+}
+
+static unsigned page_bit(gva_t linear)
+{
+    return (unsigned)(linear >> PAGE_SHIFT) & 4095u;
+}
+
+static void mark_page(uint8_t *pages, gva_t linear)
+{
+    pages[page_bit(linear) >> 3] |= (uint8_t)(1u << (page_bit(linear) & 7));
+}
+
+static bool page_marked(const uint8_t *pages, gva_t linear)
+{
+    return pages[page_bit(linear) >> 3] >> (page_bit(linear) & 7) & 1;
+}
+
+static void clear_jump_entry(struct translator_vcpu *tv, unsigned slot, unsigned index)
+{
+    tv->jump_cache[slot][index].pc = index ^ 1u; /* no address with this index */
+}
+
+static void clear_jump_cache(struct translator_vcpu *tv, unsigned slot)
+{
+    struct jump_mode *m = &tv->jump_mode[slot];
+
+    for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
+        clear_jump_entry(tv, slot, i);
+    m->log_count = 0;
+    memset(m->pages, 0, sizeof m->pages);
+}
+
+unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    for (unsigned i = 0; i < JUMP_MODES; i++) {
+        if (tv->jump_mode[i].used && tv->jump_mode[i].mode == mode)
+            return i;
+        if (!tv->jump_mode[i].used) {
+            tv->jump_mode[i].used = true;
+            tv->jump_mode[i].mode = mode;
+            clear_jump_cache(tv, i);
+            return i;
+        }
+    }
+    return JUMP_MODES;
+}
+
+/* Which entries of a jump cache to drop. */
+struct drop {
+    bool all, global_too;
+    gva_t page;
+};
+
+static void drop_jumps(struct translator_vcpu *tv, unsigned slot, struct drop d)
+{
+    struct jump_mode *m = &tv->jump_mode[slot];
+    uint32_t kept = 0;
+
+    if (!m->used || (!d.all && !page_marked(m->pages, d.page)))
+        return;
+    if (m->log_count > JUMP_LOG_SIZE) {
+        clear_jump_cache(tv, slot);
+        return;
+    }
+    for (uint32_t i = 0; i < m->log_count; i++) {
+        gva_t pc = tv->jump_cache[slot][m->log[i]].pc;
+        bool keep = d.all ? m->log_global[i] && !d.global_too : (pc & PAGE_MASK) != d.page;
+
+        if (!keep) {
+            clear_jump_entry(tv, slot, m->log[i]);
+            continue;
+        }
+        m->log[kept] = m->log[i];
+        m->log_global[kept++] = m->log_global[i];
+    }
+    m->log_count = kept;
+    if (!kept)
+        memset(m->pages, 0, sizeof m->pages);
+}
+
+static void drop_cells(struct translator_vcpu *tv, struct drop d)
+{
+    uint32_t kept = 0;
+
+    if (!d.all && !page_marked(tv->linked_pages, d.page))
+        return;
+    for (uint32_t i = 0; i < tv->linked_count; i++) {
+        struct linked_cell c = tv->linked[i];
+        bool keep = d.all ? c.global && !d.global_too : (c.exit->target & PAGE_MASK) != d.page;
+
+        if (!c.exit->to)
+            continue;
+        if (keep)
+            tv->linked[kept++] = c;
+        else
+            cache_unlink(&tv->translator->cache, c.exit);
+    }
+    tv->linked_count = kept;
+    if (!kept)
+        memset(tv->linked_pages, 0, sizeof tv->linked_pages);
+}
+
+static void drop_everywhere(struct translator_vcpu *tv, struct drop d)
+{
+    for (unsigned i = 0; i < JUMP_MODES; i++)
+        drop_jumps(tv, i, d);
+    drop_cells(tv, d);
+}
+
+void lookup_forget_all(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    for (unsigned i = 0; i < JUMP_MODES; i++)
+        if (tv->jump_mode[i].used)
+            clear_jump_cache(tv, i);
+}
+
+void lookup_catch_up(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct mmu *mmu = &v->mmu;
+    uint32_t pages = mmu->page_flush_count - tv->seen_page_flush;
+
+    if (mmu->flush_count == tv->seen_flush && !pages)
+        return;
+    if (mmu->flush_count != tv->seen_flush || pages > MMU_FLUSHED_PAGES) {
+        bool global = mmu->global_flush_count != tv->seen_global_flush || pages;
+
+        drop_everywhere(tv, (struct drop){.all = true, .global_too = global});
+    } else {
+        for (uint32_t i = 0; i < pages; i++) {
+            gva_t page = mmu->flushed_page[(tv->seen_page_flush + i) % MMU_FLUSHED_PAGES];
+
+            drop_everywhere(tv, (struct drop){.page = page});
+            drop_everywhere(tv, (struct drop){.page = page - PAGE_SIZE}); /* blocks that reach into it */
+        }
+    }
+    tv->seen_flush = mmu->flush_count;
+    tv->seen_global_flush = mmu->global_flush_count;
+    tv->seen_page_flush = mmu->page_flush_count;
+}
+
+/* Where execution of `linear` fetches from, if that needs no fault. */
+static bool fetch_address(struct vcpu *v, gva_t linear, gpa_t *gpa)
+{
+    uint8_t *host;
+
+    return mmu_translate(&v->mmu, v->fetch_context, linear, MMU_FETCH, &host, gpa) == MMU_OK;
+}
+
+struct block *lookup_block(struct translator *t, struct vcpu *v)
+{
+    struct block *b;
+    gpa_t gpa, second;
+
+    t->stats.lookups++;
+    if (!fetch_address(v, v->rip, &gpa))
+        return NULL;
+    b = cache_lookup(&t->cache, gpa, v->rip, translator_mode(v));
+    if (b && b->second_gpa != CACHE_NO_PAGE &&
+        (!fetch_address(v, (v->rip | 0xfff) + 1, &second) || second != b->second_gpa)) {
+        cache_invalidate(&t->cache, b);
+        return NULL;
+    }
+    return b;
+}
+
+void lookup_remember_jump(struct vcpu *v, const struct block *b)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    unsigned slot = lookup_jump_slot(v, b->mode), index = b->pc & (JUMP_CACHE_SIZE - 1);
+    struct jump_mode *m = &tv->jump_mode[slot];
+
+    if (slot == JUMP_MODES)
+        return;
+    if (m->log_count < JUMP_LOG_SIZE) {
+        m->log[m->log_count] = (uint16_t)index;
+        m->log_global[m->log_count] = mmu_fetched_global(&v->mmu, v->fetch_context, b->pc);
+    }
+    if (m->log_count <= JUMP_LOG_SIZE)
+        m->log_count++;
+    mark_page(m->pages, b->pc);
+    tv->jump_cache[slot][index] = (struct jump_entry){b->pc, (uintptr_t)b->entry_saved};
+    tv->translator->stats.jump_cache_fills++;
+}
+
+void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    /* A block that reaches into a second page is checked at each lookup: no direct way may lead to it. */
+    if (!tv->translator->options.chain || to->second_gpa != CACHE_NO_PAGE)
+        return;
+    if (exit->cell) {
+        if (tv->linked_count == LINK_LOG_SIZE)
+            drop_cells(tv, (struct drop){.all = true, .global_too = true});
+        tv->linked[tv->linked_count++] =
+            (struct linked_cell){exit, mmu_fetched_global(&v->mmu, v->fetch_context, to->pc)};
+        mark_page(tv->linked_pages, to->pc);
+    }
+    cache_link(&tv->translator->cache, exit, to);
+    tv->translator->stats.chained++;
+}
+
+void flags_compose(struct vcpu *v)
+{
+    uint16_t saved = translator_of(v)->flags;
+
+    v->rflags = (v->rflags & ~(uint64_t)FLAGS_ARITH) | (saved >> 8 & (FLAGS_ARITH & 0xff)) | (saved & 1 ? FLAG_OF : 0);
+}
+
+void flags_decompose(struct vcpu *v)
+{
+    translator_of(v)->flags = (uint16_t)((v->rflags & 0xff) << 8 | (v->rflags & FLAG_OF ? 1 : 0));
+}

@@ -1,0 +1,94 @@
+/*
+ * lower.h - turning one decoded instruction into host code: the state of a block being made, and the helpers.
+ */
+#ifndef NOVT_TRANSLATOR_LOWER_H
+#define NOVT_TRANSLATOR_LOWER_H
+
+#include "translator/internal.h"
+
+enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3 }; /* where the arithmetic flags are valid */
+
+#define LOWER_MAX_COLD 320
+#define LOWER_MAX_EXITS 4
+#define NOT_RESIDENT (-1)
+
+enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT };
+
+/* Code off the main path, emitted behind the block. */
+struct cold {
+    enum cold_kind kind;
+    uint8_t *from;          /* displacement of the jump that leads here (writable view) */
+    uint8_t *done;          /* executable view: where the main path goes on */
+    uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
+    uint32_t info;
+    bool pointer_in_r11;
+    uint8_t flags_after;    /* enum flags_place behind the instruction */
+    struct block_exit *exit;
+};
+
+struct lower {
+    struct emitter e;
+    struct translator *t;
+    struct block *block;
+    struct insn *in; /* the instruction being lowered */
+    unsigned index, count;
+    uint32_t mode;
+    unsigned context;   /* enum mmu_context of data accesses */
+    unsigned jump_slot;
+    unsigned flags;     /* enum flags_place now */
+    uint32_t cells_used;
+    struct insn_map *map;
+    struct cold cold[LOWER_MAX_COLD];
+    unsigned cold_count;
+    struct block_exit *exits; /* LOWER_MAX_EXITS of them */
+    unsigned exit_count;
+    int store_cold;     /* index of the cold entry whose copy ends with this instruction, or -1 */
+    bool ended;         /* control has left the block */
+    struct translator_vcpu *tv;
+};
+
+/* --- flags.c --- */
+void flags_save(struct lower *l);    /* makes FLAGS_SAVED hold; clobbers RAX */
+void flags_clobber(struct lower *l); /* saves them, then only FLAGS_SAVED holds */
+void flags_restore(struct lower *l); /* makes FLAGS_HOST hold; clobbers RAX */
+#define FLAGS_ALL_SIX 0x8d5u
+/* Which arithmetic flags an instruction reads, and which it surely writes. */
+uint32_t flags_read(const struct insn *in);
+uint32_t flags_written(const struct insn *in);
+/* The flags must be in the host's before the instruction: it reads some, or writes only a part. */
+bool flags_needed(const struct insn *in);
+
+/* --- registers --- */
+/* Host register that holds a guest register, or NOT_RESIDENT. */
+int host_register(unsigned guest);
+/* Guest register number of a Zydis GPR, or -1; *high: AH, CH, DH, BH. */
+int guest_register(ZydisRegister reg, bool *high);
+void load_guest(struct lower *l, int host, unsigned guest);
+void store_guest(struct lower *l, unsigned guest, int host);
+
+/* --- access.c --- */
+/* Effective address of a memory operand into `to` (RAX or R11 only may be clobbered besides). */
+void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
+/* The linear address in RAX is checked against the TLB; then the host address is in RAX, or in R11. info:
+   MEMORY_* and the size. Clobbers both, and the flags (they get saved). */
+void access_check(struct lower *l, uint32_t info, bool pointer_in_r11);
+void access_operand(struct lower *l, const ZydisDecodedOperand *op, bool pointer_in_r11);
+uint32_t access_info(const ZydisDecodedOperand *op);
+
+/* --- rows of the table (table.c); each lowers l->in --- */
+typedef void lower_function(struct lower *l);
+lower_function *lower_find(const struct insn *in);
+lower_function lower_copy, lower_step, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
+    lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory;
+/* Can lower_copy do it, in this mode? */
+bool copy_possible(const struct insn *in, uint32_t mode);
+
+/* --- flow.c --- */
+void flow_exit(struct lower *l, gva_t target);
+void flow_dispatch(struct lower *l); /* to the address in RAX */
+void flow_cold(struct lower *l);     /* emits what has been put off */
+void flow_poll(struct lower *l);
+
+struct cold *lower_add_cold(struct lower *l, enum cold_kind kind);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * options.c - properties of `-accel bt`.
+ *
+ * Interface: translator.h. One row a switch, so that each optimisation can be turned off.
+ */
+#include "translator/translator.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t offset;
+} switches[] = {
+    {"chain", offsetof(struct translator_options, chain)},
+    {"group", offsetof(struct translator_options, group)},
+    {"jump-cache", offsetof(struct translator_options, jump_cache)},
+    {"inline-system", offsetof(struct translator_options, inline_system)},
+    {"single", offsetof(struct translator_options, single)},
+    {"lockstep", offsetof(struct translator_options, lockstep)},
+};
+#define SWITCHES (sizeof switches / sizeof *switches)
+
+void translator_default_options(struct translator_options *options)
+{
+    *options = (struct translator_options){.chain = true,
+                                           .group = true,
+                                           .jump_cache = true,
+                                           .inline_system = true,
+                                           .cache_size = 64u << 20};
+}
+
+static int unknown(const char *name, struct error *error)
+{
+    char known[256] = "";
+
+    for (unsigned i = 0; i < SWITCHES; i++) {
+        strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
+        strncat(known, switches[i].name, sizeof known - strlen(known) - 1);
+    }
+    return error_set(error, EINVAL, "-accel bt: unknown property '%s'; known are %s", name, known);
+}
+
+static int parse_one(struct translator_options *options, char *text, struct error *error)
+{
+    char *value = strchr(text, '=');
+    bool on;
+
+    if (!value)
+        return error_set(error, EINVAL, "-accel bt: property '%s' needs =on or =off", text);
+    *value++ = '\0';
+    on = !strcmp(value, "on");
+    if (!on && strcmp(value, "off"))
+        return error_set(error, EINVAL, "-accel bt: %s=%s: give on or off", text, value);
+    for (unsigned i = 0; i < SWITCHES; i++)
+        if (!strcmp(text, switches[i].name)) {
+            *(bool *)((char *)options + switches[i].offset) = on;
+            return 0;
+        }
+    return unknown(text, error);
+}
+
+int translator_parse_options(struct translator_options *options, const char *text, struct error *error)
+{
+    char *copy = strdup(text), *save = NULL;
+    int status = copy ? 0 : error_set(error, ENOMEM, "out of memory");
+
+    for (char *part = copy ? strtok_r(copy, ",", &save) : NULL; part && !status; part = strtok_r(NULL, ",", &save))
+        status = parse_one(options, part, error);
+    free(copy);
+    return status;
+}

@@ -1,0 +1,84 @@
+/*
+ * run.c - the inner run loop: find or make the block at RIP, enter it, see why it came back.
+ *
+ * Interface: translator.h. Compiled without SIMD, because the guest's SIMD state is live until simd_save. Stopping
+ * a running vCPU: another thread sets exit_request and, if translated code may be running, makes the poll page
+ * unreadable; the next poll faults (signals.c) at a precise guest state.
+ */
+#include "translator/internal.h"
+
+#include <sys/mman.h>
+
+#include "cpu/simd.h"
+#include "cpu/system.h"
+
+void translator_kick(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    if (!atomic_load(&tv->in_guest))
+        return;
+    atomic_store(&tv->poll_armed, true);
+    mprotect(&tv->poll, PAGE_SIZE, PROT_NONE);
+}
+
+static void disarm_poll(struct translator_vcpu *tv)
+{
+    if (atomic_exchange(&tv->poll_armed, false))
+        mprotect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
+}
+
+/* Something to do before any translated code runs. */
+static bool must_stop(struct vcpu *v)
+{
+    bool interrupt = atomic_load(&v->interrupt_line) || atomic_load(&v->nmi_pending);
+
+    if (atomic_load(&v->exit_request) || cpu_interrupt_ready(v))
+        v->exit.reason = EXIT_REQUEST;
+    else if (v->mode & MODE_SINGLE || (v->mode & MODE_CODE_MASK) != MODE_CODE64 || (interrupt && v->interrupt_shadow))
+        v->exit.reason = EXIT_INTERPRET;
+    else
+        return false;
+    return true;
+}
+
+static void enter(struct translator *t, struct vcpu *v, const struct block *b)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    t->stats.entries++;
+    atomic_store(&tv->in_guest, true);
+    if (atomic_load(&v->exit_request)) {
+        v->exit.reason = EXIT_REQUEST;
+    } else {
+        simd_load(v);
+        flags_decompose(v);
+        v->interrupt_shadow = false;
+        t->code.enter(v, b->entry_saved);
+    }
+    atomic_store(&tv->in_guest, false);
+    disarm_poll(tv);
+    t->stats.exits[v->exit.reason]++;
+}
+
+void translator_run(struct translator *t, struct vcpu *v)
+{
+    do {
+        struct block *b;
+
+        lookup_catch_up(v);
+        if (must_stop(v))
+            break;
+        b = lookup_block(t, v);
+        if (!b) {
+            simd_save(v);
+            b = translator_build(t, v);
+        }
+        if (!b) {
+            v->exit.reason = EXIT_INTERPRET;
+            break;
+        }
+        enter(t, v, b);
+    } while (v->exit.reason == EXIT_TRANSLATE);
+    simd_save(v);
+}

@@ -1,0 +1,108 @@
+/*
+ * thunks.c - permanent code: entering and leaving translated code, and calling C from it.
+ *
+ * Interface: struct translator_code. A callout is reached by `call` with RAX and R11 as arguments; it stores the
+ * guest's registers in the vCPU, calls a C function (compiled without SIMD) with (vcpu, RAX, R11D), and goes on at
+ * translator_vcpu.resume (the return address unless the function changed it) with RAX = translator_vcpu.value and
+ * the guest's registers loaded again; or leaves translated code if the function returns true.
+ * Invariant: RSP is 16-byte aligned in translated code, so that C gets the stack it expects.
+ */
+#include "translator/internal.h"
+
+/* Which host register holds which guest register while translated code runs. */
+static const struct {
+    uint8_t host, guest;
+} resident[] = {{H_RCX, RCX}, {H_RDX, RDX}, {H_RBX, RBX}, {H_RBP, RBP}, {H_RSI, RSI}, {H_RDI, RDI}, {H_R8, R8},
+                {H_R9, R9},   {H_R10, RAX}, {H_R12, R12}, {H_R13, R13}, {H_R14, R14}, {H_R15, RSP}};
+static const uint8_t callee_saved[] = {H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15};
+
+static void move_guest_registers(struct emitter *e, unsigned opcode)
+{
+    for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
+        emit_op_vcpu(e, true, opcode, resident[i].host, H_NONE, V_OFFSET(gpr) + 8 * resident[i].guest);
+}
+
+static void emit_push(struct emitter *e, int reg)
+{
+    emit_rex(e, false, 0, 0, reg);
+    emit8(e, 0x50u + (unsigned)(reg & 7));
+}
+
+static void emit_pop(struct emitter *e, int reg)
+{
+    emit_rex(e, false, 0, 0, reg);
+    emit8(e, 0x58u + (unsigned)(reg & 7));
+}
+
+/* jmp gs:[resume] */
+static void emit_resume(struct emitter *e)
+{
+    emit_op_vcpu(e, false, 0xff, 4, H_NONE, TV_OFFSET(resume));
+}
+
+/* void enter(struct vcpu *, const void *host) */
+static const uint8_t *emit_enter(struct emitter *e)
+{
+    const uint8_t *entry = emit_here(e);
+
+    for (unsigned i = 0; i < sizeof callee_saved; i++)
+        emit_push(e, callee_saved[i]);
+    emit_op_imm(e, true, 5, H_RSP, 8);
+    emit_op_vcpu(e, true, OP_STORE, H_RSI, H_NONE, TV_OFFSET(resume));
+    move_guest_registers(e, OP_LOAD);
+    emit_resume(e);
+    return entry;
+}
+
+/* Returns from `enter`; the guest's registers are in the vCPU already. */
+static const uint8_t *emit_leave(struct emitter *e)
+{
+    const uint8_t *entry = emit_here(e);
+
+    emit_op_imm(e, true, 0, H_RSP, 8);
+    for (unsigned i = sizeof callee_saved; i-- > 0;)
+        emit_pop(e, callee_saved[i]);
+    emit8(e, 0xc3);
+    return entry;
+}
+
+static const uint8_t *emit_callout(struct emitter *e, const uint8_t *leave, const void *function)
+{
+    const uint8_t *entry = emit_here(e);
+
+    move_guest_registers(e, OP_STORE);
+    emit_op_vcpu(e, false, 0x8f, 0, H_NONE, TV_OFFSET(resume)); /* pop: the return address */
+    emit_op_vcpu(e, true, OP_LOAD, H_RDI, H_NONE, TV_OFFSET(self));
+    emit_mov(e, H_RSI, H_RAX);
+    emit_op_reg(e, false, OP_LOAD, H_RDX, H_R11);
+    emit_mov_imm(e, H_RAX, (uintptr_t)function);
+    emit8(e, 0xff); /* call rax */
+    emit8(e, 0xd0);
+    emit8(e, 0x84); /* test al, al */
+    emit8(e, 0xc0);
+    emit_jcc(e, CC_NE, leave);
+    move_guest_registers(e, OP_LOAD);
+    emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(value));
+    emit_resume(e);
+    return entry;
+}
+
+bool thunks_emit(struct translator *t)
+{
+    struct translator_code *c = &t->code;
+    struct emitter e = {.start = t->cache.write_view,
+                        .at = t->cache.write_view,
+                        .end = t->cache.write_view + t->cache.code_size,
+                        .execute_delta = cache_execute_delta(&t->cache)};
+
+    c->enter = (void (*)(struct vcpu *, const void *))(uintptr_t)emit_enter(&e);
+    c->leave = emit_leave(&e);
+    c->memory = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_memory);
+    c->commit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_commit);
+    c->step = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_step);
+    c->dispatch = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_dispatch);
+    c->link = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_link);
+    t->cache.code_used = (size_t)(e.at - e.start);
+    cache_keep(&t->cache);
+    return !e.failed;
+}

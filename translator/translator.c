@@ -1,0 +1,129 @@
+/*
+ * translator.c - life of a translator, and of its part of a vCPU.
+ *
+ * Interface: translator.h. Invariant: a flush happens only while no translated code runs.
+ */
+#include "translator/translator.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "translator/lower.h"
+
+/* ram->code_written: called without SIMD, from wherever guest memory was written. */
+static void code_written(void *opaque, uint64_t offset, unsigned size)
+{
+    struct translator *t = opaque;
+    bool empty;
+
+    t->stats.invalidated_blocks += cache_written(&t->cache, offset, size, &empty);
+    if (empty)
+        t->ram->page_flags[offset >> PAGE_SHIFT] &= (uint8_t)~RAM_PAGE_CODE;
+}
+
+struct translator *translator_create(struct ram *ram, const struct translator_options *options, struct error *error)
+{
+    struct translator *t = calloc(1, sizeof *t);
+    int status;
+
+    if (!t || !(t->lower = calloc(1, sizeof *t->lower))) {
+        error_set(error, ENOMEM, "out of memory");
+        goto fail;
+    }
+    t->options = *options;
+    t->ram = ram;
+    ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
+    if (status) {
+        error_set(error, -status, "cannot map a code cache of %llu bytes: %s",
+                  (unsigned long long)options->cache_size, strerror(-status));
+        goto fail;
+    }
+    thunks_emit(t);
+    ram->code_written = code_written;
+    ram->code_written_opaque = t;
+    return t;
+fail:
+    if (t)
+        free(t->lower);
+    free(t);
+    return NULL;
+}
+
+void translator_destroy(struct translator *t)
+{
+    if (!t)
+        return;
+    t->ram->code_written = NULL;
+    cache_destroy(&t->cache);
+    free(t->lower);
+    free(t);
+}
+
+int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    if (t->vcpu)
+        return error_set(error, EBUSY, "the translator runs one vCPU");
+    t->vcpu = v;
+    tv->self = (uintptr_t)v;
+    tv->vcpu = v;
+    tv->translator = t;
+    return 0;
+}
+
+void translator_detach(struct translator *t, struct vcpu *v)
+{
+    if (t->vcpu == v)
+        t->vcpu = NULL;
+}
+
+int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *error)
+{
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)v))
+        return error_set(error, errno, "cannot set the GS base: %s", strerror(errno));
+    signals_set_current(v);
+    return 0;
+}
+
+void translator_thread_leave(struct translator *t, struct vcpu *v)
+{
+    signals_set_current(NULL);
+    syscall(SYS_arch_prctl, ARCH_SET_GS, 0ul);
+}
+
+void translator_flush(struct translator *t, struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    cache_flush(&t->cache);
+    tv->cells_used = tv->linked_count = 0;
+    memset(tv->linked_pages, 0, sizeof tv->linked_pages);
+    lookup_forget_all(v);
+    for (unsigned i = 0; i < JUMP_MODES; i++)
+        tv->jump_mode[i].used = false;
+    t->stats.cache_flushes++;
+}
+
+void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size)
+{
+    while (size) {
+        uint64_t offset = ram_offset(t->ram, gpa), part = PAGE_SIZE - (gpa & ~PAGE_MASK);
+
+        if (part > size)
+            part = size;
+        if (offset != UINT64_MAX && t->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE)
+            code_written(t, offset, (unsigned)part);
+        gpa += part, size -= part;
+    }
+}
+
+const struct translator_stats *translator_get_stats(const struct translator *t)
+{
+    return &t->stats;
+}
