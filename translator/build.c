@@ -5,6 +5,7 @@
  * memory access, the flags are saved at once, and callers that have them saved enter behind that (entry_saved);
  * else callers that have them saved get them restored first.
  */
+#include "translator/lockstep.h"
 #include "translator/lower.h"
 
 #include <string.h>
@@ -108,6 +109,8 @@ static void lower_one(struct lower *l)
 {
     lower_function *row = lower_find(l->in);
 
+    if (l->t->options.lockstep && lockstep_unrepeatable(l->in))
+        row = lower_leave_to_run_loop;
     if (!row)
         row = copy_possible(l->in, l->mode) ? lower_copy : lower_step;
     l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);

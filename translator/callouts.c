@@ -36,7 +36,7 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_REQUEST);
     if (v->mode & MODE_SINGLE)
         return leave(v, EXIT_INTERPRET);
-    b = lookup_block(tv->translator, v);
+    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
@@ -52,6 +52,13 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
     return go_on(v);
 }
 
+bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused)
+{
+    flags_compose(v);
+    v->rip = pc;
+    return leave(v, EXIT_INTERPRET);
+}
+
 bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
 {
     struct translator_vcpu *tv = translator_of(v);
@@ -62,7 +69,7 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     lookup_catch_up(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
-    b = lookup_block(tv->translator, v);
+    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_link(v, exit, b);

@@ -115,7 +115,7 @@ struct insn_map {
 struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
     const uint8_t *leave;
-    const uint8_t *memory, *commit, *step, *dispatch, *link, *system;
+    const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
 };
 
 struct lower;
@@ -129,6 +129,7 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64;
     struct insn insns[BLOCK_MAX_INSNS];
+    struct lockstep *lockstep; /* NULL without the option */
     struct lower *lower; /* scratch of translator_build */
 };
 
@@ -173,6 +174,7 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused);
+bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused);
 bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);
 
 /* --- signals.c --- */

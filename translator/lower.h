@@ -78,7 +78,7 @@ uint32_t access_info(const ZydisDecodedOperand *op);
 /* --- rows of the table (table.c); each lowers l->in --- */
 typedef void lower_function(struct lower *l);
 lower_function *lower_find(const struct insn *in);
-lower_function lower_copy, lower_step, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
+lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
     lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);

@@ -19,6 +19,15 @@ void lower_step(struct lower *l)
     l->ended = ends;
 }
 
+/* The run loop has the interpreter run it: ends the block. */
+void lower_leave_to_run_loop(struct lower *l)
+{
+    flags_clobber(l);
+    emit_mov_imm(&l->e, H_RAX, l->in->pc);
+    emit_call(&l->e, l->t->code.interpret);
+    l->ended = true;
+}
+
 void lower_nothing(struct lower *l)
 {
     (void)l;

@@ -6,6 +6,7 @@
  * unreadable; the next poll faults (signals.c) at a precise guest state.
  */
 #include "translator/internal.h"
+#include "translator/lockstep.h"
 
 #include <sys/mman.h>
 
@@ -40,6 +41,22 @@ static bool must_stop(struct vcpu *v)
     else
         return false;
     return true;
+}
+
+/* Lock-step: the interpreter first, then the translated block, then the comparison. */
+static void enter(struct translator *t, struct vcpu *v, const struct block *b);
+
+static void enter_compared(struct translator *t, struct vcpu *v, const struct block *b)
+{
+    const char *text;
+
+    simd_save(v);
+    lockstep_before(t->lockstep, v, b);
+    enter(t, v, b);
+    simd_save(v);
+    t->stats.lockstep_blocks++;
+    if (!lockstep_after(t->lockstep, v, b, &text))
+        lockstep_report(t, v, b, text);
 }
 
 static void enter(struct translator *t, struct vcpu *v, const struct block *b)
@@ -78,7 +95,10 @@ void translator_run(struct translator *t, struct vcpu *v)
             v->exit.reason = EXIT_INTERPRET;
             break;
         }
-        enter(t, v, b);
+        if (t->options.lockstep)
+            enter_compared(t, v, b);
+        else
+            enter(t, v, b);
     } while (v->exit.reason == EXIT_TRANSLATE);
     simd_save(v);
 }

@@ -101,6 +101,7 @@ bool thunks_emit(struct translator *t)
     c->commit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_commit);
     c->step = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_step);
     c->dispatch = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_dispatch);
+    c->interpret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interpret);
     c->link = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_link);
     t->cache.code_used = (size_t)(e.at - e.start);
     cache_keep(&t->cache);

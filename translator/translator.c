@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "translator/lockstep.h"
 #include "translator/lower.h"
 
 /* ram->code_written: called without SIMD, from wherever guest memory was written. */
@@ -35,6 +36,10 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     t->options = *options;
+    if (options->lockstep) {
+        t->options.chain = t->options.jump_cache = false;
+        t->lockstep = lockstep_create();
+    }
     t->ram = ram;
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
@@ -60,6 +65,7 @@ void translator_destroy(struct translator *t)
         return;
     t->ram->code_written = NULL;
     cache_destroy(&t->cache);
+    lockstep_destroy(t->lockstep);
     free(t->lower);
     free(t);
 }
