@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cpu/native.h"
+#include "translator/translator.h"
 #include "vmm/report.h"
 #include "vmm/terminal.h"
 
@@ -76,12 +77,21 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
     put(advice, sizeof advice - 1);
 }
 
+static bool is_claimed(int number, siginfo_t *info, void *context)
+{
+#ifdef NOVT_HAVE_BT
+    if (translator_handle_signal(number, info, context))
+        return true;
+#endif
+    return cpu_native_fixup(current, number, context);
+}
+
 static void handle(int number, siginfo_t *info, void *context)
 {
     struct sigaction fallback = {.sa_handler = SIG_DFL};
     int saved = errno;
 
-    if (current && number != SIGABRT && cpu_native_fixup(current, number, context)) {
+    if (current && number != SIGABRT && is_claimed(number, info, context)) {
         errno = saved;
         return;
     }
@@ -93,7 +103,7 @@ static void handle(int number, siginfo_t *info, void *context)
 
 void signals_install(void)
 {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
     struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
     sigemptyset(&action.sa_mask);

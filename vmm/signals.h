@@ -7,7 +7,7 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 
-/* Installs the handlers of SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT for the process, and ignores SIGPIPE.
+/* Installs the handlers of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP and SIGABRT for the process, and ignores SIGPIPE.
    Any number of times. */
 void signals_install(void);
 
