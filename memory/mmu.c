@@ -113,11 +113,16 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
     }
 }
 
+/* The modes that translations depend on, as one number. (Not a copy of struct mmu: that holds the tables.) */
+static unsigned paging_modes(const struct mmu *mmu)
+{
+    return mmu->paging | mmu->long_mode << 1 | mmu->pae << 2 | mmu->pse << 3 | mmu->pge << 4 | mmu->wp << 5 |
+           mmu->nx << 6 | mmu->smep << 7 | mmu->smap << 8 | mmu->pcid << 9;
+}
+
 void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer)
 {
-    struct mmu old = {.paging = mmu->paging, .long_mode = mmu->long_mode, .pae = mmu->pae, .pse = mmu->pse,
-                      .pge = mmu->pge, .wp = mmu->wp, .nx = mmu->nx, .smep = mmu->smep, .smap = mmu->smap,
-                      .pcid = mmu->pcid};
+    unsigned old = paging_modes(mmu);
 
     mmu->paging = cr0 >> 31 & 1;
     mmu->wp = cr0 >> 16 & 1;
@@ -130,9 +135,7 @@ void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, ui
     mmu->pcid = cr4 >> 17 & 1;
     mmu->nx = efer >> 11 & 1;
     mmu->root = cr3 & 0x000ffffffffff000ull;
-    if (old.paging != mmu->paging || old.long_mode != mmu->long_mode || old.pae != mmu->pae || old.pse != mmu->pse ||
-        old.pge != mmu->pge || old.wp != mmu->wp || old.nx != mmu->nx || old.smep != mmu->smep ||
-        old.smap != mmu->smap || old.pcid != mmu->pcid)
+    if (paging_modes(mmu) != old)
         mmu_flush(mmu, true);
 }
 
