@@ -188,6 +188,9 @@ static enum cpu_status cmpxchg(struct vcpu *v, struct insn *i)
     do {
         flags = v->rflags;
         alu_arith[ALU_CMP][size_index(size)](want, r.old, &flags);
+        /* memory gets a write cycle in any case; a register stays as it is, its upper half included */
+        if (r.is_reg && !(flags & FLAG_ZF))
+            break;
     } while (!rmw_close(v, i, &r, flags & FLAG_ZF ? value : r.old));
     v->rflags = flags;
     if (!(flags & FLAG_ZF))

@@ -56,7 +56,7 @@ static void indirect(struct builder *b, const struct control_form *f, uint64_t t
     uint64_t place = INSN_DATA + 0x100 + insn_below(b->r, 0x3000);
     int32_t disp = (int32_t)insn_below(b->r, 0x1000);
 
-    if (insn_chance(b->r, 3))
+    if (reg != R_SP && insn_chance(b->r, 3))
         target |= 1ull << 62;
     if (insn_chance(b->r, 5))
         build_append(b, "\xf2", 1); /* BND is ignored */

@@ -85,8 +85,8 @@ static void build_address_space(struct insn_engine *e)
 
 static void build_tables(struct insn_engine *e)
 {
-    static const uint64_t gdt[] = {0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff,
-                                   0x00cff3000000ffff, 0x00affb000000ffff};
+    static const uint64_t gdt[] = {
+        0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff};
     uint8_t *handlers = ram_host(&e->ram, HANDLERS), *exits = ram_host(&e->ram, EXIT);
     uint64_t *idt = table_at(e, IDT), tss_base = KERNEL + TSS, rsp0 = KERNEL + KERNEL_STACK;
     unsigned i;
@@ -204,8 +204,8 @@ static void take_frame(struct insn_engine *e, struct insn_state *out)
     }
 }
 
-void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image, struct insn_state *out,
-                     uint8_t **data)
+void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image,
+                     struct insn_state *out, uint8_t **data)
 {
     struct vcpu *v = e->v;
     unsigned i;
@@ -215,6 +215,7 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
     for (i = 0; i < c->pokes; i++)
         memcpy(*data + c->poke[i].offset, &c->poke[i].value, 8);
     start_user(v, c);
+    insn_signals_case(c);
     out->hung = !(e->kind == INSN_BT ? translate(e) : interpret(v));
     memcpy(out->gpr, v->gpr, sizeof out->gpr);
     out->rip = v->rip;
@@ -249,6 +250,7 @@ void insn_engine_begin(struct insn_engine *e, const uint8_t *const_page)
     struct error error;
 
     memcpy(ram_host(&e->ram, DATA + INSN_DATA_SIZE), const_page, INSN_DATA_CONST);
+    insn_signals_begin(e->v);
     if (e->kind == INSN_BT && translator_thread_enter(e->translator, e->v, &error) < 0) {
         fprintf(stderr, "insn-test: %s\n", error.text);
         exit(1);
@@ -259,6 +261,7 @@ void insn_engine_end(struct insn_engine *e)
 {
     if (e->kind == INSN_BT)
         translator_thread_leave(e->translator, e->v);
+    insn_signals_end();
 }
 
 static int open_translator(struct insn_engine *e, const char *options, struct error *error)

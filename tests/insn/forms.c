@@ -10,24 +10,24 @@
 
 /* Left out: tested by tests/guest/bare (system state), or different by nature between host and guest. */
 static const uint16_t refused[] = {
-    ZYDIS_MNEMONIC_RDTSC,     ZYDIS_MNEMONIC_RDTSCP,    ZYDIS_MNEMONIC_RDPMC,    ZYDIS_MNEMONIC_CPUID,
-    ZYDIS_MNEMONIC_XGETBV,    ZYDIS_MNEMONIC_RDRAND,    ZYDIS_MNEMONIC_RDSEED,   ZYDIS_MNEMONIC_RDPID,
-    ZYDIS_MNEMONIC_SGDT,      ZYDIS_MNEMONIC_SIDT,      ZYDIS_MNEMONIC_SLDT,     ZYDIS_MNEMONIC_STR,
-    ZYDIS_MNEMONIC_SMSW,      ZYDIS_MNEMONIC_LAR,       ZYDIS_MNEMONIC_LSL,      ZYDIS_MNEMONIC_VERR,
-    ZYDIS_MNEMONIC_VERW,      ZYDIS_MNEMONIC_LSS,       ZYDIS_MNEMONIC_LFS,      ZYDIS_MNEMONIC_LGS,
-    ZYDIS_MNEMONIC_INT,       ZYDIS_MNEMONIC_INT1,      ZYDIS_MNEMONIC_INTO,     ZYDIS_MNEMONIC_SYSCALL,
-    ZYDIS_MNEMONIC_SYSENTER,  ZYDIS_MNEMONIC_SYSEXIT,   ZYDIS_MNEMONIC_SYSRET,   ZYDIS_MNEMONIC_CLI,
-    ZYDIS_MNEMONIC_STI,       ZYDIS_MNEMONIC_IN,        ZYDIS_MNEMONIC_OUT,      ZYDIS_MNEMONIC_INSB,
-    ZYDIS_MNEMONIC_INSW,      ZYDIS_MNEMONIC_INSD,      ZYDIS_MNEMONIC_OUTSB,    ZYDIS_MNEMONIC_OUTSW,
-    ZYDIS_MNEMONIC_OUTSD,     ZYDIS_MNEMONIC_FXSAVE,    ZYDIS_MNEMONIC_FXSAVE64, ZYDIS_MNEMONIC_FXRSTOR,
-    ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_FNSAVE,    ZYDIS_MNEMONIC_FNSTENV,  ZYDIS_MNEMONIC_SWAPGS,
-    ZYDIS_MNEMONIC_MONITOR,   ZYDIS_MNEMONIC_MWAIT,     ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX,
-    ZYDIS_MNEMONIC_SERIALIZE, ZYDIS_MNEMONIC_CLZERO,    ZYDIS_MNEMONIC_UMONITOR, ZYDIS_MNEMONIC_UMWAIT,
-    ZYDIS_MNEMONIC_TPAUSE,    ZYDIS_MNEMONIC_PTWRITE,   ZYDIS_MNEMONIC_RDPKRU,   ZYDIS_MNEMONIC_WRPKRU,
-    ZYDIS_MNEMONIC_XBEGIN,    ZYDIS_MNEMONIC_XEND,      ZYDIS_MNEMONIC_XABORT,   ZYDIS_MNEMONIC_XTEST,
-    ZYDIS_MNEMONIC_HLT,       ZYDIS_MNEMONIC_RDPRU,     ZYDIS_MNEMONIC_MCOMMIT,  ZYDIS_MNEMONIC_INVLPGB,
-    ZYDIS_MNEMONIC_TLBSYNC,   ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_GETSEC,   ZYDIS_MNEMONIC_UD0,
-    ZYDIS_MNEMONIC_UD1,
+    ZYDIS_MNEMONIC_RDTSC,     ZYDIS_MNEMONIC_RDTSCP,  ZYDIS_MNEMONIC_RDPMC,    ZYDIS_MNEMONIC_CPUID,
+    ZYDIS_MNEMONIC_XGETBV,    ZYDIS_MNEMONIC_RDRAND,  ZYDIS_MNEMONIC_RDSEED,   ZYDIS_MNEMONIC_RDPID,
+    ZYDIS_MNEMONIC_SGDT,      ZYDIS_MNEMONIC_SIDT,    ZYDIS_MNEMONIC_SLDT,     ZYDIS_MNEMONIC_STR,
+    ZYDIS_MNEMONIC_SMSW,      ZYDIS_MNEMONIC_LAR,     ZYDIS_MNEMONIC_LSL,      ZYDIS_MNEMONIC_VERR,
+    ZYDIS_MNEMONIC_VERW,      ZYDIS_MNEMONIC_LSS,     ZYDIS_MNEMONIC_LFS,      ZYDIS_MNEMONIC_LGS,
+    ZYDIS_MNEMONIC_INT,       ZYDIS_MNEMONIC_INT1,    ZYDIS_MNEMONIC_INTO,     ZYDIS_MNEMONIC_SYSCALL,
+    ZYDIS_MNEMONIC_SYSENTER,  ZYDIS_MNEMONIC_SYSEXIT, ZYDIS_MNEMONIC_SYSRET,   ZYDIS_MNEMONIC_CLI,
+    ZYDIS_MNEMONIC_STI,       ZYDIS_MNEMONIC_IN,      ZYDIS_MNEMONIC_OUT,      ZYDIS_MNEMONIC_INSB,
+    ZYDIS_MNEMONIC_INSW,      ZYDIS_MNEMONIC_INSD,    ZYDIS_MNEMONIC_OUTSB,    ZYDIS_MNEMONIC_OUTSW,
+    ZYDIS_MNEMONIC_OUTSD,     ZYDIS_MNEMONIC_FXSAVE,  ZYDIS_MNEMONIC_FXSAVE64, ZYDIS_MNEMONIC_FXRSTOR,
+    ZYDIS_MNEMONIC_FXRSTOR64, ZYDIS_MNEMONIC_FNSAVE,  ZYDIS_MNEMONIC_FNSTENV,  ZYDIS_MNEMONIC_SWAPGS,
+    ZYDIS_MNEMONIC_MONITOR,   ZYDIS_MNEMONIC_MWAIT,   ZYDIS_MNEMONIC_MONITORX, ZYDIS_MNEMONIC_MWAITX,
+    ZYDIS_MNEMONIC_SERIALIZE, ZYDIS_MNEMONIC_CLZERO,  ZYDIS_MNEMONIC_UMONITOR, ZYDIS_MNEMONIC_UMWAIT,
+    ZYDIS_MNEMONIC_TPAUSE,    ZYDIS_MNEMONIC_PTWRITE, ZYDIS_MNEMONIC_RDPKRU,   ZYDIS_MNEMONIC_WRPKRU,
+    ZYDIS_MNEMONIC_XBEGIN,    ZYDIS_MNEMONIC_XEND,    ZYDIS_MNEMONIC_XABORT,   ZYDIS_MNEMONIC_XTEST,
+    ZYDIS_MNEMONIC_HLT,       ZYDIS_MNEMONIC_IRET,    ZYDIS_MNEMONIC_IRETD,    ZYDIS_MNEMONIC_IRETQ,
+    ZYDIS_MNEMONIC_RDPRU,     ZYDIS_MNEMONIC_MCOMMIT, ZYDIS_MNEMONIC_INVLPGB,  ZYDIS_MNEMONIC_TLBSYNC,
+    ZYDIS_MNEMONIC_PVALIDATE, ZYDIS_MNEMONIC_GETSEC,  ZYDIS_MNEMONIC_UD0,      ZYDIS_MNEMONIC_UD1,
 };
 
 static const uint8_t refused_ext[] = {
@@ -47,6 +47,8 @@ bool insn_form_accepts(const ZydisDecodedInstruction *i)
         return false;
     if (i->mnemonic == ZYDIS_MNEMONIC_BSWAP && i->operand_width == 16)
         return false; /* undefined */
+    if (i->mnemonic == ZYDIS_MNEMONIC_MOVSXD && i->operand_width == 16)
+        return false; /* reads two bytes or four, by the maker */
     if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->opcode == 0x8e)
         return false; /* to a segment register */
     if (i->mnemonic == ZYDIS_MNEMONIC_POP && i->opcode_map == ZYDIS_OPCODE_MAP_0F)
@@ -154,6 +156,15 @@ static void add(struct collector *k, unsigned first, struct insn_form form, unsi
     f->form[f->count++] = form;
 }
 
+/* A mnemonic or a class. */
+static bool wanted(const char *only, const ZydisDecodedInstruction *i)
+{
+    static const char *const class_name[CLASS_COUNT] = {"general", "x87", "sse", "vex", "evex"};
+
+    return !only || strcasecmp(only, class_name[class_of(i)]) == 0 ||
+           strcasecmp(only, ZydisMnemonicGetString(i->mnemonic)) == 0;
+}
+
 /* Tries one ModRM byte; false when the instruction has none, so that others need not be tried. */
 static bool try_modrm(struct collector *k, unsigned first, struct insn_form form, unsigned reg, unsigned rm)
 {
@@ -174,7 +185,7 @@ static bool try_modrm(struct collector *k, unsigned first, struct insn_form form
             !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&k->f->decoder, NULL, bytes, 16, &i)))
             return true;
     }
-    if (!insn_form_accepts(&i) || (k->only && strcasecmp(k->only, ZydisMnemonicGetString(i.mnemonic)) != 0))
+    if (!insn_form_accepts(&i) || !wanted(k->only, &i))
         return i.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     form.mnemonic = (uint16_t)i.mnemonic;
     form.has_modrm = i.attributes & ZYDIS_ATTRIB_HAS_MODRM;

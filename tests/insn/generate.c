@@ -93,6 +93,13 @@ bool build_is_piecewise(const ZydisDecodedInstruction *i)
            i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
+/* A fault in REPE CMPS: the manual restores the flags of before the instruction (SDM vol. 2, REP), some processors
+   leave those of the last iteration. */
+uint32_t build_fault_flags(const ZydisDecodedInstruction *i)
+{
+    return i->attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE) ? FL_ARITH : 0;
+}
+
 static bool try_single(struct builder *b, const struct insn_form *form)
 {
     insn_form_encode(form, b->r, b->bytes, -1);
@@ -105,6 +112,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
     b->c->mnemonic = (uint16_t)b->i.mnemonic;
     b->c->undefined = b->i.cpu_flags ? b->i.cpu_flags->undefined : 0;
     b->c->partial = build_is_piecewise(&b->i);
+    b->c->undefined_fault = build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
     b->c->length = b->i.length;
     return true;
@@ -120,6 +128,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps)
     c->code_length = 0;
     c->pokes = 0;
     c->undefined = 0;
+    c->undefined_fault = 0;
     c->partial = false;
     c->mnemonic = 0;
     c->steps = steps;

@@ -62,10 +62,11 @@ struct insn_case {
     uint32_t image;
     struct insn_poke poke[INSN_POKES];
     unsigned pokes;
-    uint32_t undefined; /* flags that no engine needs to get right */
-    bool partial;       /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
-    uint16_t mnemonic;  /* of the first instruction */
-    unsigned steps;     /* instructions */
+    uint32_t undefined;       /* flags that no engine needs to get right */
+    uint32_t undefined_fault; /* the same when it ends with an exception */
+    bool partial;      /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
+    uint16_t mnemonic; /* of the first instruction */
+    unsigned steps;    /* instructions */
     struct insn_state in, expected;
     uint8_t expected_data[INSN_DATA_SIZE];
 };
@@ -113,8 +114,14 @@ void insn_engine_place(struct insn_engine *e, const struct insn_case *c);
 void insn_engine_placed(struct insn_engine *e);
 void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image,
                      struct insn_state *out, uint8_t **data);
-/* True when the guest CPU has what the instruction needs. */
 const char *insn_engine_name(enum insn_engine_kind kind);
+
+/* --- signals.c: host signals that belong to an engine --- */
+struct vcpu;
+void insn_signals_begin(struct vcpu *v);
+void insn_signals_end(void);
+/* The case to blame for a crash. */
+void insn_signals_case(const struct insn_case *c);
 
 /* --- compare.c --- */
 /* Writes what differs to `out`; the number of differences. */

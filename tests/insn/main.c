@@ -1,9 +1,9 @@
 /*
  * main.c - insn-test: runs random instructions on the host and in the engines, and compares.
  *
- * Usage: insn-test [--cases N] [--first N] [--seed S] [--engine interp|bt|both|none] [--only MNEMONIC]
+ * Usage: insn-test [--cases N] [--first N] [--seed S] [--engine interp|bt|both|none] [--only MNEMONIC|CLASS]
  *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--verbose]
- * A failure prints the command that runs it again alone.
+ * Classes: general, x87, sse, vex, evex, control. A failure prints the command that runs it again alone.
  */
 #include "tests/insn/insn.h"
 
@@ -191,6 +191,7 @@ int main(int argc, char **argv)
     double start = now();
     uint64_t i;
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
     parse(&r, argc, argv);
     if (prepare(&r) < 0)
         return 1;
