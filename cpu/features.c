@@ -107,6 +107,7 @@ const struct feature features[] = {
     {"avx512-vp2intersect", W(f7_edx), 8, LEVEL_MAX, NATIVE},
     {"avx512-fp16", W(f7_edx), 23, LEVEL_MAX, NATIVE},
     {"spec-ctrl", W(f7_edx), 26, LEVEL_OPTION, NOT_SUPPORTED},
+    {"arch-capabilities", W(f7_edx), 29, LEVEL_V1, EMULATED}, /* Intel only; see below and msr.c */
     /* CPUID 7.1, EAX */
     {"avx-vnni", W(f7_1_eax), 4, LEVEL_DEFAULT, NATIVE},
     {"avx512-bf16", W(f7_1_eax), 5, LEVEL_MAX, NATIVE},

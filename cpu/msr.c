@@ -159,6 +159,10 @@ static const struct msr_row rows[] = {
     {0x8b, 0x8b, INTEL, IGNORED, .value = 1ull << 32}, /* UCODE_REV */
     {0x8b, 0x8b, AMD, IGNORED, .value = 0x01000065},   /* AMD64_PATCH_LEVEL */
     {0xfe, 0xfe, ANY, READ_ONLY, .value = 0x508},      /* MTRRcap: 8 variable, fixed, WC */
+    /* ARCH_CAPABILITIES: RDCL, SSB, MDS, PSCHANGE_MC, TAA, SBDR_SSDP, FBSDP, PSDP, PBRSB, GDS, RFDS "not
+       affected". Privilege is checked in software here, so what leaks past a processor's own check does not apply,
+       and the remedies (page-table isolation, buffer clearing) would remedy nothing. */
+    {0x10a, 0x10a, INTEL, READ_ONLY, .value = 0x0d00e179},
     {0x174, 0x174, ANY, FIELD, AT(sysenter_cs), 0xffffffff},
     {0x175, 0x175, ANY, CANONICAL, AT(sysenter_esp)},
     {0x176, 0x176, ANY, CANONICAL, AT(sysenter_eip)},

@@ -115,7 +115,7 @@ static bool is_flat(const struct vcpu *v)
            segment_is_flat(&v->seg[SEG_ES], SEGATTR_S | 2) && !(v->seg[SEG_ES].attributes & 8);
 }
 
-/* The part that SMAP, TSD, IOPL and UMIP make depend on the level. */
+/* The part that SMAP, AM, TSD, IOPL and UMIP make depend on the level. */
 static uint32_t level_mode(const struct vcpu *v, unsigned cpl)
 {
     uint32_t mode = cpl;
@@ -126,8 +126,12 @@ static uint32_t level_mode(const struct vcpu *v, unsigned cpl)
         mode |= v->cr4 & CR4_TSD ? MODE_TSD : 0;
         mode |= v->cr4 & CR4_UMIP ? MODE_UMIP : 0;
     }
-    if (cpl < 3 && v->cr4 & CR4_SMAP && v->rflags & FLAG_AC)
-        mode |= MODE_AC;
+    if (v->rflags & FLAG_AC) {
+        if (cpl < 3)
+            mode |= v->cr4 & CR4_SMAP ? MODE_AC : 0;
+        else if (v->cr0 & CR0_AM) /* alignment checks: only the interpreter makes them */
+            mode |= MODE_SINGLE;
+    }
     return mode;
 }
 
