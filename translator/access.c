@@ -73,13 +73,15 @@ static int component(struct lower *l, ZydisRegister reg, int scratch)
         return H_NONE;
     if (host_of_guest[guest] != NOT_RESIDENT)
         return host_of_guest[guest];
+    if (scratch == H_R11)
+        group_end(l);
     load_guest(l, scratch, (unsigned)guest);
     return scratch;
 }
 
 void access_address(struct lower *l, const ZydisDecodedOperand *op, int to)
 {
-    bool wide = l->in->z.address_width == 64;
+    bool wide = l->in->z.address_width == 64 && (l->in->row != lower_lea || l->in->z.operand_width == 64);
     int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
     int base, index;
 
@@ -120,6 +122,7 @@ void access_check(struct lower *l, uint32_t info, bool pointer_in_r11)
     struct cold *c = lower_add_cold(l, COLD_MEMORY);
 
     table += (int32_t)(info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write) : offsetof(struct mmu_tlb_entry, read));
+    group_end(l);
     emit_mov(e, H_R11, H_RAX);
     emit_shift(e, true, 5, H_R11, 7);
     emit_op_imm(e, false, 4, H_R11, (int32_t)((MMU_TLB_SIZE - 1) * 32));
@@ -156,8 +159,14 @@ uint32_t access_info(const ZydisDecodedOperand *op)
     return info;
 }
 
-void access_operand(struct lower *l, const ZydisDecodedOperand *op, bool pointer_in_r11)
+struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11)
 {
+    struct pointer pointer = {in_r11 ? H_R11 : H_RAX, 0};
+    unsigned base;
+    int32_t disp;
+
+    if (group_operand(l->in, op, &base, &disp) && group_access(l, base, disp, access_info(op), &pointer))
+        return pointer;
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS) {
@@ -166,5 +175,22 @@ void access_operand(struct lower *l, const ZydisDecodedOperand *op, bool pointer
         emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE,
                      V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * seg));
     }
-    access_check(l, access_info(op), pointer_in_r11);
+    access_check(l, access_info(op), in_r11);
+    return pointer;
+}
+
+struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)
+{
+    uint32_t info = 8 | MEMORY_STACK | (write ? MEMORY_WRITE : 0);
+    struct pointer pointer = {H_RAX, 0};
+
+    if (group_access(l, base, disp, info, &pointer))
+        return pointer;
+    flags_clobber(l);
+    if (disp)
+        emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base), H_NONE, 1, disp);
+    else
+        emit_mov(&l->e, H_RAX, host_register(base));
+    access_check(l, info, false);
+    return pointer;
 }

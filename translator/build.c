@@ -64,16 +64,15 @@ static enum block_flags natural_entry(const struct lower *l)
 {
     for (unsigned i = 0; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
-        lower_function *row = lower_find(in);
         bool memory = false;
 
-        if (row == lower_nothing || row == lower_lea)
+        if (in->row == lower_nothing || in->row == lower_lea)
             continue;
-        if (row == lower_branch || row == lower_loop)
+        if (in->row == lower_branch || in->row == lower_loop)
             return BLOCK_FLAGS_HOST;
-        if (row == lower_jump && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        if (in->row == lower_jump && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
             return BLOCK_FLAGS_EITHER;
-        if (row || !copy_possible(in, l->mode))
+        if (in->row != lower_copy)
             return BLOCK_FLAGS_SAVED;
         for (unsigned k = 0; k < in->z.operand_count; k++)
             memory |= in->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY;
@@ -107,25 +106,32 @@ static void lower_entries(struct lower *l)
 
 static void lower_one(struct lower *l)
 {
-    lower_function *row = lower_find(l->in);
-
-    if (l->t->options.lockstep && lockstep_unrepeatable(l->in))
-        row = lower_leave_to_run_loop;
-    if (!row)
-        row = copy_possible(l->in, l->mode) ? lower_copy : lower_step;
     l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
     l->store_cold = -1;
-    row(l);
+    l->in->row(l);
     if (l->store_cold >= 0) {
         l->cold[l->store_cold].copy_end = l->e.at;
         l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
     }
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
+    group_advance(l);
+}
+
+static void choose_rows(struct lower *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        struct insn *in = &l->t->insns[i];
+
+        in->row = lower_find(in, l->mode);
+        if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
+            in->row = lower_leave_to_run_loop;
+    }
 }
 
 static bool lower_all(struct lower *l)
 {
+    choose_rows(l);
     lower_entries(l);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];
@@ -177,9 +183,11 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->t = t;
     l->tv = translator_of(v);
     l->count = count;
-    l->mode = translator_mode(v);
+    l->mode = translator_block_mode(v);
+    l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
+    l->group.valid = false;
     l->context = v->data_context;
-    l->jump_slot = lookup_jump_slot(v, l->mode);
+    l->jump_slot = lookup_jump_slot(v, translator_mode(v));
     l->cells_used = l->tv->cells_used;
     l->e.start = l->e.at = cache->write_view + cache->code_used;
     l->e.end = l->e.start + (room < BLOCK_ROOM ? room : BLOCK_ROOM);
@@ -209,7 +217,7 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
 
     if (page == CACHE_NO_PAGE || !t->cache.page_dead[page])
         return NULL;
-    return cache_revive(&t->cache, page, s->gpa, v->rip, translator_mode(v), s->bytes, s->available);
+    return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }
 
 struct block *translator_build(struct translator *t, struct vcpu *v)
@@ -218,6 +226,9 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     unsigned count, max = t->options.single ? 1 : BLOCK_MAX_INSNS;
     struct block *b;
     bool straddles;
+
+    if (t->max_instructions)
+        max = t->max_instructions;
 
     if ((v->mode & MODE_CODE_MASK) != MODE_CODE64 || !fetch_page(v, v->rip, &s.bytes, &s.gpa))
         return NULL;

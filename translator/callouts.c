@@ -170,6 +170,31 @@ static void bounce(struct vcpu *v, gva_t linear, uint32_t info)
     }
 }
 
+/* A whole range in one page, or the block goes on without groups. */
+static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct block *b;
+    uint8_t *host;
+    gpa_t gpa;
+
+    if ((linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE &&
+        mmu_translate(&v->mmu, v->data_context, linear, info & MEMORY_WRITE ? MMU_WRITE : MMU_READ, &host, &gpa) == MMU_OK) {
+        tv->value = (uintptr_t)host;
+        return false;
+    }
+    tv->translator->stats.group_failures++;
+    v->rip = instruction_address(current_block(v), info >> 16);
+    flags_compose(v);
+    tv->no_group = true;
+    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
+    if (!b)
+        return leave(v, EXIT_TRANSLATE);
+    tv->no_group = false;
+    tv->resume = (uintptr_t)b->entry_saved;
+    return false;
+}
+
 bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
 {
     struct translator_vcpu *tv = translator_of(v);
@@ -179,6 +204,8 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
     gpa_t gpa;
 
     tv->translator->stats.memory_slow++;
+    if (info & MEMORY_GROUP)
+        return group_check(v, linear, info);
     if (size > first) {
         if (!bounce_part(v, 0, linear, first, write) || !bounce_part(v, 1, linear + first, size - first, write))
             return interpret_access(v, info);

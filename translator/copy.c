@@ -14,6 +14,8 @@ struct plan {
     int reg, rm, vvvv, opcode; /* host numbers of GPR fields, NO_FIELD where the field is not a GPR */
     bool memory;
     int pointer; /* H_RAX or H_R11 */
+    int32_t disp; /* from it */
+    bool keep_r11; /* a group's pointer is there */
     bool rax;    /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
     bool no_rex;
 };
@@ -125,7 +127,7 @@ static bool make_plan(const struct insn *in, struct plan *p)
 {
     bool rsp_like = false, rax_operand = false;
 
-    *p = (struct plan){NO_FIELD, NO_FIELD, NO_FIELD, NO_FIELD, false, H_RAX, false, false};
+    *p = (struct plan){.reg = NO_FIELD, .rm = NO_FIELD, .vvvv = NO_FIELD, .opcode = NO_FIELD, .pointer = H_RAX};
     for (unsigned i = 0; i < in->z.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->op[i];
         bool high;
@@ -208,7 +210,7 @@ static bool is_used(const struct plan *p, const struct temporaries *t, int host)
         if (t->host[i] == host)
             return true;
     return p->reg == host || p->rm == host || p->vvvv == host || p->opcode == host ||
-           (p->memory && p->pointer == host) || (p->rax && host == H_RAX);
+           (p->memory && p->pointer == host) || (p->rax && host == H_RAX) || (p->keep_r11 && host == H_R11);
 }
 
 /* Finds a host register for a guest register that has none, or returns the one it has. */
@@ -316,8 +318,11 @@ static void emit_modrm(struct lower *l, const struct plan *p, const struct bytes
     uint8_t old = l->in->bytes[b->modrm];
     int r = reg == NO_FIELD ? old >> 3 & 7 : reg & 7;
 
-    if (p->memory)
-        emit8(&l->e, (unsigned)r << 3 | (unsigned)(p->pointer & 7)); /* [rax] or [r11]: no displacement */
+    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->disp) {
+        emit8(&l->e, 0x80u | (unsigned)r << 3 | (unsigned)(p->pointer & 7)); /* a disp8 would be scaled */
+        emit32(&l->e, (uint32_t)p->disp);
+    } else if (p->memory)
+        emit_address(&l->e, r, p->pointer, H_NONE, 1, p->disp);
     else
         emit8(&l->e, 0xc0u | (unsigned)r << 3 | (unsigned)(rm == NO_FIELD ? old & 7 : rm & 7));
 }
@@ -436,8 +441,17 @@ void lower_copy(struct lower *l)
     struct plan p;
 
     make_plan(in, &p);
-    if (p.memory)
-        access_operand(l, memory_operand(in), p.pointer == H_R11);
+    if (p.memory) {
+        bool grouping = l->grouping;
+        struct pointer at;
+
+        l->grouping &= !p.no_rex; /* R11 as a base needs a REX prefix */
+        at = access_operand(l, memory_operand(in), p.pointer == H_R11);
+        l->grouping = grouping;
+        p.pointer = at.reg;
+        p.disp = at.disp;
+    }
+    p.keep_r11 = l->group.valid;
     if (flags_needed(in))
         flags_restore(l);
     if (p.rax)

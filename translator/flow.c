@@ -85,8 +85,9 @@ void lower_jump(struct lower *l)
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_operand(l, op, false);
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+        struct pointer p = access_operand(l, op, false);
+
+        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
@@ -130,17 +131,16 @@ void lower_loop(struct lower *l)
 /* Pushes RAX-independent `value` (an address); RSP changes behind the store. */
 static void push_address(struct lower *l, gva_t value)
 {
-    flags_clobber(l);
-    emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_R15, H_NONE, 1, -8);
-    access_check(l, 8 | MEMORY_WRITE | MEMORY_STACK, false);
+    struct pointer p = access_stack(l, RSP, -8, true);
+
     if ((int64_t)value == (int32_t)value) {
-        emit_rex(&l->e, true, 0, 0, H_RAX); /* mov qword [rax], imm32 */
-        emit8(&l->e, 0xc7);
-        emit_address(&l->e, 0, H_RAX, H_NONE, 1, 0);
+        emit_op_mem(&l->e, true, 0xc7, 0, p.reg, H_NONE, 1, p.disp); /* mov qword [p], imm32 */
         emit32(&l->e, (uint32_t)value);
     } else {
-        emit_mov_imm(&l->e, H_R11, value);
-        emit_op_mem(&l->e, true, OP_STORE, H_R11, H_RAX, H_NONE, 1, 0);
+        int scratch = p.reg == H_RAX ? H_R11 : H_RAX;
+
+        emit_mov_imm(&l->e, scratch, value);
+        emit_op_mem(&l->e, true, OP_STORE, scratch, p.reg, H_NONE, 1, p.disp);
     }
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
 }
@@ -173,8 +173,9 @@ void lower_call(struct lower *l)
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_operand(l, op, false);
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+        struct pointer p = access_operand(l, op, false);
+
+        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
@@ -188,14 +189,14 @@ void lower_call(struct lower *l)
 void lower_return(struct lower *l)
 {
     int32_t release = 8;
+    struct pointer p;
 
     if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
         release += (int32_t)(l->in->op[0].imm.value.u & 0xffff);
     flow_poll(l);
     flags_clobber(l);
-    emit_mov(&l->e, H_RAX, H_R15);
-    access_check(l, 8 | MEMORY_STACK, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    p = access_stack(l, RSP, 0, false);
+    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, release);
     flow_dispatch(l);
     l->ended = true;

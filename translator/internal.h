@@ -28,6 +28,7 @@
 #include "translator/translator.h"
 
 #define BLOCK_MAX_INSNS 64
+#define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define JUMP_MODES 8     /* modes that have a jump cache at a time */
@@ -64,6 +65,7 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
+    bool no_group;                /* the next block is to be one without groups */
     uint16_t flags;               /* AH: LAHF image, AL: OF */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
@@ -95,12 +97,16 @@ static inline struct translator_vcpu *translator_of(struct vcpu *v)
 #define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
 #define TV_OFFSET(field) ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
 
+struct lower;
+typedef void lower_function(struct lower *l);
+
 struct insn {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
     gva_t pc;
     uint8_t bytes[16];
     uint8_t length;
+    lower_function *row; /* how it is lowered */
     bool valid; /* false: does not decode; the interpreter raises the fault */
 };
 
@@ -118,8 +124,6 @@ struct translator_code { /* permanent code */
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
 };
 
-struct lower;
-
 struct translator {
     struct translator_options options;
     struct translator_stats stats;
@@ -129,6 +133,7 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64;
     struct insn insns[BLOCK_MAX_INSNS];
+    unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep; /* NULL without the option */
     struct lower *lower; /* scratch of translator_build */
 };
@@ -163,10 +168,12 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
 void flags_compose(struct vcpu *v);
 void flags_decompose(struct vcpu *v);
 uint32_t translator_mode(const struct vcpu *v);
+uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
 
 /* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
 #define MEMORY_READ_TOO 0x200u
+#define MEMORY_GROUP 0x800u /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
 #define MEMORY_STACK 0x400u /* a non-canonical address gives #SS */
 #define STEP_ENDS_BLOCK 0x100u   /* in callout_step's `length`: go on with a lookup in any case */
 #define BOUNCE_SKIP 5            /* bytes from a memory callout's return address to the bounced copy */

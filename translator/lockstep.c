@@ -292,6 +292,17 @@ bool lockstep_after(struct lockstep *s, struct vcpu *v, const struct block *b, c
     return false;
 }
 
+unsigned lockstep_instructions_left(const struct block *b, gva_t rip)
+{
+    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    gva_t pc = b->pc;
+    unsigned i = 0;
+
+    for (; i < b->instructions && pc != rip; i++)
+        pc += map[i].length;
+    return b->instructions - i;
+}
+
 _Noreturn void lockstep_report(struct translator *t, struct vcpu *v, const struct block *b, const char *text)
 {
     const struct vcpu *start = (const struct vcpu *)(const void *)t->lockstep->start;

@@ -14,6 +14,13 @@ uint32_t translator_mode(const struct vcpu *v)
     return v->mode & ~MODE_IRRELEVANT;
 }
 
+uint32_t translator_block_mode(const struct vcpu *v)
+{
+    const struct translator_vcpu *tv = (const struct translator_vcpu *)(const void *)v->translator_area;
+
+    return translator_mode(v) | (tv->no_group ? MODE_NO_GROUP : 0);
+}
+
 static unsigned page_bit(gva_t linear)
 {
     return (unsigned)(linear >> PAGE_SHIFT) & 4095u;
@@ -173,7 +180,7 @@ struct block *lookup_block(struct translator *t, struct vcpu *v)
     t->stats.lookups++;
     if (!fetch_address(v, v->rip, &gpa))
         return NULL;
-    b = cache_lookup(&t->cache, gpa, v->rip, translator_mode(v));
+    b = cache_lookup(&t->cache, gpa, v->rip, translator_block_mode(v));
     if (b && b->second_gpa != CACHE_NO_PAGE &&
         (!fetch_address(v, (v->rip | 0xfff) + 1, &second) || second != b->second_gpa)) {
         cache_invalidate(&t->cache, b);

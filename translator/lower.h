@@ -26,6 +26,20 @@ struct cold {
     struct block_exit *exit;
 };
 
+/* A checked access: host register and displacement. */
+struct pointer {
+    int reg; /* H_RAX or H_R11 */
+    int32_t disp;
+};
+
+/* R11 holds the host address of guest register `base` (its value at the check) + low. */
+struct group {
+    bool valid, write;
+    unsigned base;
+    int32_t low, high;
+    int32_t delta; /* what has been added to the register since the check */
+};
+
 struct lower {
     struct emitter e;
     struct translator *t;
@@ -44,6 +58,8 @@ struct lower {
     unsigned exit_count;
     int store_cold;     /* index of the cold entry whose copy ends with this instruction, or -1 */
     bool ended;         /* control has left the block */
+    bool grouping;      /* group.c may be used in this block */
+    struct group group;
     struct translator_vcpu *tv;
 };
 
@@ -72,12 +88,20 @@ void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
 /* The linear address in RAX is checked against the TLB; then the host address is in RAX, or in R11. info:
    MEMORY_* and the size. Clobbers both, and the flags (they get saved). */
 void access_check(struct lower *l, uint32_t info, bool pointer_in_r11);
-void access_operand(struct lower *l, const ZydisDecodedOperand *op, bool pointer_in_r11);
+/* A whole memory operand, by a group where one fits. in_r11: RAX is needed for something else. */
+struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11);
+/* The same for the word at [base + disp], 8 bytes. */
+struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
 
-/* --- rows of the table (table.c); each lowers l->in --- */
-typedef void lower_function(struct lower *l);
-lower_function *lower_find(const struct insn *in);
+/* --- group.c --- */
+bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, struct pointer *pointer);
+bool group_operand(const struct insn *in, const ZydisDecodedOperand *op, unsigned *base, int32_t *disp);
+void group_end(struct lower *l);     /* R11 is about to be used */
+void group_advance(struct lower *l); /* behind each instruction */
+
+/* --- rows of the table (rows.c); each lowers l->in --- */
+lower_function *lower_find(const struct insn *in, uint32_t mode);
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
     lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory;
 /* Can lower_copy do it, in this mode? */

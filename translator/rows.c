@@ -11,6 +11,7 @@ void lower_step(struct lower *l)
 {
     bool ends = decode_ends_block(l->in);
 
+    group_end(l);
     flags_clobber(l);
     emit_mov_imm(&l->e, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
@@ -37,32 +38,34 @@ void lower_lea(struct lower *l)
 {
     static const uint8_t operand_size = 0x66;
     const ZydisDecodedOperand *to = &l->in->op[0];
-    bool high, wide = l->in->z.operand_width == 64;
+    bool high;
     unsigned guest = (unsigned)guest_register(to->reg.value, &high);
     int host = host_register(guest);
 
+    if (l->in->z.operand_width != 16 && host != NOT_RESIDENT) {
+        access_address(l, &l->in->op[1], host);
+        return;
+    }
     access_address(l, &l->in->op[1], H_RAX);
     if (l->in->z.operand_width == 16) {
-        if (host == NOT_RESIDENT)
+        if (host == NOT_RESIDENT) {
+            group_end(l);
             load_guest(l, H_R11, guest);
+        }
         emit8(&l->e, operand_size);
         emit_op_reg(&l->e, false, OP_LOAD, host == NOT_RESIDENT ? H_R11 : host, H_RAX);
         if (host == NOT_RESIDENT)
             store_guest(l, guest, H_R11);
         return;
     }
-    if (host == NOT_RESIDENT) {
-        emit_op_reg(&l->e, wide, OP_LOAD, H_RAX, H_RAX);
-        store_guest(l, guest, H_RAX);
-    } else {
-        emit_op_reg(&l->e, wide, OP_LOAD, host, H_RAX);
-    }
+    store_guest(l, guest, H_RAX);
 }
 
 void lower_push(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
-    int value = H_R11;
+    int value, scratch;
+    struct pointer p;
     bool high;
 
     if (l->in->z.operand_width != 64 || (op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) < 0)) {
@@ -70,26 +73,25 @@ void lower_push(struct lower *l)
         return;
     }
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_operand(l, op, false);
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+        p = access_operand(l, op, false);
+        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
         emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     }
-    flags_clobber(l);
-    emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_R15, H_NONE, 1, -8);
-    access_check(l, 8 | MEMORY_WRITE | MEMORY_STACK, false);
+    p = access_stack(l, RSP, -8, true);
+    value = scratch = p.reg == H_RAX ? H_R11 : H_RAX;
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
+        emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        emit_mov_imm(&l->e, H_R11, (uint64_t)op->imm.value.s);
+        emit_mov_imm(&l->e, scratch, (uint64_t)op->imm.value.s);
     } else {
         unsigned guest = (unsigned)guest_register(op->reg.value, &high);
 
         if (host_register(guest) == NOT_RESIDENT)
-            load_guest(l, H_R11, guest);
+            load_guest(l, scratch, guest);
         else
             value = host_register(guest);
     }
-    emit_op_mem(&l->e, true, OP_STORE, value, H_RAX, H_NONE, 1, 0);
+    emit_op_mem(&l->e, true, OP_STORE, value, p.reg, H_NONE, 1, p.disp);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
 }
 
@@ -98,29 +100,35 @@ void lower_pop(struct lower *l)
     const ZydisDecodedOperand *op = &l->in->op[0];
     bool high;
     int guest = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
+    struct pointer p;
+    int host;
 
     if (l->in->z.operand_width != 64 || guest < 0) {
         lower_step(l);
         return;
     }
-    flags_clobber(l);
-    emit_mov(&l->e, H_RAX, H_R15);
-    access_check(l, 8 | MEMORY_STACK, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    p = access_stack(l, RSP, 0, false);
+    host = host_register((unsigned)guest);
+    if (host != NOT_RESIDENT && guest != RSP) {
+        emit_op_mem(&l->e, true, OP_LOAD, host, p.reg, H_NONE, 1, p.disp);
+        emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
+        return;
+    }
+    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
     store_guest(l, (unsigned)guest, H_RAX);
 }
 
 void lower_leave(struct lower *l)
 {
+    struct pointer p;
+
     if (l->in->z.operand_width != 64) {
         lower_step(l);
         return;
     }
-    flags_clobber(l);
-    emit_mov(&l->e, H_RAX, H_RBP);
-    access_check(l, 8 | MEMORY_STACK, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    p = access_stack(l, RBP, 0, false);
+    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_RBP, H_NONE, 1, 8);
     emit_mov(&l->e, H_RBP, H_RAX);
 }
@@ -132,18 +140,12 @@ void lower_bit_memory(struct lower *l)
     bool high, wide = l->in->z.operand_width == 64;
     unsigned guest;
 
-    if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || l->in->op[1].type != ZYDIS_OPERAND_TYPE_REGISTER) {
-        if (copy_possible(l->in, l->mode))
-            lower_copy(l);
-        else
-            lower_step(l);
-        return;
-    }
     if (l->in->z.operand_width == 16 || op->mem.segment == ZYDIS_REGISTER_FS || l->in->z.address_width != 64) {
         lower_step(l);
         return;
     }
     guest = (unsigned)guest_register(l->in->op[1].reg.value, &high);
+    group_end(l);
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_GS)
@@ -169,54 +171,65 @@ void lower_bit_memory(struct lower *l)
     l->flags = FLAGS_HOST;
 }
 
+static bool is_near(const struct insn *in)
+{
+    return in->z.operand_width == 64 && (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR ||
+                                         in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
+}
+
+static bool is_bit_string(const struct insn *in)
+{
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY && in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
+static bool is_near_return(const struct insn *in)
+{
+    return is_near(in) && in->z.mnemonic == ZYDIS_MNEMONIC_RET;
+}
+
+/* By mnemonic, then by category; `only` tells which forms the row takes (NULL: all). */
 static const struct {
     ZydisMnemonic mnemonic;
     lower_function *lower;
-} rows[] = {
-    {ZYDIS_MNEMONIC_LEA, lower_lea},
-    {ZYDIS_MNEMONIC_PUSH, lower_push},
-    {ZYDIS_MNEMONIC_POP, lower_pop},
-    {ZYDIS_MNEMONIC_LEAVE, lower_leave},
-    {ZYDIS_MNEMONIC_BT, lower_bit_memory},
-    {ZYDIS_MNEMONIC_BTS, lower_bit_memory},
-    {ZYDIS_MNEMONIC_BTR, lower_bit_memory},
-    {ZYDIS_MNEMONIC_BTC, lower_bit_memory},
-    {ZYDIS_MNEMONIC_LOOP, lower_loop},
-    {ZYDIS_MNEMONIC_LOOPE, lower_loop},
-    {ZYDIS_MNEMONIC_LOOPNE, lower_loop},
-    {ZYDIS_MNEMONIC_JRCXZ, lower_loop},
-    {ZYDIS_MNEMONIC_JECXZ, lower_loop},
+    bool (*only)(const struct insn *in);
+} mnemonic_rows[] = {
+    {ZYDIS_MNEMONIC_LEA, lower_lea, NULL},
+    {ZYDIS_MNEMONIC_PUSH, lower_push, NULL},
+    {ZYDIS_MNEMONIC_POP, lower_pop, NULL},
+    {ZYDIS_MNEMONIC_LEAVE, lower_leave, NULL},
+    {ZYDIS_MNEMONIC_BT, lower_bit_memory, is_bit_string},
+    {ZYDIS_MNEMONIC_BTS, lower_bit_memory, is_bit_string},
+    {ZYDIS_MNEMONIC_BTR, lower_bit_memory, is_bit_string},
+    {ZYDIS_MNEMONIC_BTC, lower_bit_memory, is_bit_string},
+    {ZYDIS_MNEMONIC_LOOP, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_LOOPE, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_LOOPNE, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_JRCXZ, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_JECXZ, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_ENDBR64, lower_nothing, NULL},
+    {ZYDIS_MNEMONIC_ENDBR32, lower_nothing, NULL},
 };
 
-static bool is_near(const struct insn *in)
-{
-    return in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT;
-}
+static const struct {
+    ZydisInstructionCategory category;
+    lower_function *lower;
+    bool (*only)(const struct insn *in);
+} category_rows[] = {
+    {ZYDIS_CATEGORY_NOP, lower_nothing, NULL},        {ZYDIS_CATEGORY_WIDENOP, lower_nothing, NULL},
+    {ZYDIS_CATEGORY_PREFETCH, lower_nothing, NULL},   {ZYDIS_CATEGORY_COND_BR, lower_branch, is_near},
+    {ZYDIS_CATEGORY_UNCOND_BR, lower_jump, is_near},  {ZYDIS_CATEGORY_CALL, lower_call, is_near},
+    {ZYDIS_CATEGORY_RET, lower_return, is_near_return},
+};
 
-lower_function *lower_find(const struct insn *in)
+lower_function *lower_find(const struct insn *in, uint32_t mode)
 {
     if (!in->valid)
         return lower_step;
-    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].mnemonic == in->z.mnemonic)
-            return rows[i].lower;
-    switch (in->z.meta.category) {
-    case ZYDIS_CATEGORY_NOP:
-    case ZYDIS_CATEGORY_WIDENOP:
-    case ZYDIS_CATEGORY_PREFETCH:
-        return lower_nothing;
-    case ZYDIS_CATEGORY_COND_BR:
-        return is_near(in) && in->z.operand_width == 64 ? lower_branch : lower_step;
-    case ZYDIS_CATEGORY_UNCOND_BR:
-        return is_near(in) && in->z.operand_width == 64 ? lower_jump : lower_step;
-    case ZYDIS_CATEGORY_CALL:
-        return is_near(in) && in->z.operand_width == 64 ? lower_call : lower_step;
-    case ZYDIS_CATEGORY_RET:
-        return is_near(in) && in->z.operand_width == 64 && in->z.mnemonic == ZYDIS_MNEMONIC_RET ? lower_return : lower_step;
-    default:
-        break;
-    }
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || in->z.mnemonic == ZYDIS_MNEMONIC_ENDBR32)
-        return lower_nothing;
-    return NULL;
+    for (unsigned i = 0; i < sizeof mnemonic_rows / sizeof *mnemonic_rows; i++)
+        if (mnemonic_rows[i].mnemonic == in->z.mnemonic && (!mnemonic_rows[i].only || mnemonic_rows[i].only(in)))
+            return mnemonic_rows[i].lower;
+    for (unsigned i = 0; i < sizeof category_rows / sizeof *category_rows; i++)
+        if (category_rows[i].category == in->z.meta.category)
+            return !category_rows[i].only || category_rows[i].only(in) ? category_rows[i].lower : lower_step;
+    return copy_possible(in, mode) ? lower_copy : lower_step;
 }

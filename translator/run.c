@@ -43,22 +43,6 @@ static bool must_stop(struct vcpu *v)
     return true;
 }
 
-/* Lock-step: the interpreter first, then the translated block, then the comparison. */
-static void enter(struct translator *t, struct vcpu *v, const struct block *b);
-
-static void enter_compared(struct translator *t, struct vcpu *v, const struct block *b)
-{
-    const char *text;
-
-    simd_save(v);
-    lockstep_before(t->lockstep, v, b);
-    enter(t, v, b);
-    simd_save(v);
-    t->stats.lockstep_blocks++;
-    if (!lockstep_after(t->lockstep, v, b, &text))
-        lockstep_report(t, v, b, text);
-}
-
 static void enter(struct translator *t, struct vcpu *v, const struct block *b)
 {
     struct translator_vcpu *tv = translator_of(v);
@@ -78,6 +62,44 @@ static void enter(struct translator *t, struct vcpu *v, const struct block *b)
     t->stats.exits[v->exit.reason]++;
 }
 
+/* A block whose group check failed goes on without groups: up to the same end, for the comparison's sake. */
+static void finish_without_groups(struct translator *t, struct vcpu *v, const struct block *b)
+{
+    struct translator_vcpu *tv = translator_of(v);
+
+    while (tv->no_group && v->exit.reason == EXIT_TRANSLATE) {
+        unsigned left = lockstep_instructions_left(b, v->rip);
+        struct block *rest = lookup_block(t, v);
+
+        simd_save(v);
+        if (rest && rest->instructions > left)
+            cache_invalidate(&t->cache, rest);
+        if (!rest || !rest->valid) {
+            t->max_instructions = left;
+            rest = translator_build(t, v);
+            t->max_instructions = 0;
+        }
+        tv->no_group = false;
+        if (rest)
+            enter(t, v, rest);
+    }
+}
+
+/* Lock-step: the interpreter first, then the translated block, then the comparison. */
+static void enter_compared(struct translator *t, struct vcpu *v, const struct block *b)
+{
+    const char *text;
+
+    simd_save(v);
+    lockstep_before(t->lockstep, v, b);
+    enter(t, v, b);
+    finish_without_groups(t, v, b);
+    simd_save(v);
+    t->stats.lockstep_blocks++;
+    if (!lockstep_after(t->lockstep, v, b, &text))
+        lockstep_report(t, v, b, text);
+}
+
 void translator_run(struct translator *t, struct vcpu *v)
 {
     do {
@@ -91,6 +113,7 @@ void translator_run(struct translator *t, struct vcpu *v)
             simd_save(v);
             b = translator_build(t, v);
         }
+        translator_of(v)->no_group = false;
         if (!b) {
             v->exit.reason = EXIT_INTERPRET;
             break;

@@ -1,0 +1,182 @@
+/*
+ * group.c - one TLB check for a run of accesses through the same base register.
+ *
+ * Interface: lower.h. When several accesses of a block go through one register, with no index and only known changes
+ * to the register between them (pushes and pops, say), the first one checks the whole range [low, high) around the
+ * register's value, and R11 keeps the host address of `low` for the others. If the range is not in one page that the
+ * TLB gives in full, nothing has happened yet: the rest of the block runs in a version translated without groups
+ * (MODE_NO_GROUP). Invariant: while l->group.valid, R11 is not used for anything else.
+ */
+#include "translator/lower.h"
+
+#define GROUP_MAX_SPAN 255 /* fits MEMORY_SIZE in the callout's info */
+
+void group_end(struct lower *l)
+{
+    l->group.valid = false;
+}
+
+static bool is_register(const ZydisDecodedOperand *op, unsigned guest)
+{
+    bool high;
+
+    return op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) == (int)guest;
+}
+
+/* What an instruction does to a register: true if it adds *delta (0: leaves it alone), false if it is unknown. */
+static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
+{
+    ZydisMnemonic m = in->z.mnemonic;
+    bool written = false;
+
+    *delta = 0;
+    for (unsigned i = 0; i < in->z.operand_count; i++)
+        written |= in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && is_register(&in->op[i], guest);
+    if (!written)
+        return true;
+    if (in->z.operand_width != 64)
+        return false;
+    if (guest == RSP && m == ZYDIS_MNEMONIC_PUSH) {
+        *delta = -8;
+        return true;
+    }
+    if (guest == RSP && m == ZYDIS_MNEMONIC_POP) {
+        *delta = 8;
+        return !is_register(&in->op[0], RSP);
+    }
+    if ((m == ZYDIS_MNEMONIC_ADD || m == ZYDIS_MNEMONIC_SUB) && is_register(&in->op[0], guest) &&
+        in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && in->op[1].imm.value.s >= -0x10000 &&
+        in->op[1].imm.value.s <= 0x10000) {
+        *delta = (int32_t)(m == ZYDIS_MNEMONIC_ADD ? in->op[1].imm.value.s : -in->op[1].imm.value.s);
+        return true;
+    }
+    return false;
+}
+
+void group_advance(struct lower *l)
+{
+    int32_t delta;
+
+    if (!l->group.valid)
+        return;
+    if (effect_on(l->in, l->group.base, &delta))
+        l->group.delta += delta;
+    else
+        l->group.valid = false;
+}
+
+bool group_operand(const struct insn *in, const ZydisDecodedOperand *op, unsigned *base, int32_t *disp)
+{
+    bool high;
+    int guest = guest_register(op->mem.base, &high);
+
+    if (op->mem.index != ZYDIS_REGISTER_NONE || guest < 0 || in->z.address_width != 64 ||
+        op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+        return false;
+    *base = (unsigned)guest;
+    *disp = op->mem.disp.has_displacement ? (int32_t)op->mem.disp.value : 0;
+    return true;
+}
+
+/* The single access of an instruction that groups know: base, displacement, size, direction. */
+struct reach {
+    unsigned base;
+    int32_t disp;
+    uint32_t size;
+    bool write, found, stop;
+};
+
+static struct reach stack_reach(unsigned base, int32_t disp, bool write, bool stop)
+{
+    return (struct reach){base, disp, 8, write, true, stop};
+}
+
+static struct reach reach_of(const struct insn *in)
+{
+    struct reach none = {.stop = false}, end = {.stop = true};
+
+    if (in->row == lower_nothing || in->row == lower_lea)
+        return none;
+    if (in->row == lower_push && in->z.operand_width == 64 && in->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
+        return stack_reach(RSP, -8, true, false);
+    if (in->row == lower_pop && in->z.operand_width == 64 && in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
+        return stack_reach(RSP, 0, false, false);
+    if (in->row == lower_return)
+        return stack_reach(RSP, 0, false, true);
+    if (in->row == lower_leave)
+        return stack_reach(RBP, 0, false, true);
+    if (in->row == lower_call && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        return stack_reach(RSP, -8, true, true);
+    if (in->row != lower_copy)
+        return end;
+    for (unsigned i = 0; i < in->z.operand_count; i++) {
+        struct reach r = {.found = true};
+
+        if (in->op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
+            continue;
+        if (!group_operand(in, &in->op[i], &r.base, &r.disp))
+            return end;
+        r.size = in->op[i].size / 8;
+        r.write = in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+        return r;
+    }
+    return none;
+}
+
+/* Looks ahead from the current instruction for accesses to share a check with; widens *low, *high, *write. */
+static unsigned look_ahead(const struct lower *l, unsigned base, int32_t *low, int32_t *high, bool *write)
+{
+    unsigned found = 1;
+    int32_t delta = 0, step;
+
+    if (!effect_on(l->in, base, &delta))
+        return found;
+    for (unsigned i = l->index + 1; i < l->count; i++) {
+        const struct insn *in = &l->t->insns[i];
+        struct reach r = reach_of(in);
+
+        if (r.found && r.base == base) {
+            int32_t from = delta + r.disp, to = from + (int32_t)r.size;
+            int32_t new_low = from < *low ? from : *low, new_high = to > *high ? to : *high;
+
+            if (new_high - new_low > GROUP_MAX_SPAN)
+                break;
+            *low = new_low;
+            *high = new_high;
+            *write |= r.write;
+            found++;
+        } else if (r.found || r.stop) {
+            break;
+        }
+        if (r.stop || !effect_on(in, base, &step))
+            break;
+        delta += step;
+    }
+    return found;
+}
+
+bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, struct pointer *pointer)
+{
+    struct group *g = &l->group;
+    int32_t at = disp + g->delta, low = disp, high = disp + (int32_t)(info & 0xff);
+    bool write = info & MEMORY_WRITE;
+
+    if (!l->grouping)
+        return false;
+    if (g->valid && g->base == base && at >= g->low && at + (int32_t)(info & 0xff) <= g->high && (!write || g->write)) {
+        *pointer = (struct pointer){H_R11, at - g->low};
+        return true;
+    }
+    if (look_ahead(l, base, &low, &high, &write) < 2)
+        return false;
+    flags_clobber(l);
+    if (host_register(base) == NOT_RESIDENT)
+        load_guest(l, H_RAX, base);
+    emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base) == NOT_RESIDENT ? H_RAX : host_register(base), H_NONE, 1,
+                low);
+    access_check(l, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP, true);
+    l->store_cold = -1;
+    *g = (struct group){true, write, base, low, high, 0};
+    *pointer = (struct pointer){H_R11, disp - low};
+    return true;
+}
