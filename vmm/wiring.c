@@ -120,6 +120,8 @@ void machine_wire_vcpu(struct machine *m)
 {
     m->vcpu->ops = &vcpu_ops;
     m->vcpu->ops_opaque = m;
+    m->vcpu->log_topics = (log_wants(&m->log, "int") ? VCPU_LOG_INT : 0) |
+                          (log_wants(&m->log, "guest_errors") ? VCPU_LOG_GUEST_ERRORS : 0);
 }
 
 static uint64_t mmio_read(void *opaque, gpa_t gpa, unsigned size)
