@@ -144,6 +144,7 @@ void cpu_update_mode(struct vcpu *v)
 
     mode |= pe ? MODE_PE : 0;
     mode |= v->cr4 & CR4_FSGSBASE ? MODE_FSGSBASE : 0;
+    mode |= v->cr4 & CR4_SMAP ? MODE_SMAP : 0;
     mode |= v->rflags & FLAG_TF || v->dr[7] & 0xff ? MODE_SINGLE : 0;
     if (v->efer & EFER_LMA)
         mode |= MODE_LMA;

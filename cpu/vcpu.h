@@ -173,6 +173,7 @@ struct vcpu_ops {
 #define MODE_FLAT 0x10000u      /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
 #define MODE_LMA 0x20000u       /* long mode active */
 #define MODE_SINGLE 0x40000u    /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
+#define MODE_SMAP 0x100000u     /* CR4.SMAP: STAC and CLAC change the data context */
 #define MODE_TS 0x80000u        /* CR0.TS: #NM rather than #UD where usable otherwise */
 
 #define XSAVE_AREA_SIZE 4096u

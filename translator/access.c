@@ -141,6 +141,7 @@ void access_check(struct lower *l, uint32_t info, bool pointer_in_r11)
     c->copy = e->at;
     c->info = info | (uint32_t)l->index << 16;
     c->pointer_in_r11 = pointer_in_r11;
+    c->context = (uint8_t)l->context;
     if (info & MEMORY_WRITE)
         l->store_cold = (int)(c - l->cold);
 }

@@ -52,6 +52,45 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
     return go_on(v);
 }
 
+/* Behind a privileged action: delivers its fault, if any, and goes on wherever RIP is. */
+static bool finish(struct vcpu *v, enum cpu_status status)
+{
+    if (status == CPU_FAULT)
+        status = cpu_deliver_fault(v);
+    if (status == CPU_EXIT)
+        return true;
+    if (status == CPU_NEED_FULL)
+        return leave(v, EXIT_INTERPRET);
+    return go_on(v);
+}
+
+bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length)
+{
+    flags_compose(v);
+    v->stats.syscalls++;
+    return finish(v, cpu_syscall(v, v->rip + length));
+}
+
+bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length)
+{
+    flags_compose(v);
+    return finish(v, cpu_sysret(v, 8));
+}
+
+bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length)
+{
+    flags_compose(v);
+    return finish(v, cpu_iret(v, 8));
+}
+
+bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti)
+{
+    flags_compose(v);
+    v->rip = next;
+    v->interrupt_shadow = is_sti;
+    return leave(v, EXIT_REQUEST);
+}
+
 bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused)
 {
     flags_compose(v);

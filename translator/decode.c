@@ -29,8 +29,6 @@ bool decode_ends_block(const struct insn *in)
     case ZYDIS_MNEMONIC_UD0:
     case ZYDIS_MNEMONIC_UD1:
     case ZYDIS_MNEMONIC_UD2:
-    case ZYDIS_MNEMONIC_STAC:
-    case ZYDIS_MNEMONIC_CLAC:
     case ZYDIS_MNEMONIC_LMSW:
         return true;
     case ZYDIS_MNEMONIC_MOV: /* to a control register: the mode may change */

@@ -207,7 +207,7 @@ void lower_return(struct lower *l)
 static void cold_memory(struct lower *l, struct cold *c)
 {
     struct emitter *e = &l->e;
-    int32_t table = V_OFFSET(mmu.table[0].entry[0]) + (int32_t)(sizeof(struct mmu_table) * l->context);
+    int32_t table = V_OFFSET(mmu.table[0].entry[0]) + (int32_t)(sizeof(struct mmu_table) * c->context);
     uint8_t *direct;
 
     emit_bind(e, c->from);
@@ -253,6 +253,19 @@ static void cold_exit(struct lower *l, struct cold *c)
         emit_bind_to(e, c->exit->patch, c->exit->stub);
 }
 
+/* What lower_sti and lower_popf leave to C. */
+static void cold_system(struct lower *l, const struct cold *c)
+{
+    if (c->kind == COLD_INTERRUPT) {
+        emit_mov_imm(&l->e, H_RAX, c->in->pc + c->in->length);
+        emit_mov_imm(&l->e, H_R11, c->in->z.mnemonic == ZYDIS_MNEMONIC_STI);
+        emit_call(&l->e, l->t->code.interrupt);
+        return;
+    }
+    lower_call_step(l, c->in);
+    emit_jmp(&l->e, c->done);
+}
+
 void flow_cold(struct lower *l)
 {
     for (unsigned i = 0; i < l->cold_count; i++) {
@@ -264,7 +277,10 @@ void flow_cold(struct lower *l)
             cold_exit(l, c);
         } else {
             emit_bind(&l->e, c->from);
-            emit_call(&l->e, l->t->code.dispatch);
+            if (c->kind == COLD_DISPATCH)
+                emit_call(&l->e, l->t->code.dispatch);
+            else
+                cold_system(l, c);
         }
     }
 }

@@ -122,6 +122,7 @@ struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
+    const uint8_t *syscall, *sysret, *iret, *interrupt;
 };
 
 struct translator {
@@ -181,6 +182,12 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused);
+/* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
+bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
+bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);
+bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length);
+/* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
+bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);
 bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused);
 bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);
 

@@ -7,7 +7,7 @@
  */
 #include "translator/internal.h"
 
-#define MODE_IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_SS32 | MODE_FLAT | MODE_FSGSBASE | MODE_TS)
+#define MODE_IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_SS32 | MODE_FLAT | MODE_TS)
 
 uint32_t translator_mode(const struct vcpu *v)
 {

@@ -8,11 +8,11 @@
 
 enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3 }; /* where the arithmetic flags are valid */
 
-#define LOWER_MAX_COLD 320
+#define LOWER_MAX_COLD 400
 #define LOWER_MAX_EXITS 4
 #define NOT_RESIDENT (-1)
 
-enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT };
+enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
 
 /* Code off the main path, emitted behind the block. */
 struct cold {
@@ -22,7 +22,9 @@ struct cold {
     uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
     uint32_t info;
     bool pointer_in_r11;
+    uint8_t context;        /* enum mmu_context of the access */
     uint8_t flags_after;    /* enum flags_place behind the instruction */
+    const struct insn *in;
     struct block_exit *exit;
 };
 
@@ -103,7 +105,9 @@ void group_advance(struct lower *l); /* behind each instruction */
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
-    lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory;
+    lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory, lower_swapgs, lower_cli, lower_sti,
+    lower_pushf, lower_popf, lower_rdtsc, lower_read_cr, lower_smap, lower_syscall, lower_sysret, lower_iret,
+    lower_read_base;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
 
@@ -113,6 +117,8 @@ void flow_dispatch(struct lower *l); /* to the address in RAX */
 void flow_cold(struct lower *l);     /* emits what has been put off */
 void flow_poll(struct lower *l);
 
+/* Emits the call of the interpreter for an instruction; the flags are saved already. */
+void lower_call_step(struct lower *l, const struct insn *in);
 struct cold *lower_add_cold(struct lower *l, enum cold_kind kind);
 
 #endif

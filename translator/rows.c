@@ -6,6 +6,14 @@
  */
 #include "translator/lower.h"
 
+void lower_call_step(struct lower *l, const struct insn *in)
+{
+    emit_mov_imm(&l->e, H_R11, in->pc);
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
+    emit_mov_imm(&l->e, H_R11, in->length | (decode_ends_block(in) ? STEP_ENDS_BLOCK : 0));
+    emit_call(&l->e, l->t->code.step);
+}
+
 /* The interpreter runs the instruction, as a call from translated code. */
 void lower_step(struct lower *l)
 {
@@ -13,10 +21,7 @@ void lower_step(struct lower *l)
 
     group_end(l);
     flags_clobber(l);
-    emit_mov_imm(&l->e, H_R11, l->in->pc);
-    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11, l->in->length | (ends ? STEP_ENDS_BLOCK : 0));
-    emit_call(&l->e, l->t->code.step);
+    lower_call_step(l, l->in);
     l->ended = ends;
 }
 
@@ -182,6 +187,13 @@ static bool is_bit_string(const struct insn *in)
     return in->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY && in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
 }
 
+/* MOV from CR0, CR2, CR3 or CR4. */
+static bool is_cr_read(const struct insn *in)
+{
+    return in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[1].reg.value >= ZYDIS_REGISTER_CR0 &&
+           in->op[1].reg.value <= ZYDIS_REGISTER_CR4 && in->op[1].reg.value != ZYDIS_REGISTER_CR1;
+}
+
 static bool is_near_return(const struct insn *in)
 {
     return is_near(in) && in->z.mnemonic == ZYDIS_MNEMONIC_RET;
@@ -206,6 +218,20 @@ static const struct {
     {ZYDIS_MNEMONIC_LOOPNE, lower_loop, NULL},
     {ZYDIS_MNEMONIC_JRCXZ, lower_loop, NULL},
     {ZYDIS_MNEMONIC_JECXZ, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_SWAPGS, lower_swapgs, NULL},
+    {ZYDIS_MNEMONIC_CLI, lower_cli, NULL},
+    {ZYDIS_MNEMONIC_STI, lower_sti, NULL},
+    {ZYDIS_MNEMONIC_PUSHFQ, lower_pushf, NULL},
+    {ZYDIS_MNEMONIC_POPFQ, lower_popf, NULL},
+    {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
+    {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
+    {ZYDIS_MNEMONIC_STAC, lower_smap, NULL},
+    {ZYDIS_MNEMONIC_CLAC, lower_smap, NULL},
+    {ZYDIS_MNEMONIC_SYSCALL, lower_syscall, NULL},
+    {ZYDIS_MNEMONIC_SYSRET, lower_sysret, NULL},
+    {ZYDIS_MNEMONIC_IRETQ, lower_iret, NULL},
+    {ZYDIS_MNEMONIC_RDFSBASE, lower_read_base, NULL},
+    {ZYDIS_MNEMONIC_RDGSBASE, lower_read_base, NULL},
     {ZYDIS_MNEMONIC_ENDBR64, lower_nothing, NULL},
     {ZYDIS_MNEMONIC_ENDBR32, lower_nothing, NULL},
 };

@@ -103,6 +103,10 @@ bool thunks_emit(struct translator *t)
     c->dispatch = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_dispatch);
     c->interpret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interpret);
     c->link = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_link);
+    c->syscall = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_syscall);
+    c->sysret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysret);
+    c->iret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_iret);
+    c->interrupt = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interrupt);
     t->cache.code_used = (size_t)(e.at - e.start);
     cache_keep(&t->cache);
     return !e.failed;
