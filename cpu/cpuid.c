@@ -143,7 +143,7 @@ static void add_extended(struct cpu_model *m)
     add_leaf(m, 0x80000007, -1, 0, 0, 0, m->f80000007_edx);
     add_leaf(m, 0x80000008, -1, ADDRESS_SIZES, m->f80000008_ebx, 0, 0);
     if (m->amd)
-        add_leaf(m, 0x80000021, -1, m->f80000021_eax, 0, 0, 0);
+        add_leaf(m, 0x80000021, -1, m->f80000021_eax, 0, m->f80000021_ecx, 0);
     else
         m->f80000021_eax = 0;
 }

@@ -142,12 +142,16 @@ const struct feature features[] = {
     {"lfence-always-serializing", W(f80000021_eax), 2, LEVEL_V1, EMULATED},
     {"null-sel-clr-base", W(f80000021_eax), 6, LEVEL_V1, EMULATED},
     /*
-     * Returns and indirect jumps of the guest are rewritten: the sequences by which a kernel guards them on real
-     * processors of this family would not guard anything here, and cost much. So those that depend on the
-     * family alone are told to be unneeded; automatic IBRS, which unmakes retpolines, only on demand.
+     * Returns and indirect jumps of the guest are rewritten, and privilege is checked in software: the sequences
+     * by which a kernel guards real processors of this family would not guard anything here, and cost much (a VERW
+     * on each return to user mode, a thunk for each return). So those that depend on the family alone are told to
+     * be unneeded; automatic IBRS, which unmakes retpolines, only on demand.
      */
     {"btc-no", W(f80000008_ebx), 29, LEVEL_V1, EMULATED},
     {"srso-no", W(f80000021_eax), 29, LEVEL_V1, EMULATED},
+    {"amd-ssb-no", W(f80000008_ebx), 26, LEVEL_V1, EMULATED},
+    {"tsa-sq-no", W(f80000021_ecx), 1, LEVEL_V1, EMULATED},
+    {"tsa-l1-no", W(f80000021_ecx), 2, LEVEL_V1, EMULATED},
     {"auto-ibrs", W(f80000021_eax), 8, LEVEL_OPTION, EMULATED},
 };
 const unsigned feature_count = sizeof features / sizeof features[0];
