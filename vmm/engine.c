@@ -14,9 +14,7 @@
 #include "vmm/text.h"
 
 static const struct engine *const engine_table[] = {
-#ifdef NOVT_HAVE_BT
     &engine_bt,
-#endif
     &engine_interp,
 };
 #define ENGINES (sizeof engine_table / sizeof engine_table[0])
@@ -27,9 +25,7 @@ int engine_parse(const struct engine **engine, struct engine_options *options, c
     const char *names[ENGINES], *near;
     char name[64];
 
-#ifdef NOVT_HAVE_BT
     translator_default_options(&options->bt);
-#endif
     snprintf(name, sizeof name, "%.*s", (int)strcspn(spec ? spec : "", ","), spec ? spec : "");
     *engine = spec ? NULL : engine_table[0];
     for (unsigned i = 0; i < ENGINES; i++) {

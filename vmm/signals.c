@@ -79,10 +79,8 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 
 static bool is_claimed(int number, siginfo_t *info, void *context)
 {
-#ifdef NOVT_HAVE_BT
     if (translator_handle_signal(number, info, context))
         return true;
-#endif
     return cpu_native_fixup(current, number, context);
 }
 
