@@ -259,6 +259,7 @@ static enum cpu_status deliver_real(struct vcpu *v, const struct event *e, gva_t
 
 static enum cpu_status deliver(struct vcpu *v, const struct event *e)
 {
+    v->interrupt_shadow = v->debug_shadow = false; /* the instruction it was for is over */
     if (cpu_in_long_mode(v))
         return deliver_long(v, e);
     if (v->cr0 & CR0_PE)

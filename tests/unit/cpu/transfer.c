@@ -54,6 +54,45 @@ Test(transfer, syscall_and_sysret)
     machine_destroy(m);
 }
 
+Test(transfer, vendors_differ)
+{
+    struct machine *m = machine_create("max");
+    struct vcpu *v = m->v;
+
+    for (unsigned amd = 0; amd < 2; amd++) {
+        m->model.amd = amd;
+        machine_long_mode(m, 0);
+        v->gpr[RCX] = 0x8000000000001234;
+        v->gpr[R11] = FLAG_FIXED;
+        cr_assert_eq(cpu_sysret(v, 8), amd ? CPU_OK : CPU_FAULT);
+        cr_assert(amd ? v->cpl == 3 : v->cpl == 0 && v->fault.vector == EXC_GP);
+
+        machine_long_mode(m, 3);
+        set_syscall(v);
+        v->cstar = 0x5000;
+        cr_assert_eq(cpu_far_jump(v, U_CODE32, CODE, 4), CPU_OK);
+        cr_assert_eq(cpu_syscall(v, CODE + 2), amd ? CPU_OK : CPU_FAULT);
+        cr_assert(amd ? v->rip == 0x5000 && v->mode & MODE_CODE64 : v->fault.vector == EXC_UD);
+
+        machine_long_mode(m, 3);
+        v->sysenter_cs = K_CODE64;
+        v->sysenter_esp = STACK0;
+        v->sysenter_eip = SYSCALL_ENTRY;
+        cr_assert_eq(cpu_sysenter(v), amd ? CPU_FAULT : CPU_OK);
+        if (amd)
+            continue;
+        cr_assert(v->rip == SYSCALL_ENTRY && v->gpr[RSP] == STACK0 && v->cpl == 0 && !(v->rflags & FLAG_IF));
+        v->gpr[RCX] = STACK3;
+        v->gpr[RDX] = CODE;
+        cr_assert_eq(cpu_sysexit(v, 4), CPU_OK);
+        cr_assert(v->cpl == 3 && v->seg[SEG_CS].selector == (K_CODE64 + 16) + 3 && !(v->mode & MODE_CODE64));
+    }
+    machine_protected_mode(m, 3);
+    v->sysenter_cs = 0;
+    cr_assert(cpu_sysenter(v) == CPU_FAULT && v->fault.vector == EXC_GP);
+    machine_destroy(m);
+}
+
 static uint32_t jump(struct machine *m, unsigned cpl, bool long_mode, uint16_t selector, uint64_t offset)
 {
     if (long_mode)
