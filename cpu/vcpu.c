@@ -69,8 +69,9 @@ void vcpu_reset(struct vcpu *v)
     v->star = v->lstar = v->cstar = v->fmask = v->kernel_gs_base = 0;
     v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = 0;
     v->pat = 0x0007040600070406;
-    v->tsc_aux = v->mtrr_def_type = v->hwcr = v->mcg_status = 0;
+    v->tsc_aux = v->mtrr_def_type = v->mcg_status = 0;
     v->misc_enable = 1; /* fast strings */
+    v->hwcr = 1u << 24; /* AMD: the TSC counts at P0's rate; Linux complains otherwise */
     for (unsigned i = 0; i < 11; i++)
         v->mtrr_fixed[i] = 0;
     for (unsigned i = 0; i < 16; i++)
