@@ -39,12 +39,33 @@ bool decode_ends_block(const struct insn *in)
     }
 }
 
+/* Zydis 4.0 takes [disp32 + index] for [r13d + index] under an address-size prefix with REX.B, and F3 90 for PAUSE
+   even when REX.B makes it XCHG R8, RAX. */
+static void correct(struct insn *in)
+{
+    if (in->z.mnemonic == ZYDIS_MNEMONIC_PAUSE && in->z.raw.rex.B)
+        in->valid = false; /* the interpreter's */
+    if (in->z.address_width != 32 || in->z.raw.modrm.mod != 0 || in->z.raw.modrm.rm != 4 || in->z.raw.sib.base != 5)
+        return;
+    for (unsigned i = 0; i < in->z.operand_count; i++) {
+        ZydisDecodedOperand *op = &in->op[i];
+
+        if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->mem.base != ZYDIS_REGISTER_R13D)
+            continue;
+        op->mem.base = ZYDIS_REGISTER_NONE;
+        op->mem.disp.has_displacement = true;
+        op->mem.disp.value = in->z.raw.disp.value;
+    }
+}
+
 static ZyanStatus decode_one(struct translator *t, struct insn *in, const uint8_t *bytes, unsigned available)
 {
     ZyanStatus status = ZydisDecoderDecodeFull(&t->decoder64, bytes, available, &in->z, in->op);
 
     in->valid = ZYAN_SUCCESS(status);
     in->length = in->valid ? in->z.length : 1;
+    if (in->valid)
+        correct(in);
     memcpy(in->bytes, bytes, in->length);
     return status;
 }

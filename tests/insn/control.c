@@ -52,7 +52,7 @@ static void counts(struct builder *b)
 static void indirect(struct builder *b, const struct control_form *f, uint64_t target)
 {
     unsigned reg = insn_below(b->r, 16);
-    uint8_t rex = (uint8_t)(0x40 | (insn_random(b->r) & 0xe)), modrm;
+    uint8_t rex = (uint8_t)(0x40 | (insn_random(b->r) & 0xc)), modrm;
     uint64_t place = INSN_DATA + 0x100 + insn_below(b->r, 0x3000);
     int32_t disp = (int32_t)insn_below(b->r, 0x1000);
 

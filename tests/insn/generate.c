@@ -100,6 +100,11 @@ uint32_t build_fault_flags(const ZydisDecodedInstruction *i)
     return i->attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE) ? FL_ARITH : 0;
 }
 
+bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
+{
+    return i->meta.category == ZYDIS_CATEGORY_STRINGOP;
+}
+
 static bool try_single(struct builder *b, const struct insn_form *form)
 {
     insn_form_encode(form, b->r, b->bytes, -1);
@@ -113,6 +118,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
     b->c->undefined = b->i.cpu_flags ? b->i.cpu_flags->undefined : 0;
     b->c->partial = build_is_piecewise(&b->i);
     b->c->undefined_fault = build_fault_flags(&b->i);
+    b->c->cr2_free = build_faults_in_any_order(&b->i);
     build_append(b, b->bytes, b->i.length);
     b->c->length = b->i.length;
     return true;
@@ -129,6 +135,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps)
     c->pokes = 0;
     c->undefined = 0;
     c->undefined_fault = 0;
+    c->cr2_free = false;
     c->partial = false;
     c->mnemonic = 0;
     c->steps = steps;

@@ -64,6 +64,7 @@ struct insn_case {
     unsigned pokes;
     uint32_t undefined;       /* flags that no engine needs to get right */
     uint32_t undefined_fault; /* the same when it ends with an exception */
+    bool cr2_free;            /* two operands may fault, in either order */
     bool partial;      /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
     uint16_t mnemonic; /* of the first instruction */
     unsigned steps;    /* instructions */
