@@ -140,9 +140,8 @@ static bool reference_step(struct lockstep *s, struct vcpu *v)
     }
     if (status != CPU_OK)
         return false;
-    if (v->rip != rip) /* a REP string instruction may take several steps */
-        s->steps++;
-    return true;
+    s->steps++;
+    return v->rip != rip; /* a part of a REP string instruction: the translated block ends there too */
 }
 
 void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
@@ -166,12 +165,9 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, s};
     ram->code_written = NULL;
     while (s->steps < b->instructions && v->rip == next) {
-        unsigned before = s->steps;
-
         if (!reference_step(s, v))
             break;
-        if (s->steps != before)
-            next += map[before].length;
+        next += map[s->steps - 1].length;
     }
     ram->code_written = code_written;
     ram->mmio = mmio;
