@@ -163,7 +163,7 @@ static unsigned take_address(struct insn *i, const uint8_t *p, bool code64)
             return 5;
         }
     } else if (low == 5 && i->mod == 0) {
-        i->base = code64 ? REG_RIP : REG_NONE;
+        i->base = code64 ? BASE_RIP : REG_NONE;
         i->disp = get_signed(p, 4);
         return 4;
     } else {

@@ -11,7 +11,7 @@
 #define INSN_MAX 15         /* bytes; longer gives #GP (SDM vol. 2, 2.3.11) */
 #define DECODE_BUFFER 40    /* bytes that insn_decode may look at */
 #define REG_NONE 0xffu      /* no base or index register */
-#define REG_RIP 0xfeu       /* RIP-relative */
+#define BASE_RIP 0xfeu       /* RIP-relative */
 
 enum insn_map { MAP_1, MAP_0F, MAP_0F38, MAP_0F3A, MAP_EVEX5 = 5, MAP_EVEX6 };
 

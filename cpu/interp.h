@@ -95,7 +95,7 @@ static inline uint64_t effective_address(const struct vcpu *v, const struct insn
 
     if (i->base < 16)
         offset += v->gpr[i->base];
-    else if (i->base == REG_RIP)
+    else if (i->base == BASE_RIP)
         offset += i->next;
     if (i->index != REG_NONE)
         offset += v->gpr[i->index] << i->scale;

@@ -342,9 +342,15 @@ static enum cpu_status crc32(struct vcpu *v, struct insn *i)
     return CPU_OK;
 }
 
+/* VEX.W is ignored outside of 64-bit mode. */
+static unsigned vex_size(const struct vcpu *v, const struct insn *i)
+{
+    return i->rex & REX_W && insn_code64(v) ? 8 : 4;
+}
+
 static enum cpu_status add_carry(struct vcpu *v, struct insn *i)
 {
-    unsigned size = i->rex & REX_W ? 8 : 4;
+    unsigned size = vex_size(v, i);
     alu_binary *const *alu = i->rep == 0xf3 ? alu_adox : alu_adcx;
     uint64_t b;
 
@@ -385,7 +391,7 @@ enum cpu_status interp_0f38(struct vcpu *v, struct insn *i)
 /* dest = op(first, second) with one of them from memory */
 static enum cpu_status bmi_binary(struct vcpu *v, struct insn *i, alu_binary *const *alu, bool rm_first)
 {
-    unsigned size = i->rex & REX_W ? 8 : 4;
+    unsigned size = vex_size(v, i);
     uint64_t rm, other = get_gpr(v, i->vvvv, size);
 
     TRY(rm_read(v, i, size, &rm));
@@ -396,7 +402,7 @@ static enum cpu_status bmi_binary(struct vcpu *v, struct insn *i, alu_binary *co
 static enum cpu_status bmi_lowest(struct vcpu *v, struct insn *i)
 {
     static alu_unary *const *const ops[4] = {NULL, alu_blsr, alu_blsmsk, alu_blsi};
-    unsigned size = i->rex & REX_W ? 8 : 4, sub = i->modrm >> 3 & 7;
+    unsigned size = vex_size(v, i), sub = i->modrm >> 3 & 7;
     uint64_t a;
 
     if (sub < 1 || sub > 3)
@@ -409,7 +415,7 @@ static enum cpu_status bmi_lowest(struct vcpu *v, struct insn *i)
 /* SARX, SHLX, SHRX, RORX: no flags */
 static enum cpu_status bmi_shift(struct vcpu *v, struct insn *i, unsigned op, uint64_t count)
 {
-    unsigned size = i->rex & REX_W ? 8 : 4;
+    unsigned size = vex_size(v, i);
     uint64_t a, flags = 0;
 
     TRY(rm_read(v, i, size, &a));
@@ -419,7 +425,7 @@ static enum cpu_status bmi_shift(struct vcpu *v, struct insn *i, unsigned op, ui
 
 static enum cpu_status mulx(struct vcpu *v, struct insn *i)
 {
-    unsigned size = i->rex & REX_W ? 8 : 4;
+    unsigned size = vex_size(v, i);
     uint64_t low = get_gpr(v, RDX, size), high = 0, b, flags = 0;
 
     TRY(rm_read(v, i, size, &b));
@@ -464,8 +470,8 @@ enum cpu_status interp_vex(struct vcpu *v, struct insn *i)
         return raise_ud(v);
     if (i->vex == 4 || i->vl)
         return native_execute(v, i);
-    if (!insn_code64(v))
-        i->rex &= (uint8_t)~REX_W;
+    if (i->map == MAP_0F && i->opcode == 0xae)
+        return interp_group15(v, i); /* VLDMXCSR, VSTMXCSR */
     if (i->map == MAP_0F3A && i->opcode == 0xf0)
         return bmi2 && i->pp == 0xf2 && i->vvvv == 0 ? bmi_shift(v, i, SHIFT_ROR, i->imm) : raise_ud(v);
     if (i->map != MAP_0F38 || i->opcode < 0xf0)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "cpu/cpuid.h"
+#include "cpu/native.h"
 #include "cpu/simd.h"
 #include "cpu/vcpu.h"
 
@@ -31,8 +32,10 @@ struct vcpu *vcpu_create(struct ram *ram, const struct cpu_model *model)
 
 void vcpu_destroy(struct vcpu *v)
 {
-    if (v)
-        munmap(v, sizeof *v);
+    if (!v)
+        return;
+    native_destroy(v);
+    munmap(v, sizeof *v);
 }
 
 static void reset_segments(struct vcpu *v)

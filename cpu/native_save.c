@@ -1,0 +1,262 @@
+/*
+ * native_save.c - group 15 (0F AE) and XSAVEC: FXSAVE, XSAVE and their kin, MXCSR, FS and GS bases, fences, CLFLUSH.
+ *
+ * Interface: interp_group15. The save areas are worked on by the host's instruction in the bounce buffer: the
+ * guest's area is copied in (what the instruction leaves alone stays as it is), then copied back. Invariant: all of
+ * the area is known to be accessible before any of it changes.
+ */
+#include "cpu/native_internal.h"
+
+#define F1_XSAVE (1u << 26)
+#define F1_FXSR (1u << 24) /* EDX */
+#define FD_XSAVEOPT 1u
+#define FD_XSAVEC 2u
+#define HEADER 512u
+#define XCOMP_COMPACT (1ull << 63)
+
+enum save_kind { FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT, XSAVEC };
+
+/* 0F AE /n of each, and /4 of 0F C7 for XSAVEC */
+static const uint8_t save_opcode[] = {0xae, 0xae, 0xae, 0xae, 0xae, 0xc7};
+static const uint8_t save_extension[] = {0, 1, 4, 5, 6, 4};
+
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t value;
+
+    __builtin_memcpy(&value, p, 8);
+    return value;
+}
+
+static enum cpu_status check_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
+{
+    for (unsigned at = 0; at < size; at += 64)
+        TRY(mem_check_write(v, i->segment, offset + at, size - at < 64 ? size - at : 64));
+    return CPU_OK;
+}
+
+static enum cpu_status read_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned from, unsigned size)
+{
+    for (unsigned at = from; at < size; at += 64)
+        TRY(mem_read_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+    return CPU_OK;
+}
+
+static enum cpu_status write_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
+{
+    for (unsigned at = 0; at < size; at += 64)
+        TRY(mem_write_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+    return CPU_OK;
+}
+
+/* Runs the host's instruction on the bounce buffer, for the components in `mask`. */
+static enum cpu_status run_save(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+{
+    struct native_frame f = {.rax = (uint32_t)mask, .rdx = mask >> 32};
+    uint8_t code[4] = {0x48, 0x0f, save_opcode[kind], (uint8_t)(save_extension[kind] << 3 | RBX)};
+    bool wide = i->rex & REX_W;
+
+    return native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true);
+}
+
+static enum cpu_status check_usable(struct vcpu *v, bool xsave)
+{
+    if (xsave && !(v->cr4 & CR4_OSXSAVE))
+        return raise_ud(v);
+    if (!xsave && v->cr0 & CR0_EM)
+        return cpu_raise(v, EXC_NM);
+    return v->cr0 & CR0_TS ? cpu_raise(v, EXC_NM) : CPU_OK;
+}
+
+static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uint64_t offset, unsigned align)
+{
+    gva_t linear = offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+
+    return linear & (align - 1) ? raise_gp(v) : CPU_OK;
+}
+
+
+static enum cpu_status fxsave(struct vcpu *v, struct insn *i, bool restore)
+{
+    uint64_t offset = effective_address(v, i);
+
+    if (!(v->model->f1_edx & F1_FXSR))
+        return raise_ud(v);
+    TRY(check_usable(v, false));
+    TRY(check_alignment(v, i, offset, 16));
+    if (!native_state(v))
+        return raise_ud(v);
+    if (!restore)
+        TRY(check_area(v, i, offset, 512));
+    TRY(read_area(v, i, offset, 0, 512));
+    if (restore)
+        return run_save(v, i, FXRSTOR, 0);
+    TRY(run_save(v, i, FXSAVE, 0));
+    return write_area(v, i, offset, 512);
+}
+
+/* Bytes of the area that components of `mask` may reach. */
+static unsigned area_size(struct vcpu *v, uint64_t mask, bool compact)
+{
+    uint32_t out[4];
+    unsigned end = HEADER + 64;
+
+    for (unsigned n = 2; n < 63; n++) {
+        if (!(mask >> n & 1))
+            continue;
+        cpu_cpuid(v, 0xd, n, out);
+        if (compact)
+            end = (out[2] & 2 ? (end + 63) & ~63u : end) + out[0];
+        else if (out[1] + out[0] > end)
+            end = out[1] + out[0];
+    }
+    return end < NATIVE_BOUNCE ? end : NATIVE_BOUNCE;
+}
+
+static uint64_t requested(const struct vcpu *v)
+{
+    return ((v->gpr[RDX] << 32) | (uint32_t)v->gpr[RAX]) & v->xcr0;
+}
+
+static enum cpu_status xsave(struct vcpu *v, struct insn *i, enum save_kind kind)
+{
+    uint64_t offset = effective_address(v, i), mask = requested(v);
+    unsigned size = area_size(v, mask, kind == XSAVEC);
+
+    TRY(check_usable(v, true));
+    TRY(check_alignment(v, i, offset, 64));
+    if (!native_state(v))
+        return raise_ud(v);
+    TRY(check_area(v, i, offset, size));
+    TRY(read_area(v, i, offset, 0, size));
+    TRY(run_save(v, i, kind, mask));
+    return write_area(v, i, offset, size);
+}
+
+/* What the host would accept because it has more components than the guest may know of. */
+static bool header_valid(const struct vcpu *v, const uint8_t *image)
+{
+    uint64_t bv = get64(image + HEADER), compact = get64(image + HEADER + 8);
+
+    if (bv & ~v->xcr0)
+        return false;
+    if (!(compact & XCOMP_COMPACT))
+        return compact == 0;
+    return v->model->fd_1_eax & FD_XSAVEC && !(compact & ~XCOMP_COMPACT & ~v->xcr0) && !(bv & ~compact);
+}
+
+static enum cpu_status xrstor(struct vcpu *v, struct insn *i)
+{
+    uint64_t offset = effective_address(v, i), mask = requested(v), compact;
+    unsigned size;
+
+    TRY(check_usable(v, true));
+    TRY(check_alignment(v, i, offset, 64));
+    if (!native_state(v))
+        return raise_ud(v);
+    TRY(read_area(v, i, offset, 0, HEADER + 64));
+    if (!header_valid(v, v->native->bounce))
+        return raise_gp(v);
+    compact = get64(v->native->bounce + HEADER + 8);
+    size = compact ? area_size(v, compact & ~XCOMP_COMPACT, true)
+                   : area_size(v, mask & get64(v->native->bounce + HEADER), false);
+    TRY(read_area(v, i, offset, HEADER + 64, size));
+    return run_save(v, i, XRSTOR, mask);
+}
+
+/* LDMXCSR, STMXCSR work on the image: XRSTOR takes MXCSR from there whatever XSTATE_BV says. */
+static enum cpu_status mxcsr(struct vcpu *v, struct insn *i, bool store)
+{
+    uint64_t value, mask = 0;
+
+    if (i->vex ? !(v->cr4 & CR4_OSXSAVE) || (v->xcr0 & 6) != 6 : v->cr0 & CR0_EM || !(v->cr4 & CR4_OSFXSR))
+        return raise_ud(v);
+    if (v->cr0 & CR0_TS)
+        return cpu_raise(v, EXC_NM);
+    if (store) {
+        memcpy(&mask, v->xsave + 24, 4);
+        return rm_write(v, i, 4, mask);
+    }
+    TRY(rm_read(v, i, 4, &value));
+    memcpy(&mask, v->xsave + 28, 4);
+    if (value & ~(mask ? mask : 0xffbf))
+        return raise_gp(v);
+    memcpy(v->xsave + 24, &value, 4);
+    return CPU_OK;
+}
+
+/* CLFLUSH, CLFLUSHOPT, CLWB: only the faults of a load. */
+static enum cpu_status flush_line(struct vcpu *v, struct insn *i)
+{
+    uint64_t value;
+
+    return mem_read(v, i->segment, effective_address(v, i), 1, &value);
+}
+
+static enum cpu_status segment_base(struct vcpu *v, struct insn *i, unsigned sub)
+{
+    struct segment *s = &v->seg[sub & 1 ? SEG_GS : SEG_FS];
+    unsigned size = i->opsize == 8 ? 8 : 4;
+
+    if (!(v->mode & MODE_FSGSBASE) || !insn_code64(v))
+        return raise_ud(v);
+    if (sub < 2) {
+        set_gpr(v, i->rm, size, s->base);
+        return CPU_OK;
+    }
+    if (!cpu_is_canonical(get_gpr(v, i->rm, size)))
+        return raise_gp(v);
+    s->base = get_gpr(v, i->rm, size);
+    return CPU_OK;
+}
+
+static enum cpu_status group15_memory(struct vcpu *v, struct insn *i, unsigned sub)
+{
+    const struct cpu_model *m = v->model;
+    bool has_xsave = m->f1_ecx & F1_XSAVE;
+
+    if (sub == 7 && !i->rep) {
+        bool known = i->opsize_prefix ? m->f7_ebx >> 23 & 1 : m->f1_edx >> 19 & 1;
+
+        return known ? flush_line(v, i) : raise_ud(v);
+    }
+    if (sub == 6 && i->opsize_prefix && !i->rep)
+        return m->f7_ebx >> 24 & 1 ? flush_line(v, i) : raise_ud(v);
+    if (i->opsize_prefix || i->rep)
+        return raise_ud(v);
+    if (v->simd_live)
+        return CPU_NEED_FULL;
+    switch (sub) {
+    case 0: case 1:
+        return fxsave(v, i, sub);
+    case 2: case 3:
+        return mxcsr(v, i, sub == 3);
+    case 4:
+        return has_xsave ? xsave(v, i, XSAVE) : raise_ud(v);
+    case 5:
+        return has_xsave ? xrstor(v, i) : raise_ud(v);
+    default:
+        return has_xsave && m->fd_1_eax & FD_XSAVEOPT ? xsave(v, i, XSAVEOPT) : raise_ud(v);
+    }
+}
+
+enum cpu_status interp_group15(struct vcpu *v, struct insn *i)
+{
+    unsigned sub = i->modrm >> 3 & 7;
+
+    if (i->vex) {
+        if (i->mod == 3 || (sub & 6) != 2 || i->pp || i->vl || i->vvvv || !(v->model->f1_ecx >> 28 & 1))
+            return raise_ud(v);
+        return v->simd_live ? CPU_NEED_FULL : mxcsr(v, i, sub == 3);
+    }
+    if (i->opcode == 0xc7) {
+        if (!(v->model->f1_ecx & F1_XSAVE) || !(v->model->fd_1_eax & FD_XSAVEC) || i->opsize_prefix || i->rep)
+            return raise_ud(v);
+        return v->simd_live ? CPU_NEED_FULL : xsave(v, i, XSAVEC);
+    }
+    if (i->mod != 3)
+        return group15_memory(v, i, sub);
+    if (i->rep == 0xf3 && sub < 4)
+        return segment_base(v, i, sub);
+    return sub > 4 && !i->rep && !i->opsize_prefix ? CPU_OK : raise_ud(v); /* fences */
+}
