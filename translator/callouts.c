@@ -52,18 +52,6 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
     return go_on(v);
 }
 
-/* Behind a privileged action: delivers its fault, if any, and goes on wherever RIP is. */
-static bool finish(struct vcpu *v, enum cpu_status status)
-{
-    if (status == CPU_FAULT)
-        status = cpu_deliver_fault(v);
-    if (status == CPU_EXIT)
-        return true;
-    if (status == CPU_NEED_FULL)
-        return leave(v, EXIT_INTERPRET);
-    return go_on(v);
-}
-
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length)
 {
     flags_compose(v);
@@ -114,6 +102,18 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     lookup_link(v, exit, b);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
+}
+
+/* Behind a privileged action: delivers its fault, if any, and goes on wherever RIP is. */
+static bool finish(struct vcpu *v, enum cpu_status status)
+{
+    if (status == CPU_FAULT)
+        status = cpu_deliver_fault(v);
+    if (status == CPU_EXIT)
+        return true;
+    if (status == CPU_NEED_FULL)
+        return leave(v, EXIT_INTERPRET);
+    return go_on(v);
 }
 
 /* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
@@ -168,18 +168,23 @@ static struct block *current_block(struct vcpu *v)
     return cache_find_host(&tv->translator->cache, (const uint8_t *)(uintptr_t)tv->resume);
 }
 
-/* The access faults, or is not to RAM: the interpreter does the instruction. */
-static bool interpret_access(struct vcpu *v, uint32_t info)
+/* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter. */
+static bool access_failed(struct vcpu *v, gva_t linear, uint32_t info, enum mmu_result why)
 {
     v->rip = instruction_address(current_block(v), info >> 16);
     flags_compose(v);
+    if (why == MMU_FAULT) {
+        cpu_raise_error(v, EXC_PF, v->mmu.error_code);
+        v->fault.address = linear;
+        return finish(v, CPU_FAULT);
+    }
     if (step(v))
         return true;
     return go_on(v);
 }
 
 /* Makes the guest's bytes at the two parts of the bounce buffer's place known. */
-static bool bounce_part(struct vcpu *v, unsigned k, gva_t linear, uint32_t size, bool write)
+static enum mmu_result bounce_part(struct vcpu *v, unsigned k, gva_t linear, uint32_t size, bool write)
 {
     struct translator_vcpu *tv = translator_of(v);
     gpa_t gpa;
@@ -187,7 +192,7 @@ static bool bounce_part(struct vcpu *v, unsigned k, gva_t linear, uint32_t size,
                                       &tv->bounce_host[k], &gpa);
 
     tv->bounce_part[k] = size;
-    return r == MMU_OK || r == MMU_CODE;
+    return r == MMU_CODE ? MMU_OK : r;
 }
 
 /* The instruction works on the bounce buffer, at the guest's alignment. */
@@ -246,8 +251,14 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
     if (info & MEMORY_GROUP)
         return group_check(v, linear, info);
     if (size > first) {
-        if (!bounce_part(v, 0, linear, first, write) || !bounce_part(v, 1, linear + first, size - first, write))
-            return interpret_access(v, info);
+        r = bounce_part(v, 0, linear, first, write);
+        if (r == MMU_OK) {
+            linear += first;
+            r = bounce_part(v, 1, linear, size - first, write);
+            linear -= r == MMU_OK ? first : 0;
+        }
+        if (r != MMU_OK)
+            return access_failed(v, linear, info, r);
         bounce(v, linear, info);
         return false;
     }
@@ -259,7 +270,7 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
         return false;
     }
     if (r != MMU_OK)
-        return interpret_access(v, info);
+        return access_failed(v, linear, info, r);
     tv->value = (uintptr_t)tv->bounce_host[0];
     return false;
 }
