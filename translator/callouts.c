@@ -45,6 +45,18 @@ static bool go_on(struct vcpu *v)
     return false;
 }
 
+/* Behind a privileged action: delivers its fault, if any, and goes on wherever RIP is. */
+static bool finish(struct vcpu *v, enum cpu_status status)
+{
+    if (status == CPU_FAULT)
+        status = cpu_deliver_fault(v);
+    if (status == CPU_EXIT)
+        return true;
+    if (status == CPU_NEED_FULL)
+        return leave(v, EXIT_INTERPRET);
+    return go_on(v);
+}
+
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
 {
     flags_compose(v);
@@ -102,18 +114,6 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     lookup_link(v, exit, b);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
-}
-
-/* Behind a privileged action: delivers its fault, if any, and goes on wherever RIP is. */
-static bool finish(struct vcpu *v, enum cpu_status status)
-{
-    if (status == CPU_FAULT)
-        status = cpu_deliver_fault(v);
-    if (status == CPU_EXIT)
-        return true;
-    if (status == CPU_NEED_FULL)
-        return leave(v, EXIT_INTERPRET);
-    return go_on(v);
 }
 
 /* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
