@@ -79,6 +79,8 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 
 static bool is_claimed(int number, siginfo_t *info, void *context)
 {
+    if (info->si_code <= 0) /* sent by somebody with kill(): no fault of an instruction */
+        return false;
     if (translator_handle_signal(number, info, context))
         return true;
     return cpu_native_fixup(current, number, context);
