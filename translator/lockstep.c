@@ -164,7 +164,7 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     v->write_log = &log;
     ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, s};
     ram->code_written = NULL;
-    while (s->steps < b->instructions && v->rip == next) {
+    while (s->steps < b->instructions && v->rip == next && !map[s->steps].to_run_loop) {
         if (!reference_step(s, v))
             break;
         next += map[s->steps - 1].length;

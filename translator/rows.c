@@ -28,6 +28,7 @@ void lower_step(struct lower *l)
 /* The run loop has the interpreter run it: ends the block. */
 void lower_leave_to_run_loop(struct lower *l)
 {
+    l->map[l->index].to_run_loop = true;
     flags_clobber(l);
     emit_mov_imm(&l->e, H_RAX, l->in->pc);
     emit_call(&l->e, l->t->code.interpret);
