@@ -271,14 +271,37 @@ static void compare_memory(struct lockstep *s)
     }
 }
 
-bool lockstep_after(struct lockstep *s, struct vcpu *v, const struct block *b, const char **text)
+/* Arithmetic flags that the manual leaves undefined behind the instructions that ran: the engines may differ. */
+static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, const struct block *b)
 {
-    const struct vcpu *r = (const struct vcpu *)(const void *)s->reference;
+    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const uint8_t *bytes = ram_host_readable(v->mmu.ram, b->gpa);
+    uint32_t undefined = 0;
+
+    if (!bytes || b->second_gpa != CACHE_NO_PAGE)
+        return FLAGS_ARITH;
+    for (unsigned i = 0; i < t->lockstep->steps; bytes += map[i++].length) {
+        ZydisDecodedInstruction z;
+
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder64, NULL, bytes, map[i].length, &z)) || !z.cpu_flags)
+            continue;
+        undefined &= ~(z.cpu_flags->modified | z.cpu_flags->set_0 | z.cpu_flags->set_1);
+        undefined |= z.cpu_flags->undefined;
+    }
+    return undefined & FLAGS_ARITH;
+}
+
+bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b, const char **text)
+{
+    struct lockstep *s = t->lockstep;
+    struct vcpu *r = (struct vcpu *)(void *)s->reference;
+    uint64_t free = undefined_flags(t, v, b);
 
     s->text[0] = '\0';
     if (s->overflow)
         return true;
     simd_save(v);
+    r->rflags = (r->rflags & ~free) | (v->rflags & free);
     compare_integers(s, r, v);
     compare_simd(s, r, v);
     compare_memory(s);

@@ -13,7 +13,7 @@ void lockstep_destroy(struct lockstep *s);
 /* Runs the interpreter over the instructions of b, keeps what it did, and takes it back. */
 void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b);
 /* v has run b translated: compares. false: they differ; the report is in *text. */
-bool lockstep_after(struct lockstep *s, struct vcpu *v, const struct block *b, const char **text);
+bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b, const char **text);
 
 /* How many instructions of b lie at or behind rip. */
 unsigned lockstep_instructions_left(const struct block *b, gva_t rip);

@@ -96,7 +96,7 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
     finish_without_groups(t, v, b);
     simd_save(v);
     t->stats.lockstep_blocks++;
-    if (!lockstep_after(t->lockstep, v, b, &text))
+    if (!lockstep_after(t, v, b, &text))
         lockstep_report(t, v, b, text);
 }
 
