@@ -1,6 +1,6 @@
 /*
- * rt.h - what every bare test guest stands on: TAP over the serial port, traps, snippets at either privilege level,
- * page tables.
+ * rt.h - what every bare test guest stands on: TAP over the serial port, traps, snippets at either privilege
+ * level, page tables.
  *
  * A snippet is a piece of assembly that ends with int3 (or with the exception it is to raise). run() enters it by
  * IRETQ with all registers given, and returns the vector that ended it, with the registers at that point.
@@ -52,8 +52,8 @@ extern u8 snip_start[], snip_end[];
 #define USER_STACK 0x40200000ull /* top */
 #define USER_DATA 0x40300000ull  /* four pages, writable */
 
-#define SNIPPET(name, text)                                                                                          \
-    extern u8 name[];                                                                                                \
+#define SNIPPET(name, text)                                                                                       \
+    extern u8 name[];                                                                                             \
     __asm__(".pushsection .snip,\"ax\"\n.globl " #name "\n" #name ":\n" text "\nint3\n.popsection\n")
 
 /* Runs at CPL 0 or 3 with the registers in `in` (flags: in.rflags, kept between runs); the vector. */
@@ -61,6 +61,10 @@ unsigned run(const u8 *snippet, unsigned cpl);
 unsigned run_at(u64 rip, unsigned cpl);
 /* RIP of the last trap as an offset in the snippet. */
 u64 last_offset(const u8 *snippet);
+
+void *memset(void *to, int byte, size_t n);
+void *memcpy(void *restrict to, const void *restrict from, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
 
 void test_main(void);
 void ok(bool passed, const char *name);
@@ -129,16 +133,16 @@ static inline void cpuid(u32 leaf, u32 sub, u32 out4[4])
     __asm__ volatile("cpuid" : "=a"(out4[0]), "=b"(out4[1]), "=c"(out4[2]), "=d"(out4[3]) : "a"(leaf), "c"(sub));
 }
 
-#define CR_ACCESS(n)                                                                                                 \
-    static inline u64 read_cr##n(void)                                                                               \
-    {                                                                                                                \
-        u64 value;                                                                                                   \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                           \
-        return value;                                                                                                \
-    }                                                                                                                \
-    static inline void write_cr##n(u64 value)                                                                        \
-    {                                                                                                                \
-        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                               \
+#define CR_ACCESS(n)                                                                                              \
+    static inline u64 read_cr##n(void)                                                                            \
+    {                                                                                                             \
+        u64 value;                                                                                                \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                        \
+        return value;                                                                                             \
+    }                                                                                                             \
+    static inline void write_cr##n(u64 value)                                                                     \
+    {                                                                                                             \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                            \
     }
 CR_ACCESS(0)
 CR_ACCESS(2)
