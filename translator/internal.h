@@ -116,6 +116,7 @@ struct insn_map {
     uint8_t length;    /* guest bytes */
     uint8_t flags_saved_start : 1; /* at its first host instruction the flags are in memory */
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
+    uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
 };
 

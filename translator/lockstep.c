@@ -123,15 +123,17 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-/* One reference step; false: the reference ends here. */
-static bool reference_step(struct lockstep *s, struct vcpu *v)
+/* One reference step; false: the reference ends here. What needs the SIMD state saved ends the translated block. */
+static bool reference_step(struct lockstep *s, struct vcpu *v, bool simd_live)
 {
     unsigned writes = s->write_count;
     uint64_t rip = v->rip;
     enum cpu_status status;
 
     memcpy(s->step, v, ARCHITECTURAL);
+    v->simd_live = simd_live;
     status = cpu_step(v);
+    v->simd_live = false;
     if (s->touched_device) {
         undo_writes(s, writes);
         s->write_count = writes;
@@ -165,7 +167,7 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, s};
     ram->code_written = NULL;
     while (s->steps < b->instructions && v->rip == next && !map[s->steps].to_run_loop) {
-        if (!reference_step(s, v))
+        if (!reference_step(s, v, map[s->steps].by_interpreter))
             break;
         next += map[s->steps - 1].length;
     }

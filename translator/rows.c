@@ -21,6 +21,7 @@ void lower_step(struct lower *l)
 
     group_end(l);
     flags_clobber(l);
+    l->map[l->index].by_interpreter = true;
     lower_call_step(l, l->in);
     l->ended = ends;
 }
