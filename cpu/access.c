@@ -66,7 +66,7 @@ static enum cpu_status translate(struct vcpu *v, enum mmu_context context, gva_t
     return translate_piece(v, context, linear, access, &p[1]);
 }
 
-static void load_host(void *to, const uint8_t *host, unsigned size)
+RAM_UNALIGNED static void load_host(void *to, const uint8_t *host, unsigned size)
 {
     switch (size) {
     case 1:
@@ -86,7 +86,7 @@ static void load_host(void *to, const uint8_t *host, unsigned size)
     }
 }
 
-static void store_host(struct vcpu *v, uint8_t *host, const void *from, unsigned size)
+RAM_UNALIGNED static void store_host(struct vcpu *v, uint8_t *host, const void *from, unsigned size)
 {
     if (__builtin_expect(v->write_log != NULL, 0))
         v->write_log->before_write(v->write_log->opaque, host, size);

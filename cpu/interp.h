@@ -125,7 +125,7 @@ static inline enum cpu_status through_segment(struct vcpu *v, unsigned seg, enum
 
 enum cpu_status mem_read_slow(struct vcpu *v, unsigned seg, gva_t linear, unsigned size, uint64_t *value);
 
-static inline uint64_t load_size(const uint8_t *host, unsigned size)
+RAM_UNALIGNED static inline uint64_t load_size(const uint8_t *host, unsigned size)
 {
     switch (size) {
     case 1:

@@ -108,7 +108,7 @@ enum cpu_status rmw_open_memory(struct vcpu *v, unsigned seg, uint64_t offset, u
         return true;                                                                                             \
     }
 
-static bool exchange(struct rmw *r, uint64_t value)
+RAM_UNALIGNED static bool exchange(struct rmw *r, uint64_t value)
 {
     switch (r->size) {
     case 1:
@@ -122,7 +122,7 @@ static bool exchange(struct rmw *r, uint64_t value)
     }
 }
 
-static void store_size(uint8_t *host, unsigned size, uint64_t value)
+RAM_UNALIGNED static void store_size(uint8_t *host, unsigned size, uint64_t value)
 {
     switch (size) {
     case 1:

@@ -23,6 +23,10 @@ typedef uint64_t gpa_t; /* guest physical address */
 #define RAM_HOLE_END 0x100000000ull  /* 4 GiB */
 #define RAM_MAX_ROMS 4
 
+/* On functions that access guest memory at whatever address the guest says: x86 needs no alignment, and the
+   sanitizer is to know it. */
+#define RAM_UNALIGNED __attribute__((no_sanitize("alignment")))
+
 /* Per page of RAM, one byte. */
 enum ram_page_flag {
     RAM_PAGE_CODE = 1,  /* translated code was made from this page: writes must be seen */
