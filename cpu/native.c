@@ -140,7 +140,7 @@ enum cpu_status native_run(struct vcpu *v, const uint8_t *code, unsigned length,
     struct cpu_native *n = native_state(v);
 
     f->stub = slot_for(n, code, length);
-    f->rbx = (uintptr_t)n->bounce;
+    f->rbx = (uintptr_t)n->operand;
     f->rflags = (v->rflags & FLAGS_ARITH) | FLAG_FIXED | FLAG_IF;
     f->fault = 0;
     simd_load(v);
@@ -173,6 +173,16 @@ enum cpu_status native_check_mode(struct vcpu *v, const struct native_row *row, 
 static bool x87_pending(const struct vcpu *v)
 {
     return v->xsave[512] & 1 && v->xsave[2] & 0x80;
+}
+
+/* #MF comes before the faults of a memory operand. FNSTCW, FNSTSW, FNSTENV and FNSAVE do not wait (SDM vol. 1,
+   8.3.12); register forms are left to the host. CVTPI2PS and CVTPI2PD of memory do not touch x87 state. */
+static bool waits_for_x87(const struct native_row *row, const struct insn *i)
+{
+    if (row->flags & N_MMX)
+        return i->opcode != 0x2a || i->mod == 3;
+    return row->flags & N_X87 && i->has_modrm && i->mod != 3 &&
+           !((i->opcode == 0xd9 || i->opcode == 0xdd) && (i->modrm & 0x30) == 0x30);
 }
 
 /* --- encoding --- */
@@ -272,14 +282,28 @@ static bool must_align(const struct native_row *row, const struct insn *i, unsig
 {
     if (size < 16 || row->flags & (N_MMX | N_X87 | N_ANY))
         return size == 16 && row->flags & N_MMX;
+    if (i->vex == 4 && i->evex[2] & 7)
+        return false; /* depends on the mask */
     return row->flags & N_ALIGNED || !i->vex;
 }
 
-static enum cpu_status check_aligned(struct vcpu *v, const struct insn *i, uint64_t offset, unsigned size)
+static gva_t operand_at(const struct vcpu *v, const struct insn *i, uint64_t offset)
 {
-    gva_t linear = offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+    return offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+}
 
-    return linear & (size - 1) ? raise_gp(v) : CPU_OK;
+/* VBROADCAST and VPBROADCAST of one or several elements */
+static bool is_broadcast(const struct insn *i)
+{
+    return i->map == MAP_0F38 && ((i->opcode >= 0x18 && i->opcode <= 0x1b) || (i->opcode >= 0x58 && i->opcode <= 0x5b) ||
+                                  i->opcode == 0x78 || i->opcode == 0x79);
+}
+
+static unsigned elements_in_memory(const struct native_row *row, const struct insn *i, unsigned size, unsigned element)
+{
+    if (row->size == N_16 || row->size == N_32 || is_broadcast(i))
+        return size / element;
+    return row->size >= N_VEC && row->size != N_W ? (16u << i->vl) / element : 1;
 }
 
 /* Which elements an EVEX mask or a VMASKMOV lets through. False: there is no mask. */
@@ -296,8 +320,12 @@ static bool element_mask(struct vcpu *v, const struct native_row *row, const str
     }
     if (i->vex != 4 || !(i->evex[2] & 7))
         return false;
-    *count = row->size == N_16 || row->size == N_32 ? size / element : size > element ? vector / element : 1;
+    *count = elements_in_memory(row, i, size, element);
     *mask = native_get_mask(v, i->evex[2] & 7);
+    if (is_broadcast(i)) { /* each element in memory serves several */
+        for (unsigned n = *count; n < vector / element; n++)
+            *mask |= (*mask >> n & 1) << n % *count;
+    }
     if (i->evex[2] & 0x10) { /* one element for all */
         *mask &= ~0ull >> (64 - vector / element);
         *mask = *mask != 0;
@@ -318,18 +346,26 @@ static bool suppresses_faults(const struct native_row *row, const struct insn *i
 {
     static const uint8_t shuffles_0f[] = {0x12, 0x14, 0x15, 0x16, 0x60, 0x61, 0x62, 0x63, 0x67, 0x68, 0x69, 0x6a,
                                           0x6b, 0x6c, 0x6d, 0x70, 0xc6, 0xf5, 0xf6};
-    static const uint8_t shuffles_38[] = {0x00, 0x04, 0x0c, 0x0d, 0x16, 0x18, 0x19, 0x1a, 0x1b, 0x2b, 0x36, 0x58, 0x59,
-                                          0x5a, 0x5b, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7d, 0x7e, 0x7f, 0x83, 0x8d};
+    static const uint8_t shuffles_38[] = {0x00, 0x04, 0x0c, 0x0d, 0x16, 0x2b, 0x36, 0x75, 0x76, 0x77, 0x7d, 0x7e, 0x7f,
+                                          0x83, 0x8d};
     static const uint8_t shuffles_3a[] = {0x00, 0x01, 0x03, 0x04, 0x05, 0x0f, 0x18, 0x1a, 0x23, 0x38, 0x3a, 0x42, 0x43};
     const uint8_t *list = i->map == MAP_0F ? shuffles_0f : i->map == MAP_0F38 ? shuffles_38 : shuffles_3a;
     unsigned count = i->map == MAP_0F ? sizeof shuffles_0f : i->map == MAP_0F38 ? sizeof shuffles_38 : sizeof shuffles_3a;
 
-    if (row->size == N_16 || row->size == N_32)
+    if ((row->size == N_16 || row->size == N_32) && !is_broadcast(i))
+        return false;
+    if (i->map == MAP_0F38 && i->opcode == 0x72 && i->pp == 0xf2) /* VCVTNE2PS2BF16 */
         return false;
     for (unsigned n = 0; n < count; n++)
         if (list[n] == i->opcode)
             return false;
     return true;
+}
+
+/* The parts of a vector that VEXTRACT* store fault whole. */
+static bool faults_whole(const struct native_row *row)
+{
+    return row->size == N_16 || row->size == N_32;
 }
 
 static enum cpu_status check_masked(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size, unsigned count,
@@ -344,13 +380,14 @@ static enum cpu_status check_masked(struct vcpu *v, struct insn *i, uint64_t off
 static enum cpu_status load_operand(struct vcpu *v, const struct native_row *row, struct insn *i, uint64_t offset,
                                     unsigned size)
 {
-    uint8_t *bounce = v->native->bounce;
+    uint8_t *bounce = v->native->operand;
     enum cpu_status status;
+    uint8_t last;
     unsigned count;
     uint64_t mask;
 
     if (row->flags & N_STORE) {
-        if (element_mask(v, row, i, size, &count, &mask))
+        if (!faults_whole(row) && element_mask(v, row, i, size, &count, &mask))
             return check_masked(v, i, offset, size / count, count, mask);
         TRY(mem_check_write(v, i->segment, offset, size));
         if (!(row->flags & N_X87))
@@ -362,6 +399,10 @@ static enum cpu_status load_operand(struct vcpu *v, const struct native_row *row
         element_mask(v, row, i, size, &count, &mask);
         return native_read_masked(v, i, offset, size / count, count, mask);
     }
+    if (row->size >= N_ENV) { /* the end is looked at early: which address #PF reports */
+        TRY(mem_read_bytes(v, i->segment, offset, 1, &last));
+        TRY(mem_read_bytes(v, i->segment, offset + size - 1, 1, &last));
+    }
     status = mem_read_bytes(v, i->segment, offset, size, bounce);
     if (status != CPU_FAULT || !suppresses_faults(row, i) || !element_mask(v, row, i, size, &count, &mask))
         return status;
@@ -371,7 +412,7 @@ static enum cpu_status load_operand(struct vcpu *v, const struct native_row *row
 /* FIP, FCS, FDP, FDS and FOP would be those of the slot: they read as zero. */
 static void hide_pointers(struct vcpu *v, const struct native_row *row, const struct insn *i)
 {
-    uint8_t *bounce = v->native->bounce;
+    uint8_t *bounce = v->native->operand;
 
     if (!(row->flags & N_KEEP_FIP)) {
         memset(v->xsave + 6, 0, 2);
@@ -394,7 +435,7 @@ static enum cpu_status store_operand(struct vcpu *v, const struct native_row *ro
 
     if (element_mask(v, row, i, size, &count, &mask))
         return native_write_masked(v, i, offset, size / count, count, mask);
-    return mem_write_bytes(v, i->segment, offset, size, v->native->bounce);
+    return mem_write_bytes(v, i->segment, offset, size, v->native->operand);
 }
 
 static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row, struct insn *i)
@@ -405,12 +446,15 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
     uint64_t offset = 0;
     uint8_t code[16];
 
+    v->native->operand = v->native->bounce;
     if (memory) {
         if (!size)
             return raise_ud(v);
-        offset = native_address(v, i, size);
-        if (must_align(row, i, size))
-            TRY(check_aligned(v, i, offset, size));
+        offset = native_address(v, i, row->flags & N_PACK ? native_element_size(row, i) : size);
+        /* Placed as in the guest, so that the host checks the alignment where must_align leaves it to it. */
+        v->native->operand = v->native->bounce + (operand_at(v, i, offset) & 63);
+        if (must_align(row, i, size) && operand_at(v, i, offset) & (size - 1))
+            return raise_gp(v);
         TRY(load_operand(v, row, i, offset, size));
     }
     if (rm_is_general(row, i) && !(row->flags & N_STORE))
@@ -459,7 +503,7 @@ enum cpu_status native_execute(struct vcpu *v, struct insn *i)
         TRY((v->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS) ? cpu_raise(v, EXC_NM) : CPU_OK);
     else
         TRY(native_check_mode(v, row, i));
-    if (row->flags & N_MMX && x87_pending(v))
+    if (waits_for_x87(row, i) && x87_pending(v))
         return cpu_raise(v, EXC_MF);
     if (row->flags & N_GATHER)
         return native_gather(v, i);

@@ -105,10 +105,10 @@ uint64_t native_sign_mask(struct vcpu *v, unsigned n, unsigned size)
 enum cpu_status native_read_masked(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size, unsigned count,
                                    uint64_t mask)
 {
-    memset(v->native->bounce, 0, 64);
+    memset(v->native->operand, 0, 64);
     for (unsigned e = 0; e < count; e++)
         if (mask >> e & 1)
-            TRY(mem_read_bytes(v, i->segment, offset + e * size, size, v->native->bounce + e * size));
+            TRY(mem_read_bytes(v, i->segment, offset + e * size, size, v->native->operand + e * size));
     return CPU_OK;
 }
 
@@ -117,7 +117,7 @@ enum cpu_status native_write_masked(struct vcpu *v, struct insn *i, uint64_t off
 {
     for (unsigned e = 0; e < count; e++)
         if (mask >> e & 1)
-            TRY(mem_write_bytes(v, i->segment, offset + e * size, size, v->native->bounce + e * size));
+            TRY(mem_write_bytes(v, i->segment, offset + e * size, size, v->native->operand + e * size));
     return CPU_OK;
 }
 
@@ -252,13 +252,32 @@ enum cpu_status native_scatter(struct vcpu *v, struct insn *i)
 
 /* --- MASKMOVQ, MASKMOVDQU: bytes to DS:rDI --- */
 
-/* Any MMX instruction marks the x87 registers as in use and sets TOP to 0: MOVQ MM0, MM0 does. */
+/* Any MMX instruction marks the x87 registers as in use and sets TOP to 0: MOVQ [RBX], MM0 does. */
 static enum cpu_status enter_mmx(struct vcpu *v)
 {
-    static const uint8_t movq[] = {0x0f, 0x6f, 0xc0};
+    static const uint8_t movq[] = {0x0f, 0x7f, 0x03};
     struct native_frame f = {0};
 
+    v->native->operand = v->native->bounce;
     return native_run(v, movq, sizeof movq, &f, true);
+}
+
+/* The image holds ST0 first, MMX registers are the physical ones. */
+static void get_mmx(const struct vcpu *v, unsigned n, uint8_t out[8])
+{
+    unsigned top = components(v) & 1 ? v->xsave[3] >> 3 & 7 : 0;
+
+    memcpy(out, v->xsave + MMX_AT + 16 * ((n - top) & 7), 8);
+}
+
+/* Unless the mask is empty, all of the operand must be writable: what processors do and the SDM allows. */
+static enum cpu_status check_bytes(struct vcpu *v, struct insn *i, uint64_t offset, const uint8_t *mask, unsigned count)
+{
+    uint8_t any = 0;
+
+    for (unsigned n = 0; n < count; n++)
+        any |= mask[n];
+    return any & 0x80 ? mem_check_write(v, i->segment, offset, count) : CPU_OK;
 }
 
 enum cpu_status native_maskmov(struct vcpu *v, struct insn *i)
@@ -273,17 +292,14 @@ enum cpu_status native_maskmov(struct vcpu *v, struct insn *i)
     if (i->addrsize < 8)
         offset &= size_mask(i->addrsize);
     if (mmx) {
-        memcpy(data, v->xsave + MMX_AT + 16 * (i->modrm >> 3 & 7), 8);
-        memcpy(mask, v->xsave + MMX_AT + 16 * (i->modrm & 7), 8);
+        TRY(enter_mmx(v)); /* even if the store faults */
+        get_mmx(v, i->modrm >> 3 & 7, data);
+        get_mmx(v, i->modrm & 7, mask);
     } else {
         native_get_vector(v, i->reg, data);
         native_get_vector(v, i->rm, mask);
     }
-    for (unsigned n = 0; n < count; n++)
-        if (mask[n] & 0x80)
-            TRY(mem_check_write(v, i->segment, offset + n, 1));
-    if (mmx)
-        TRY(enter_mmx(v));
+    TRY(check_bytes(v, i, offset, mask, count));
     for (unsigned n = 0; n < count; n++)
         if (mask[n] & 0x80)
             TRY(mem_write_bytes(v, i->segment, offset + n, 1, &data[n]));

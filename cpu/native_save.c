@@ -56,6 +56,7 @@ static enum cpu_status run_save(struct vcpu *v, const struct insn *i, enum save_
     uint8_t code[4] = {0x48, 0x0f, save_opcode[kind], (uint8_t)(save_extension[kind] << 3 | RBX)};
     bool wide = i->rex & REX_W;
 
+    v->native->operand = v->native->bounce;
     return native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true);
 }
 
@@ -179,7 +180,7 @@ static enum cpu_status mxcsr(struct vcpu *v, struct insn *i, bool store)
     }
     TRY(rm_read(v, i, 4, &value));
     memcpy(&mask, v->xsave + 28, 4);
-    if (value & ~(mask ? mask : 0xffbf))
+    if (value & ~(mask ? mask : 0xffff))
         return raise_gp(v);
     memcpy(v->xsave + 24, &value, 4);
     return CPU_OK;

@@ -186,7 +186,7 @@ static const struct native_row rows_0f38[] = {
     {M38, 0xb6, 0xb8, P66, N_VEC, F_FMA, N_VE}, {M38, 0xb9, 0xb9, P66, N_W, F_FMA, N_VE}, {M38, 0xba, 0xba, P66, N_VEC, F_FMA, N_VE},
     {M38, 0xbb, 0xbb, P66, N_W, F_FMA, N_VE}, {M38, 0xbc, 0xbc, P66, N_VEC, F_FMA, N_VE}, {M38, 0xbd, 0xbd, P66, N_W, F_FMA, N_VE},
     {M38, 0xbe, 0xbe, P66, N_VEC, F_FMA, N_VE}, {M38, 0xbf, 0xbf, P66, N_W, F_FMA, N_VE},
-    {M38, 0xc4, 0xc4, P66, N_VEC, F_AVX512, N_E}, {M38, 0xc8, 0xcd, NP, N_16, F_SHA, N_L}, {M38, 0xcf, 0xcf, P66, N_VEC, F_GFNI, N_LVE | N_ELEMENT1},
+    {M38, 0xc4, 0xc4, P66, N_VEC, F_AVX512, N_E}, {M38, 0xc8, 0xcd, NP, N_16, F_SHA, N_L | N_ANY}, {M38, 0xcf, 0xcf, P66, N_VEC, F_GFNI, N_LVE | N_ELEMENT1},
     {M38, 0xdb, 0xdb, P66, N_16, F_AES, N_LV}, {M38, 0xdc, 0xdf, P66, N_VEC, F_AES, N_LVE},
 };
 
@@ -215,7 +215,7 @@ static const struct native_row rows_0f3a[] = {
     {M3A, 0x60, 0x63, P66, N_16, F_SSE42, N_LV | N_ANY | N_STRING | IMM}, {M3A, 0x66, 0x66, P66, N_VEC, F_AVX512, N_E | IMM}, {M3A, 0x67, 0x67, P66, N_W, F_AVX512, N_E | IMM},
     {M3A, 0x70, 0x70, P66, N_VEC, F_AVX512, N_E | IMM | N_ELEMENT2}, {M3A, 0x71, 0x71, P66, N_VEC, F_AVX512, N_E | IMM},
     {M3A, 0x72, 0x72, P66, N_VEC, F_AVX512, N_E | IMM | N_ELEMENT2}, {M3A, 0x73, 0x73, P66, N_VEC, F_AVX512, N_E | IMM},
-    {M3A, 0xcc, 0xcc, NP, N_16, F_SHA, N_L | IMM}, {M3A, 0xce, 0xcf, P66, N_VEC, F_GFNI, N_LVE | IMM}, {M3A, 0xdf, 0xdf, P66, N_16, F_AES, N_LV | IMM},
+    {M3A, 0xcc, 0xcc, NP, N_16, F_SHA, N_L | N_ANY | IMM}, {M3A, 0xce, 0xcf, P66, N_VEC, F_GFNI, N_LVE | IMM | N_ELEMENT1}, {M3A, 0xdf, 0xdf, P66, N_16, F_AES, N_LV | IMM},
 };
 
 /* x87 with a memory operand: D8-DF by ModRM.reg (SDM vol. 2, appendix A.5). */
