@@ -278,12 +278,12 @@ uint64_t native_address(const struct vcpu *v, struct insn *i, unsigned scale)
 }
 
 /* SDM vol. 1, 10.9 and vol. 2, 2.4: 16-byte operands of legacy instructions, and those that say "aligned". */
-static bool must_align(const struct native_row *row, const struct insn *i, unsigned size)
+static bool must_align(struct vcpu *v, const struct native_row *row, const struct insn *i, unsigned size)
 {
     if (size < 16 || row->flags & (N_MMX | N_X87 | N_ANY))
         return size == 16 && row->flags & N_MMX;
-    if (i->vex == 4 && i->evex[2] & 7)
-        return false; /* depends on the mask */
+    if (i->vex == 4 && i->evex[2] & 7 && !(native_get_mask(v, i->evex[2] & 7) & ~0ull >> (64 - size / native_element_size(row, i))))
+        return false; /* nothing is accessed */
     return row->flags & N_ALIGNED || !i->vex;
 }
 
@@ -453,7 +453,7 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
         offset = native_address(v, i, row->flags & N_PACK ? native_element_size(row, i) : size);
         /* Placed as in the guest, so that the host checks the alignment where must_align leaves it to it. */
         v->native->operand = v->native->bounce + (operand_at(v, i, offset) & 63);
-        if (must_align(row, i, size) && operand_at(v, i, offset) & (size - 1))
+        if (must_align(v, row, i, size) && operand_at(v, i, offset) & (size - 1))
             return raise_gp(v);
         TRY(load_operand(v, row, i, offset, size));
     }

@@ -270,16 +270,6 @@ static void get_mmx(const struct vcpu *v, unsigned n, uint8_t out[8])
     memcpy(out, v->xsave + MMX_AT + 16 * ((n - top) & 7), 8);
 }
 
-/* Unless the mask is empty, all of the operand must be writable: what processors do and the SDM allows. */
-static enum cpu_status check_bytes(struct vcpu *v, struct insn *i, uint64_t offset, const uint8_t *mask, unsigned count)
-{
-    uint8_t any = 0;
-
-    for (unsigned n = 0; n < count; n++)
-        any |= mask[n];
-    return any & 0x80 ? mem_check_write(v, i->segment, offset, count) : CPU_OK;
-}
-
 enum cpu_status native_maskmov(struct vcpu *v, struct insn *i)
 {
     bool mmx = !i->opsize_prefix && !i->vex;
@@ -299,7 +289,8 @@ enum cpu_status native_maskmov(struct vcpu *v, struct insn *i)
         native_get_vector(v, i->reg, data);
         native_get_vector(v, i->rm, mask);
     }
-    TRY(check_bytes(v, i, offset, mask, count));
+    /* all of it, whatever the mask: what processors do and the SDM allows */
+    TRY(mem_check_write(v, i->segment, offset, count));
     for (unsigned n = 0; n < count; n++)
         if (mask[n] & 0x80)
             TRY(mem_write_bytes(v, i->segment, offset + n, 1, &data[n]));
