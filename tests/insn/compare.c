@@ -1,6 +1,9 @@
 /*
  * compare.c - compares an engine's result with the host's, and reports differences.
  *
+ * An operand that is both misaligned and not present may give #GP or #PF (SDM vol. 3, 6.9: the order within a
+ * class is the processor's).
+ *
  * Not compared: flags that the manual leaves undefined, RF, the x87 instruction and operand pointers and opcode,
  * and what a fault in the middle of a piecewise store leaves behind.
  */
@@ -101,6 +104,12 @@ static void compare_memory(struct report *r, const uint8_t *want, const uint8_t 
     }
 }
 
+/* Where misplaced operands lie on purpose. */
+static bool in_data_neighbourhood(uint64_t linear)
+{
+    return linear + 4096 - INSN_DATA < INSN_DATA_SIZE + 3 * 4096;
+}
+
 unsigned insn_compare(const struct insn_case *c, const struct insn_state *got, const uint8_t *data, FILE *out)
 {
     const struct insn_state *want = &c->expected;
@@ -113,7 +122,8 @@ unsigned insn_compare(const struct insn_case *c, const struct insn_state *got, c
 
     if (got->hung)
         differ(&r, "HUNG", 0, 1);
-    check(&r, "vector", want->vector, got->vector);
+    if (!(want->vector == 13 && got->vector == 14 && in_data_neighbourhood(got->cr2)))
+        check(&r, "vector", want->vector, got->vector);
     for (i = 0; i < 16; i++)
         check(&r, names[i], want->gpr[i], got->gpr[i]);
     check(&r, "rip", want->rip, got->rip);

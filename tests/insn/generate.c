@@ -90,7 +90,7 @@ bool build_is_piecewise(const ZydisDecodedInstruction *i)
 {
     return i->meta.category == ZYDIS_CATEGORY_SCATTER || i->meta.category == ZYDIS_CATEGORY_GATHER ||
            i->meta.category == ZYDIS_CATEGORY_AVX2GATHER || i->mnemonic == ZYDIS_MNEMONIC_ENTER ||
-           i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
+           i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
 /* A fault in REPE CMPS: the manual restores the flags of before the instruction (SDM vol. 2, REP), some processors
@@ -102,7 +102,8 @@ uint32_t build_fault_flags(const ZydisDecodedInstruction *i)
 
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
 {
-    return i->meta.category == ZYDIS_CATEGORY_STRINGOP;
+    return i->meta.category == ZYDIS_CATEGORY_STRINGOP || i->mnemonic == ZYDIS_MNEMONIC_FLDENV ||
+           i->mnemonic == ZYDIS_MNEMONIC_FRSTOR;
 }
 
 static bool try_single(struct builder *b, const struct insn_form *form)
