@@ -27,8 +27,12 @@ struct kind {
 };
 
 static const struct kind kind_table[] = {
-    {"stdio", backend_open_stdio}, {"mon", backend_open_mon},   {"file", backend_open_file},
-    {"pty", backend_open_pty},     {"unix", backend_open_unix}, {"null", backend_open_null},
+    {"stdio", backend_open_stdio},
+    {"mon", backend_open_mon},
+    {"file", backend_open_file},
+    {"pty", backend_open_pty},
+    {"unix", backend_open_unix},
+    {"null", backend_open_null},
     {"none", NULL},
 };
 #define KINDS (sizeof kind_table / sizeof kind_table[0])
@@ -60,9 +64,10 @@ int backend_create(struct backend **backend, const char *option, const char *spe
     *backend = NULL;
     if (!kind) {
         near = text_nearest(spec, kind_table, KINDS, sizeof kind_table[0]);
-        return error_set(error, EINVAL, "%s %s: unknown kind%s%s; use stdio, mon:stdio, file:PATH, pty, "
-                         "unix:PATH,server, null or none", option, spec, near ? "; did you mean " : "",
-                         near ? near : "");
+        return error_set(error, EINVAL,
+                         "%s %s: unknown kind%s%s; use stdio, mon:stdio, file:PATH, pty, "
+                         "unix:PATH,server, null or none",
+                         option, spec, near ? "; did you mean " : "", near ? near : "");
     }
     if (!kind->open)
         return 0;

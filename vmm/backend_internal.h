@@ -19,15 +19,15 @@ struct backend {
     const char *option, *label;
     struct backend_host host;
     struct backend_front front;
-    int in_fd, out_fd;         /* -1: none. Closed by the backend if owns_fds */
-    int slave_fd;              /* pty: kept open so that the master does not hang up */
-    int listen_fd;             /* unix server */
+    int in_fd, out_fd; /* -1: none. Closed by the backend if owns_fds */
+    int slave_fd;      /* pty: kept open so that the master does not hang up */
+    int listen_fd;     /* unix server */
     bool owns_fds, is_terminal, drops, has_mux, attached;
     enum backend_state input;
     struct loop_source source; /* in_fd, or event_fd */
     int event_fd;              /* always readable; stands for a plain file, which epoll does not take */
     struct loop_source listen_source;
-    char *socket_path;         /* to unlink */
+    char *socket_path; /* to unlink */
     struct mux mux;
     uint8_t pending[BACKEND_PENDING]; /* read and not yet taken by the device; a ring */
     unsigned pending_head, pending_count;

@@ -35,8 +35,8 @@ int backend_open_stdio(struct backend *b, const char *rest, struct error *error)
 int backend_open_mon(struct backend *b, const char *rest, struct error *error)
 {
     if (strcmp(rest, "stdio"))
-        return error_set(error, EINVAL, "%s mon:%s: escape keys are only for the terminal; use mon:stdio", b->option,
-                         rest);
+        return error_set(error, EINVAL, "%s mon:%s: escape keys are only for the terminal; use mon:stdio",
+                         b->option, rest);
     return open_terminal(b, true);
 }
 
@@ -84,7 +84,7 @@ int backend_open_pty(struct backend *b, const char *rest, struct error *error)
     b->drops = true;
     b->in_fd = b->out_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     if (b->in_fd < 0 || grantpt(b->in_fd) < 0 || unlockpt(b->in_fd) < 0 || prepare_slave(b) < 0)
-        return error_set(error, errno, "%s pty: cannot make a pseudo-terminal: %s; is /dev/pts mounted?", b->option,
-                         strerror(errno));
+        return error_set(error, errno, "%s pty: cannot make a pseudo-terminal: %s; is /dev/pts mounted?",
+                         b->option, strerror(errno));
     return 0;
 }

@@ -37,7 +37,8 @@ static int parse(struct socket_options *o, const struct backend *b, const char *
         bool on = true;
 
         if (has_value && !text_parse_bool(value, &on))
-            return error_set(error, EINVAL, "%s unix:%s: %s=%s is neither on nor off", b->option, rest, key, value);
+            return error_set(error, EINVAL, "%s unix:%s: %s=%s is neither on nor off", b->option, rest, key,
+                             value);
         if (!strcmp(key, "server"))
             o->server = on;
         else if (!strcmp(key, "wait"))
@@ -116,7 +117,8 @@ static int start_server(struct backend *b, const struct sockaddr_un *address, st
 /* For the first client, or a signal that ends us. */
 static int wait_for_client(struct backend *b, const char *path, struct error *error)
 {
-    struct pollfd p[2] = {{.fd = b->listen_fd, .events = POLLIN}, {.fd = b->host.loop->signal_fd, .events = POLLIN}};
+    struct pollfd p[2] = {{.fd = b->listen_fd, .events = POLLIN},
+                          {.fd = b->host.loop->signal_fd, .events = POLLIN}};
 
     fprintf(stderr, "novt: waiting for a connection on unix:%s\n", path);
     while (poll(p, 2, -1) < 0 && errno == EINTR)
@@ -136,16 +138,20 @@ int backend_open_unix(struct backend *b, const char *rest, struct error *error)
     if (status)
         return status;
     if (strlen(o.path) >= sizeof address.sun_path)
-        return error_set(error, ENAMETOOLONG, "%s unix:%s: the path is longer than the %zu characters of a socket's name; "
-                         "use a shorter one", b->option, o.path, sizeof address.sun_path - 1);
+        return error_set(error, ENAMETOOLONG,
+                         "%s unix:%s: the path is longer than the %zu characters of a socket's name; "
+                         "use a shorter one",
+                         b->option, o.path, sizeof address.sun_path - 1);
     memcpy(address.sun_path, o.path, strlen(o.path) + 1);
     b->owns_fds = true;
     b->drops = true;
     if (!o.server) {
         b->in_fd = b->out_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (b->in_fd < 0 || connect(b->in_fd, (struct sockaddr *)&address, sizeof address) < 0)
-            return error_set(error, errno, "%s unix:%s: cannot connect: %s; start the server first, or write "
-                             "unix:%s,server", b->option, o.path, strerror(errno), o.path);
+            return error_set(error, errno,
+                             "%s unix:%s: cannot connect: %s; start the server first, or write "
+                             "unix:%s,server",
+                             b->option, o.path, strerror(errno), o.path);
         return 0;
     }
     status = start_server(b, &address, error);

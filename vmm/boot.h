@@ -13,15 +13,15 @@
 
 /* A bzImage (Linux, Documentation/x86/boot.rst). Pointers go into the buffer that was parsed. */
 struct bzimage {
-    uint16_t version;         /* boot protocol, 0x020f is 2.15 */
-    const uint8_t *header;    /* struct setup_header, from file offset 0x1f1 */
-    size_t header_size;       /* as far as the file says that it goes, at most BZIMAGE_HEADER_MAX */
-    const uint8_t *payload;   /* protected-mode kernel */
+    uint16_t version;       /* boot protocol, 0x020f is 2.15 */
+    const uint8_t *header;  /* struct setup_header, from file offset 0x1f1 */
+    size_t header_size;     /* as far as the file says that it goes, at most BZIMAGE_HEADER_MAX */
+    const uint8_t *payload; /* protected-mode kernel */
     size_t payload_size;
-    uint64_t load_address;    /* preferred address */
-    uint32_t init_size;       /* RAM it needs from there, before it looks at the memory map */
+    uint64_t load_address;     /* preferred address */
+    uint32_t init_size;        /* RAM it needs from there, before it looks at the memory map */
     uint32_t command_line_max; /* without the terminating zero */
-    uint32_t initrd_max;      /* highest address of an initrd's last byte */
+    uint32_t initrd_max;       /* highest address of an initrd's last byte */
     bool initrd_above_4g;
 };
 #define BZIMAGE_HEADER_OFFSET 0x1f1
@@ -41,8 +41,8 @@ struct elf_segment {
 struct elf_image {
     struct elf_segment segment[ELF_SEGMENTS];
     unsigned segment_count;
-    uint64_t low, high;  /* physical range it occupies */
-    uint32_t pvh_entry;  /* physical address, 32-bit protected mode; of the XEN_ELFNOTE_PHYS32_ENTRY note */
+    uint64_t low, high; /* physical range it occupies */
+    uint32_t pvh_entry; /* physical address, 32-bit protected mode; of the XEN_ELFNOTE_PHYS32_ENTRY note */
 };
 
 bool elf_probe(const uint8_t *data, size_t size);

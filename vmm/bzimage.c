@@ -61,8 +61,10 @@ bool bzimage_probe(const uint8_t *data, size_t size)
 
 static int truncated(const char *name, size_t size, uint64_t wanted, struct error *error)
 {
-    return error_set(error, ENOEXEC, "-kernel %s: the file is truncated: %zu bytes where its header tells of %llu; "
-                     "copy it again", name, size, (unsigned long long)wanted);
+    return error_set(error, ENOEXEC,
+                     "-kernel %s: the file is truncated: %zu bytes where its header tells of %llu; "
+                     "copy it again",
+                     name, size, (unsigned long long)wanted);
 }
 
 static int check_kind(const uint8_t *data, size_t size, const char *name, struct error *error)
@@ -70,8 +72,10 @@ static int check_kind(const uint8_t *data, size_t size, const char *name, struct
     unsigned version = get16(data + VERSION);
 
     if (version < OLDEST)
-        return error_set(error, ENOEXEC, "-kernel %s: boot protocol %u.%u is too old; novt needs 2.12 (Linux 3.8) or "
-                         "later", name, version >> 8, version & 0xff);
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: boot protocol %u.%u is too old; novt needs 2.12 (Linux 3.8) or "
+                         "later",
+                         name, version >> 8, version & 0xff);
     if (size < HEADER_LEAST)
         return truncated(name, size, HEADER_LEAST, error);
     if (!(data[LOADFLAGS] & LOADED_HIGH))
@@ -92,8 +96,9 @@ static int find_payload(struct bzimage *image, const uint8_t *data, size_t size,
     if (start >= size || start + length > size + 15)
         return truncated(name, size, start + length, error);
     if (length <= BZIMAGE_ENTRY_64)
-        return error_set(error, ENOEXEC, "-kernel %s: no kernel behind its header (syssize is %u); the file is damaged",
-                         name, get32(data + SYSSIZE));
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: no kernel behind its header (syssize is %u); the file is damaged", name,
+                         get32(data + SYSSIZE));
     image->payload = data + start;
     image->payload_size = length < size - start ? length : size - start;
     return 0;
@@ -114,8 +119,8 @@ int bzimage_parse(struct bzimage *image, const uint8_t *data, size_t size, const
         return status;
     end = MAGIC + (size_t)data[JUMP + 1]; /* the jump at 0x200 leads behind the header */
     if (end < HEADER_LEAST)
-        return error_set(error, ENOEXEC, "-kernel %s: its header ends at 0x%zx, too early; the file is damaged", name,
-                         end);
+        return error_set(error, ENOEXEC, "-kernel %s: its header ends at 0x%zx, too early; the file is damaged",
+                         name, end);
     image->version = get16(data + VERSION);
     image->header = data + BZIMAGE_HEADER_OFFSET;
     image->header_size = end - BZIMAGE_HEADER_OFFSET;

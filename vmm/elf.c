@@ -56,7 +56,8 @@ static struct program_header read_program(const uint8_t *at, bool wide)
 
     if (wide) {
         memcpy(&p64, at, sizeof p64);
-        return (struct program_header){p64.p_type, p64.p_offset, p64.p_paddr, p64.p_filesz, p64.p_memsz, p64.p_align};
+        return (struct program_header){p64.p_type,   p64.p_offset, p64.p_paddr,
+                                       p64.p_filesz, p64.p_memsz,  p64.p_align};
     }
     memcpy(&p32, at, sizeof p32);
     return (struct program_header){p32.p_type, p32.p_offset, p32.p_paddr, p32.p_filesz, p32.p_memsz, p32.p_align};
@@ -99,8 +100,8 @@ static int add_segment(struct elf_image *image, const struct program_header *p, 
     if (!p->memory_size)
         return 0;
     if (image->segment_count == ELF_SEGMENTS)
-        return error_set(error, ENOEXEC, "-kernel %s: more than %d segments; not a kernel this version can load", name,
-                         ELF_SEGMENTS);
+        return error_set(error, ENOEXEC, "-kernel %s: more than %d segments; not a kernel this version can load",
+                         name, ELF_SEGMENTS);
     if (p->file_size > p->memory_size || __builtin_add_overflow(p->address, p->memory_size, &end))
         return error_set(error, ENOEXEC, "-kernel %s: a segment's sizes make no sense; the file is damaged", name);
     image->segment[image->segment_count++] =
@@ -112,14 +113,16 @@ static int add_segment(struct elf_image *image, const struct program_header *p, 
     return 0;
 }
 
-static int walk_programs(struct elf_image *image, const uint8_t *data, size_t size, const Elf64_Ehdr *header, bool wide,
-                         const char *name, struct error *error)
+static int walk_programs(struct elf_image *image, const uint8_t *data, size_t size, const Elf64_Ehdr *header,
+                         bool wide, const char *name, struct error *error)
 {
     size_t entry = wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 
     if (header->e_phentsize != entry || !inside(size, header->e_phoff, entry * header->e_phnum))
-        return error_set(error, ENOEXEC, "-kernel %s: its program headers lie outside of the file (%zu bytes); "
-                         "copy it again", name, size);
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: its program headers lie outside of the file (%zu bytes); "
+                         "copy it again",
+                         name, size);
     for (unsigned i = 0; i < header->e_phnum; i++) {
         struct program_header p = read_program(data + header->e_phoff + i * entry, wide);
         int status;
@@ -127,8 +130,10 @@ static int walk_programs(struct elf_image *image, const uint8_t *data, size_t si
         if (p.type != PT_LOAD && p.type != PT_NOTE)
             continue;
         if (!inside(size, p.offset, p.file_size))
-            return error_set(error, ENOEXEC, "-kernel %s: the file is truncated: %zu bytes where a segment ends at %llu; "
-                             "copy it again", name, size, (unsigned long long)(p.offset + p.file_size));
+            return error_set(error, ENOEXEC,
+                             "-kernel %s: the file is truncated: %zu bytes where a segment ends at %llu; "
+                             "copy it again",
+                             name, size, (unsigned long long)(p.offset + p.file_size));
         if (p.type == PT_NOTE) {
             scan_notes(image, data + p.offset, p.file_size, p.align);
             continue;
@@ -151,20 +156,25 @@ int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const c
     if (!elf_probe(data, size))
         return error_set(error, EINVAL, "-kernel %s: not an ELF file", name);
     if (!read_header(data, size, wide, &header))
-        return error_set(error, ENOEXEC, "-kernel %s: the file is truncated within its ELF header; copy it again", name);
+        return error_set(error, ENOEXEC, "-kernel %s: the file is truncated within its ELF header; copy it again",
+                         name);
     if (header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != (wide ? EM_X86_64 : EM_386))
-        return error_set(error, ENOEXEC, "-kernel %s: an ELF file for another processor (machine %u); give an x86 "
-                         "kernel", name, header.e_machine);
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: an ELF file for another processor (machine %u); give an x86 "
+                         "kernel",
+                         name, header.e_machine);
     if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
-        return error_set(error, ENOEXEC, "-kernel %s: an ELF file of type %u, not an executable; give a vmlinux", name,
-                         header.e_type);
+        return error_set(error, ENOEXEC, "-kernel %s: an ELF file of type %u, not an executable; give a vmlinux",
+                         name, header.e_type);
     status = walk_programs(image, data, size, &header, wide, name, error);
     if (status)
         return status;
     if (!image->segment_count)
         return error_set(error, ENOEXEC, "-kernel %s: an ELF file with nothing to load; give a vmlinux", name);
     if (!image->pvh_entry)
-        return error_set(error, ENOEXEC, "-kernel %s: an ELF file without a PVH entry; build it with CONFIG_PVH=y, or "
-                         "give the bzImage", name);
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: an ELF file without a PVH entry; build it with CONFIG_PVH=y, or "
+                         "give the bzImage",
+                         name);
     return 0;
 }

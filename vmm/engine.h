@@ -25,7 +25,7 @@ struct engine {
     void (*leave)(struct machine *machine);
     /* Runs until the machine is needed; v->exit.reason says what for. SIMD state is saved on return. */
     void (*run)(struct machine *machine, struct vcpu *v);
-    void (*kick)(struct vcpu *v); /* any thread, after v->exit_request was set; may be NULL */
+    void (*kick)(struct vcpu *v);            /* any thread, after v->exit_request was set; may be NULL */
     void (*forget)(struct machine *machine); /* all code may have changed behind its back; may be NULL */
     void (*stats)(const struct machine *machine, struct stats *stats); /* may be NULL */
 };

@@ -25,8 +25,8 @@ unsigned e820_build(struct e820_entry entry[E820_ENTRIES], const struct ram *ram
     return n;
 }
 
-int kernel_open(struct kernel *kernel, const char *image, const char *initrd, const char *append, uint64_t ram_size,
-                struct error *error)
+int kernel_open(struct kernel *kernel, const char *image, const char *initrd, const char *append,
+                uint64_t ram_size, struct error *error)
 {
     int status;
 
@@ -45,14 +45,17 @@ void kernel_close(struct kernel *kernel)
     image_file_close(&kernel->initrd);
 }
 
-static int load_image(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64_t rsdp, struct error *error)
+static int load_image(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64_t rsdp,
+                      struct error *error)
 {
     if (bzimage_probe(data, kernel->image.size))
         return linux_load(kernel, ram, data, rsdp, error);
     if (elf_probe(data, kernel->image.size))
         return pvh_load(kernel, ram, data, rsdp, error);
-    return error_set(error, EINVAL, "-kernel %s: not a kernel: neither a Linux bzImage nor an ELF file; name a "
-                     "vmlinuz or vmlinux", kernel->image.name);
+    return error_set(error, EINVAL,
+                     "-kernel %s: not a kernel: neither a Linux bzImage nor an ELF file; name a "
+                     "vmlinuz or vmlinux",
+                     kernel->image.name);
 }
 
 int kernel_load(struct kernel *kernel, struct ram *ram, uint64_t rsdp, struct error *error)
@@ -61,8 +64,10 @@ int kernel_load(struct kernel *kernel, struct ram *ram, uint64_t rsdp, struct er
     int status;
 
     if (kernel->image.size > ram->size)
-        return error_set(error, EFBIG, "-kernel %s: its %llu MiB do not fit the guest's memory of %llu MiB; give more "
-                         "with -m", kernel->image.name, (unsigned long long)(kernel->image.size >> 20),
+        return error_set(error, EFBIG,
+                         "-kernel %s: its %llu MiB do not fit the guest's memory of %llu MiB; give more "
+                         "with -m",
+                         kernel->image.name, (unsigned long long)(kernel->image.size >> 20),
                          (unsigned long long)(ram->size >> 20));
     data = malloc(kernel->image.size);
     if (!data)
@@ -84,10 +89,11 @@ int kernel_place_initrd(struct kernel *kernel, struct ram *ram, uint64_t limit, 
         return 0;
     if (limit + 1 < top)
         top = limit + 1;
-    if (top < kernel->load_end || size > top - kernel->load_end ||
-        ((top - size) & PAGE_MASK) < kernel->load_end)
-        return error_set(error, EFBIG, "-initrd %s: its %llu KiB do not fit between the kernel's end at %llu KiB and "
-                         "%llu KiB; give more memory with -m", kernel->initrd.name, (unsigned long long)(size >> 10),
+    if (top < kernel->load_end || size > top - kernel->load_end || ((top - size) & PAGE_MASK) < kernel->load_end)
+        return error_set(error, EFBIG,
+                         "-initrd %s: its %llu KiB do not fit between the kernel's end at %llu KiB and "
+                         "%llu KiB; give more memory with -m",
+                         kernel->initrd.name, (unsigned long long)(size >> 10),
                          (unsigned long long)(kernel->load_end >> 10), (unsigned long long)(top >> 10));
     kernel->initrd_address = (top - size) & PAGE_MASK;
     return image_file_read(&kernel->initrd, ram_host(ram, kernel->initrd_address), error);
@@ -100,8 +106,10 @@ int kernel_place_command_line(struct kernel *kernel, struct ram *ram, uint64_t m
     if (max > BOOT_COMMAND_LINE_MAX)
         max = BOOT_COMMAND_LINE_MAX;
     if (length > max)
-        return error_set(error, E2BIG, "-append: %zu characters are more than the %llu that this kernel takes; "
-                         "shorten it", length, (unsigned long long)max);
+        return error_set(error, E2BIG,
+                         "-append: %zu characters are more than the %llu that this kernel takes; "
+                         "shorten it",
+                         length, (unsigned long long)max);
     ram_copy_to(ram, BOOT_COMMAND_LINE, kernel->command_line, length + 1);
     return 0;
 }

@@ -42,8 +42,8 @@ struct kernel {
 };
 
 /* Opens the files. initrd and append may be NULL. Close with kernel_close. */
-int kernel_open(struct kernel *kernel, const char *image, const char *initrd, const char *append, uint64_t ram_size,
-                struct error *error);
+int kernel_open(struct kernel *kernel, const char *image, const char *initrd, const char *append,
+                uint64_t ram_size, struct error *error);
 void kernel_close(struct kernel *kernel);
 /* Reads and places everything; again for a reset. rsdp: the ACPI tables' root, 0 for none. */
 int kernel_load(struct kernel *kernel, struct ram *ram, uint64_t rsdp, struct error *error);

@@ -64,7 +64,8 @@ static uint64_t place_seed(struct ram *ram)
     return ram_copy_to(ram, BOOT_SETUP_DATA, &data, sizeof data) ? BOOT_SETUP_DATA : 0;
 }
 
-static void place_zero_page(const struct kernel *kernel, struct ram *ram, const struct bzimage *image, uint64_t rsdp)
+static void place_zero_page(const struct kernel *kernel, struct ram *ram, const struct bzimage *image,
+                            uint64_t rsdp)
 {
     uint8_t page[PAGE_SIZE] = {0};
     struct e820_entry map[E820_ENTRIES];
@@ -111,9 +112,12 @@ static int place_image(struct kernel *kernel, struct ram *ram, const struct bzim
     kernel->load_address = image->load_address;
     kernel->load_end = image->load_address + need;
     if (kernel->load_end < need || kernel->load_end > ram_low_size(ram))
-        return error_set(error, EFBIG, "-kernel %s: needs %llu MiB of memory from %llu MiB on, and the guest has %llu "
-                         "MiB there; give more with -m", kernel->image.name, (unsigned long long)(need + 0xfffff) >> 20,
-                         (unsigned long long)(image->load_address >> 20), (unsigned long long)(ram_low_size(ram) >> 20));
+        return error_set(error, EFBIG,
+                         "-kernel %s: needs %llu MiB of memory from %llu MiB on, and the guest has %llu "
+                         "MiB there; give more with -m",
+                         kernel->image.name, (unsigned long long)(need + 0xfffff) >> 20,
+                         (unsigned long long)(image->load_address >> 20),
+                         (unsigned long long)(ram_low_size(ram) >> 20));
     memcpy(ram_host(ram, image->load_address), image->payload, image->payload_size);
     return 0;
 }

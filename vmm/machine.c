@@ -77,8 +77,10 @@ static int check_terminal_use(const struct options *o, struct error *error)
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
         users += backend_is_stdio(serial_spec(o, i));
     if (users > 1)
-        return error_set(error, EINVAL, "-serial stdio: the terminal is asked for %u times; send all but one of -serial "
-                         "and -debugcon elsewhere", users);
+        return error_set(error, EINVAL,
+                         "-serial stdio: the terminal is asked for %u times; send all but one of -serial "
+                         "and -debugcon elsewhere",
+                         users);
     return 0;
 }
 
@@ -128,8 +130,10 @@ static int create_board(struct machine *m, struct error *error)
     struct board_hooks hooks;
     struct board_config config = {
         .cpus = 1,
-        .rtc = {.base = clock_base(o), .ram_low = ram_low_size(&m->ram),
-                .ram_high = ram_high_end(&m->ram) - RAM_HOLE_END, .boot_order = 2},
+        .rtc = {.base = clock_base(o),
+                .ram_low = ram_low_size(&m->ram),
+                .ram_high = ram_high_end(&m->ram) - RAM_HOLE_END,
+                .boot_order = 2},
         .debug_console = backend_chardev(m->debugcon),
         .debug_exit_port = o->debug_exit.iobase,
         .debug_exit_size = o->debug_exit.present ? o->debug_exit.iosize : 0,
@@ -229,7 +233,6 @@ int machine_create(struct machine **machine, const struct options *options, stru
     if (!m)
         return error_set(error, ENOMEM, "out of memory");
     m->options = options;
-    m->name = options->name ? options->name : "novt";
     m->deadline = TIMER_NEVER;
     m->kernel.image.fd = m->kernel.initrd.fd = m->ram.fd = -1;
     m->exit_status = -1;
@@ -301,8 +304,10 @@ int machine_run(struct machine *m, struct error *error)
     int status = pthread_create(&m->thread, NULL, machine_vcpu_thread, m);
 
     if (status)
-        return error_set(error, status, "cannot start the virtual CPU's thread: %s; raise the limit of processes "
-                         "(ulimit -u)", strerror(status));
+        return error_set(error, status,
+                         "cannot start the virtual CPU's thread: %s; raise the limit of processes "
+                         "(ulimit -u)",
+                         strerror(status));
     loop_run(&m->loop);
     pthread_mutex_lock(&m->lock); /* see machine_stop */
     pthread_cond_broadcast(&m->wake);

@@ -26,7 +26,6 @@ enum machine_request {
 
 struct machine {
     const struct options *options;
-    const char *name;
 
     /* owned parts, in the order of their making */
     struct log log;
@@ -42,17 +41,17 @@ struct machine {
     void *engine_state; /* the engine's own */
 
     /* run time, under the lock */
-    pthread_mutex_t lock;  /* the devices', and all below */
-    pthread_cond_t wake;   /* the halted vCPU waits here; CLOCK_MONOTONIC */
-    bool asleep;           /* the vCPU thread sleeps and watches the timers itself */
-    uint64_t deadline;     /* of the earliest timer, CLOCK_MONOTONIC ns */
+    pthread_mutex_t lock; /* the devices', and all below */
+    pthread_cond_t wake;  /* the halted vCPU waits here; CLOCK_MONOTONIC */
+    bool asleep;          /* the vCPU thread sleeps and watches the timers itself */
+    uint64_t deadline;    /* of the earliest timer, CLOCK_MONOTONIC ns */
     bool has_pidfile;
 
     /* cross-thread */
     pthread_t thread;
     atomic_uint requests;
     atomic_int exit_status; /* -1: not ended */
-    atomic_bool failed; /* the vCPU thread could not go on: error */
+    atomic_bool failed;     /* the vCPU thread could not go on: error */
     struct error error;
 
     /* one point of both clocks, for the TSC's rate */

@@ -23,8 +23,8 @@ struct key {
 };
 
 static const struct key key_table[] = {
-    {'x', MUX_QUIT, NULL},       {'h', MUX_TEXT, help}, {'?', MUX_TEXT, help}, {'b', MUX_BREAK, NULL},
-    {'c', MUX_TEXT, no_monitor}, {MUX_ESCAPE, MUX_SEND, NULL},
+    {'x', MUX_QUIT, NULL},  {'h', MUX_TEXT, help},       {'?', MUX_TEXT, help},
+    {'b', MUX_BREAK, NULL}, {'c', MUX_TEXT, no_monitor}, {MUX_ESCAPE, MUX_SEND, NULL},
 };
 
 /* Letters count in either case. */

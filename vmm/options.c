@@ -207,8 +207,10 @@ static const struct option option_table[] = {
 
 void options_print_help(FILE *to)
 {
-    fprintf(to, "novt %s: runs an x86 machine without hardware virtualization\n"
-                "usage: novt [options] -kernel FILE\n\n", NOVT_VERSION);
+    fprintf(to,
+            "novt %s: runs an x86 machine without hardware virtualization\n"
+            "usage: novt [options] -kernel FILE\n\n",
+            NOVT_VERSION);
     for (unsigned i = 0; i < OPTIONS; i++) {
         const struct option *o = &option_table[i];
         char left[40];
@@ -256,15 +258,16 @@ static int parse_one(struct options *options, int argc, char **argv, int *i, str
     const struct option *o;
 
     if (given[0] != '-' || !given[1])
-        return error_set(error, EINVAL, "%s: not an option, and disk images are not supported yet; "
-                         "name the kernel with -kernel", given);
+        return error_set(error, EINVAL,
+                         "%s: not an option, and disk images are not supported yet; "
+                         "name the kernel with -kernel",
+                         given);
     o = find_option(given, &value);
     if (!o)
         return unknown_option(given, error);
     if (!value && o->argument && o->argument[0] != '[') {
         if (*i + 1 >= argc)
-            return error_set(error, EINVAL, "%s: the value is missing; write -%s %s", given, o->name,
-                             o->argument);
+            return error_set(error, EINVAL, "%s: the value is missing; write -%s %s", given, o->name, o->argument);
         value = argv[++*i];
     }
     return o->set(options, value ? value : "", error);

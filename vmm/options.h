@@ -23,8 +23,8 @@ struct options {
     enum options_action action;
     uint64_t memory; /* bytes */
     const char *kernel, *initrd, *append;
-    const char *cpu;   /* cpu_model_parse reads it */
-    const char *accel; /* engine_parse reads it: "bt,chain=off" */
+    const char *cpu;      /* cpu_model_parse reads it */
+    const char *accel;    /* engine_parse reads it: "bt,chain=off" */
     char accel_word[256]; /* accel points here when it came from -machine accel= */
     const char *machine;
     const char *serial[OPTIONS_SERIALS];

@@ -59,13 +59,17 @@ static int place_segments(const struct kernel *kernel, struct ram *ram, const st
                           struct error *error)
 {
     if (image->low < 0x100000 || image->high > ram_low_size(ram))
-        return error_set(error, EFBIG, "-kernel %s: its segments span %llu to %llu KiB, and the guest has memory from "
-                         "1024 to %llu KiB; give more with -m", kernel->image.name,
-                         (unsigned long long)(image->low >> 10), (unsigned long long)((image->high + 1023) >> 10),
+        return error_set(error, EFBIG,
+                         "-kernel %s: its segments span %llu to %llu KiB, and the guest has memory from "
+                         "1024 to %llu KiB; give more with -m",
+                         kernel->image.name, (unsigned long long)(image->low >> 10),
+                         (unsigned long long)((image->high + 1023) >> 10),
                          (unsigned long long)(ram_low_size(ram) >> 10));
     if (image->pvh_entry < image->low || image->pvh_entry >= image->high)
-        return error_set(error, ENOEXEC, "-kernel %s: its PVH entry 0x%x lies outside of its segments; the file is "
-                         "damaged", kernel->image.name, image->pvh_entry);
+        return error_set(error, ENOEXEC,
+                         "-kernel %s: its PVH entry 0x%x lies outside of its segments; the file is "
+                         "damaged",
+                         kernel->image.name, image->pvh_entry);
     for (unsigned i = 0; i < image->segment_count; i++) {
         const struct elf_segment *s = &image->segment[i];
         uint8_t *to = ram_host(ram, s->address);

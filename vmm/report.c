@@ -31,7 +31,8 @@ static void put_registers(struct writer *w, const struct vcpu *v)
 {
     static const char *const names[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
                                           "R8 ", "R9 ", "R10", "R11", "R12", "R13", "R14", "R15"};
-    static const uint8_t order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
+    static const uint8_t order[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP,
+                                      R8,  R9,  R10, R11, R12, R13, R14, R15};
 
     for (unsigned i = 0; i < 16; i++)
         put(w, "%s=%016" PRIx64 "%c", names[order[i]], v->gpr[order[i]], i % 4 == 3 ? '\n' : ' ');
@@ -53,8 +54,8 @@ static void put_system(struct writer *w, const struct vcpu *v)
         put_segment(w, names[i], &v->seg[i]);
     put_segment(w, "LDT", &v->ldtr);
     put_segment(w, "TR", &v->tr);
-    put(w, "GDT=%016" PRIx64 " %04x IDT=%016" PRIx64 " %04x\n", v->gdtr.base, (unsigned)v->gdtr.limit, v->idtr.base,
-        (unsigned)v->idtr.limit);
+    put(w, "GDT=%016" PRIx64 " %04x IDT=%016" PRIx64 " %04x\n", v->gdtr.base, (unsigned)v->gdtr.limit,
+        v->idtr.base, (unsigned)v->idtr.limit);
     put(w, "CR0=%08" PRIx64 " CR2=%016" PRIx64 " CR3=%016" PRIx64 " CR4=%08" PRIx64 "\n", v->cr0, v->cr2, v->cr3,
         v->cr4);
     put(w, "EFER=%" PRIx64 " XCR0=%" PRIx64 " KGS=%016" PRIx64 " DR6=%08" PRIx64 " DR7=%08" PRIx64 "\n", v->efer,

@@ -55,8 +55,9 @@ static void put_host(int number, const siginfo_t *info, const ucontext_t *contex
     used = snprintf(text, sizeof text, "\nnovt: a bug of novt's: %s at host address %p, touching %p\nhost:\n",
                     strsignal(number), (void *)context->uc_mcontext.gregs[REG_RIP], info->si_addr);
     for (unsigned i = 0; i < sizeof registers / sizeof registers[0]; i++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "%s=%016llx%c", registers[i].name,
-                         (unsigned long long)context->uc_mcontext.gregs[registers[i].index], i % 4 == 3 ? '\n' : ' ');
+        used +=
+            snprintf(text + used, sizeof text - (size_t)used, "%s=%016llx%c", registers[i].name,
+                     (unsigned long long)context->uc_mcontext.gregs[registers[i].index], i % 4 == 3 ? '\n' : ' ');
     used += snprintf(text + used, sizeof text - (size_t)used, "\n");
     put(text, (size_t)used);
 }
@@ -118,7 +119,8 @@ int signals_enter(struct vcpu *v, struct error *error)
 
     stack = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED)
-        return error_set(error, ENOMEM, "no memory for a signal stack of %u bytes; close other programs", SIGNAL_STACK);
+        return error_set(error, ENOMEM, "no memory for a signal stack of %u bytes; close other programs",
+                         SIGNAL_STACK);
     alternate.ss_sp = stack;
     sigaltstack(&alternate, NULL);
     current = v;

@@ -7,8 +7,8 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 
-/* Installs the handlers of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP and SIGABRT for the process, and ignores SIGPIPE.
-   Any number of times. */
+/* Installs the handlers of SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP and SIGABRT for the process, and ignores
+   SIGPIPE. Any number of times. */
 void signals_install(void);
 
 /* This thread runs v from now on (alternate stack, fixups, reports); NULL at its end. Errors: -ENOMEM. */

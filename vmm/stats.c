@@ -48,11 +48,11 @@ static void add_process(struct stats *stats, const struct machine *m)
 
 static void add_vcpu(struct stats *stats, const struct vcpu *v)
 {
-    static const char *const exception_names[] = {
-        "exception_de", "exception_db", "exception_nmi", "exception_bp", "exception_of", "exception_br",
-        "exception_ud", "exception_nm", "exception_df",  NULL,           "exception_ts", "exception_np",
-        "exception_ss", "exception_gp", "exception_pf",  NULL,           "exception_mf", "exception_ac",
-        "exception_mc", "exception_xm"};
+    static const char *const exception_names[] = {"exception_de", "exception_db", "exception_nmi", "exception_bp",
+                                                  "exception_of", "exception_br", "exception_ud",  "exception_nm",
+                                                  "exception_df", NULL,           "exception_ts",  "exception_np",
+                                                  "exception_ss", "exception_gp", "exception_pf",  NULL,
+                                                  "exception_mf", "exception_ac", "exception_mc",  "exception_xm"};
 
     stats_add(stats, "interpreted", v->stats.interpreted);
     stats_add(stats, "interrupts", v->stats.interrupts);

@@ -37,10 +37,11 @@ int options_set_memory(struct options *o, const char *value, struct error *error
     uint64_t bytes, host = host_memory();
 
     if (!text_parse_size(text, 1ull << 20, &bytes))
-        return error_set(error, EINVAL, "-m %s: not a size; write MiB, or a number with K, M or G, as 512, 512M, 2G",
-                         value);
+        return error_set(error, EINVAL,
+                         "-m %s: not a size; write MiB, or a number with K, M or G, as 512, 512M, 2G", value);
     if (bytes < (1ull << 20))
-        return error_set(error, EINVAL, "-m %s: too little for any guest; give at least 1M (Linux wants 128M)", value);
+        return error_set(error, EINVAL, "-m %s: too little for any guest; give at least 1M (Linux wants 128M)",
+                         value);
     if (host && bytes > host)
         return error_set(error, EINVAL, "-m %s: more than this host's memory of %" PRIu64 "M; give less", value,
                          host >> 20);
@@ -69,7 +70,7 @@ int options_set_smp(struct options *o, const char *value, struct error *error)
 static const char *const machine_types[] = {"pc", "q35", "microvm"};
 /* Properties of QEMU's machines that turn off what novt has not got anyway. */
 static const char *const machine_properties[] = {"accel", "type", "usb", "vmport", "graphics", "kernel-irqchip",
-                                                 "smm", "acpi", "pit", "pic", "rtc", "isa-serial"};
+                                                 "smm",   "acpi", "pit", "pic",    "rtc",      "isa-serial"};
 
 static int machine_property(struct options *o, const char *given, const char *key, const char *text,
                             struct error *error)
@@ -125,11 +126,11 @@ static int debug_exit_property(struct options *o, const char *given, const char 
     bool base = !strcmp(key, "iobase");
 
     if (!base && strcmp(key, "iosize"))
-        return error_set(error, EINVAL, "-device %s: no property '%s'; isa-debug-exit has iobase and iosize", given,
-                         key);
+        return error_set(error, EINVAL, "-device %s: no property '%s'; isa-debug-exit has iobase and iosize",
+                         given, key);
     if (!text_parse_number(text, &n) || n > 0xffff || (!base && (n == 0 || n > 4)))
-        return error_set(error, EINVAL, "-device %s: %s=%s is out of range; iobase is a port, iosize 1 to 4", given,
-                         key, text);
+        return error_set(error, EINVAL, "-device %s: %s=%s is out of range; iobase is a port, iosize 1 to 4",
+                         given, key, text);
     if (base)
         o->debug_exit.iobase = (uint16_t)n;
     else
@@ -146,7 +147,8 @@ int options_set_device(struct options *o, const char *value, struct error *error
     if (!text_next_property(&at, key, text, sizeof key, &has_value))
         return error_set(error, EINVAL, "-device '': the name is missing; this version has isa-debug-exit");
     if (strcmp(has_value ? text : key, "isa-debug-exit"))
-        return error_set(error, EINVAL, "-device %s: no such device in this version; there is isa-debug-exit", value);
+        return error_set(error, EINVAL, "-device %s: no such device in this version; there is isa-debug-exit",
+                         value);
     o->debug_exit.present = true;
     o->debug_exit.iobase = 0x501; /* QEMU's defaults */
     o->debug_exit.iosize = 2;
@@ -184,8 +186,8 @@ int options_set_rtc(struct options *o, const char *value, struct error *error)
         if (!strcmp(key, "clock") || !strcmp(key, "driftfix"))
             continue;
         if (strcmp(key, "base"))
-            return error_set(error, EINVAL, "-rtc %s: no property '%s'; use base=utc, base=localtime or a date", value,
-                             key);
+            return error_set(error, EINVAL, "-rtc %s: no property '%s'; use base=utc, base=localtime or a date",
+                             value, key);
         if (!strcmp(text, "utc"))
             o->rtc = RTC_UTC;
         else if (!strcmp(text, "localtime"))
@@ -193,8 +195,10 @@ int options_set_rtc(struct options *o, const char *value, struct error *error)
         else if (parse_date(text, &o->rtc_date))
             o->rtc = RTC_DATE;
         else
-            return error_set(error, EINVAL, "-rtc %s: not a date; write base=utc, base=localtime or "
-                             "base=2006-06-17T16:01:21", value);
+            return error_set(error, EINVAL,
+                             "-rtc %s: not a date; write base=utc, base=localtime or "
+                             "base=2006-06-17T16:01:21",
+                             value);
     }
     return 0;
 }

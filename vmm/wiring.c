@@ -217,7 +217,8 @@ static void set_a20(void *opaque, bool on)
     if (m->ram.a20_mask == mask)
         return;
     m->ram.a20_mask = mask;
-    mmu_flush(&m->vcpu->mmu, true); /* the lock's holder is the vCPU's own thread: A20 only changes by port writes */
+    mmu_flush(&m->vcpu->mmu,
+              true); /* the lock's holder is the vCPU's own thread: A20 only changes by port writes */
     if (m->engine->forget)
         m->engine->forget(m);
 }

@@ -2,8 +2,8 @@
  * ways_out.c - every way in which novt can end, on a terminal: exit status, what it says, and that the terminal is
  * as it was before.
  *
- * usage: ways_out NOVT ENGINE. Prints TAP. The guests are a few bytes of 64-bit code in the synthetic bzImage of the
- * unit tests.
+ * usage: ways_out NOVT ENGINE. Prints TAP. The guests are a few bytes of 64-bit code in the synthetic bzImage of
+ * the unit tests.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,17 +29,20 @@ struct way {
     const char *code;
     size_t code_size;
     const char *options[5];
-    const char *wait_for;  /* on the console before anything is sent */
-    const char *keys;      /* typed then */
-    int signal;            /* or sent then */
-    int status;            /* expected exit status; negative: the signal it dies of */
-    const char *output;    /* expected on the console; when that was seen, Ctrl-A X is typed */
-    const char *message;   /* expected on stderr */
-    unsigned idle_ms;      /* let it run that long first, and expect hardly any CPU time */
+    const char *wait_for; /* on the console before anything is sent */
+    const char *keys;     /* typed then */
+    int signal;           /* or sent then */
+    int status;           /* expected exit status; negative: the signal it dies of */
+    const char *output;   /* expected on the console; when that was seen, Ctrl-A X is typed */
+    const char *message;  /* expected on stderr */
+    unsigned idle_ms;     /* let it run that long first, and expect hardly any CPU time */
 };
 
 /* mov dx, 0x3f8; mov al, 'A'; out dx, al */
-#define SAY_A "\x66\xba\xf8\x03\xb0" "A" "\xee"
+#define SAY_A                                                                                                     \
+    "\x66\xba\xf8\x03\xb0"                                                                                        \
+    "A"                                                                                                           \
+    "\xee"
 #define HANG "\xeb\xfe"
 #define HALT "\xfa\xf4\xeb\xfd"
 /* Polls the UART and echoes. */
@@ -54,17 +57,68 @@ static const struct way way_table[] = {
     {"SIGTERM", CODE(SAY_A HANG), {NULL}, "A", NULL, SIGTERM, 0, NULL, "terminating on signal 15", 0},
     {"SIGINT while halted", CODE(SAY_A HALT), {NULL}, "A", NULL, SIGINT, 0, NULL, "terminating on signal 2", 0},
     {"SIGHUP", CODE(SAY_A HANG), {NULL}, "A", NULL, SIGHUP, 0, NULL, "terminating on signal 1", 0},
-    {"Ctrl-C with -serial stdio", CODE(SAY_A HANG), {"-serial", "stdio"}, "A", "\003", 0, 0, NULL,
-     "terminating on signal 2", 0},
+    {"Ctrl-C with -serial stdio",
+     CODE(SAY_A HANG),
+     {"-serial", "stdio"},
+     "A",
+     "\003",
+     0,
+     0,
+     NULL,
+     "terminating on signal 2",
+     0},
     {"a crash of novt's", CODE(SAY_A HANG), {NULL}, "A", NULL, SIGSEGV, -SIGSEGV, NULL, "a bug of novt's", 0},
-    {"triple fault, -no-reboot", CODE("\x0f\x0b"), {"-no-reboot"}, NULL, NULL, 0, 0, NULL, "RIP=0000000001000200", 0},
-    {"isa-debug-exit", CODE("\xb0\x10\xe6\xf4" HANG), {"-device", "isa-debug-exit,iobase=0xf4,iosize=4"}, NULL, NULL,
-     0, 33, NULL, NULL, 0},
-    {"ACPI power-off", CODE("\x66\xba\x04\x06\x66\xb8\x00\x34\x66\xef" HANG), {NULL}, NULL, NULL, 0, 0, NULL, NULL, 0},
+    {"triple fault, -no-reboot",
+     CODE("\x0f\x0b"),
+     {"-no-reboot"},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     "RIP=0000000001000200",
+     0},
+    {"isa-debug-exit",
+     CODE("\xb0\x10\xe6\xf4" HANG),
+     {"-device", "isa-debug-exit,iobase=0xf4,iosize=4"},
+     NULL,
+     NULL,
+     0,
+     33,
+     NULL,
+     NULL,
+     0},
+    {"ACPI power-off",
+     CODE("\x66\xba\x04\x06\x66\xb8\x00\x34\x66\xef" HANG),
+     {NULL},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     NULL,
+     0},
     {"i8042 reset, -no-reboot", CODE("\xb0\xfe\xe6\x64" HANG), {"-no-reboot"}, NULL, NULL, 0, 0, NULL, NULL, 0},
-    {"port 0x92 reset, -no-reboot", CODE("\xb0\x01\xe6\x92" HANG), {"-no-reboot"}, NULL, NULL, 0, 0, NULL, NULL, 0},
-    {"port 0xcf9 reset, -no-reboot", CODE("\x66\xba\xf9\x0c\xb0\x06\xee" HANG), {"-no-reboot"}, NULL, NULL, 0, 0, NULL,
-     NULL, 0},
+    {"port 0x92 reset, -no-reboot",
+     CODE("\xb0\x01\xe6\x92" HANG),
+     {"-no-reboot"},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     NULL,
+     0},
+    {"port 0xcf9 reset, -no-reboot",
+     CODE("\x66\xba\xf9\x0c\xb0\x06\xee" HANG),
+     {"-no-reboot"},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     NULL,
+     0},
     {"reset reboots", CODE(SAY_A "\xb0\xfe\xe6\x64" HANG), {NULL}, "AAA", "\001x", 0, 0, NULL, NULL, 0},
     {"triple fault reboots", CODE(SAY_A "\x0f\x0b"), {NULL}, "AAA", "\001x", 0, 0, NULL, "triple fault", 0},
     {"an idle guest takes no CPU time", CODE(SAY_A HALT), {NULL}, "A", "\001x", 0, 0, NULL, NULL, 1000},
@@ -146,7 +200,8 @@ static bool pump(struct run *r, const char *text, unsigned ms)
     long end = now_ms() + (long)ms;
 
     while (now_ms() < end) {
-        struct pollfd p[2] = {{.fd = r->terminal, .events = POLLIN}, {.fd = r->errors_open ? r->errors : -1, .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = r->terminal, .events = POLLIN},
+                              {.fd = r->errors_open ? r->errors : -1, .events = POLLIN}};
 
         if (text && strstr(r->console, text))
             return true;

@@ -59,7 +59,8 @@ static uint64_t next_random(void)
 /* Values that arithmetic on sizes trips over. */
 static uint64_t awkward(void)
 {
-    static const uint64_t values[] = {0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, ~0ull, ~0ull - 15};
+    static const uint64_t values[] = {0,          1,          0x7f,       0x80,  0xff,
+                                      0x7fffffff, 0x80000000, 0xffffffff, ~0ull, ~0ull - 15};
 
     return next_random() % 2 ? next_random() : values[next_random() % (sizeof values / sizeof values[0])];
 }

@@ -306,10 +306,17 @@ Test(backend, mistakes)
     static const struct {
         const char *spec, *words;
     } vectors[] = {
-        {"stdoi", "did you mean stdio"}, {"file:", "path"},         {"file:/nonexistent/x", "cannot write"},
-        {"tcp:1.2.3.4:5", "unix:PATH"},  {"stdio:x", "stdio"},      {"mon:pty", "mon:stdio"},
-        {"unix:", "path"},               {"unix:/x,sever", "sever"}, {"unix:/nonexistent/x", "cannot connect"},
-        {"unix:/nonexistent/x,server,nowait", "cannot listen"},     {"pty:x", "pty"},
+        {"stdoi", "did you mean stdio"},
+        {"file:", "path"},
+        {"file:/nonexistent/x", "cannot write"},
+        {"tcp:1.2.3.4:5", "unix:PATH"},
+        {"stdio:x", "stdio"},
+        {"mon:pty", "mon:stdio"},
+        {"unix:", "path"},
+        {"unix:/x,sever", "sever"},
+        {"unix:/nonexistent/x", "cannot connect"},
+        {"unix:/nonexistent/x,server,nowait", "cannot listen"},
+        {"pty:x", "pty"},
     };
     struct backend_host host = {0};
     struct backend *b;

@@ -37,9 +37,9 @@ Test(bzimage, spoilt)
         unsigned size;
         int status;
     } vectors[] = {
-        {0x1fe, 0x1234, 2, -EINVAL},      {0x202, 0, 4, -EINVAL},         {0x206, 0x020b, 2, -ENOEXEC},
-        {0x211, 0, 1, -ENOEXEC},          {0x236, 0, 2, -ENOEXEC},        {0x1f4, 0xffffffff, 4, -ENOEXEC},
-        {0x1f4, 0, 4, -ENOEXEC},          {0x1f1, 200, 1, -ENOEXEC},      {0x201, 0, 1, -ENOEXEC},
+        {0x1fe, 0x1234, 2, -EINVAL},  {0x202, 0, 4, -EINVAL},    {0x206, 0x020b, 2, -ENOEXEC},
+        {0x211, 0, 1, -ENOEXEC},      {0x236, 0, 2, -ENOEXEC},   {0x1f4, 0xffffffff, 4, -ENOEXEC},
+        {0x1f4, 0, 4, -ENOEXEC},      {0x1f1, 200, 1, -ENOEXEC}, {0x201, 0, 1, -ENOEXEC},
         {0x258, 0x1000, 4, -ENOEXEC},
     };
     uint8_t file[IMAGE_BZIMAGE_SIZE];

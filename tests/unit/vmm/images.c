@@ -14,10 +14,10 @@ static void put(uint8_t *image, size_t offset, uint64_t value, size_t size)
 void image_make_bzimage(uint8_t image[IMAGE_BZIMAGE_SIZE])
 {
     memset(image, 0, IMAGE_BZIMAGE_SIZE);
-    put(image, 0x1f1, 2, 1);          /* setup_sects */
-    put(image, 0x1f4, 160, 4);        /* syssize: 2560 bytes */
-    put(image, 0x1fe, 0xaa55, 2);     /* boot_flag */
-    put(image, 0x200, 0x6aeb, 2);     /* jump behind the header, at 0x26c */
+    put(image, 0x1f1, 2, 1);      /* setup_sects */
+    put(image, 0x1f4, 160, 4);    /* syssize: 2560 bytes */
+    put(image, 0x1fe, 0xaa55, 2); /* boot_flag */
+    put(image, 0x200, 0x6aeb, 2); /* jump behind the header, at 0x26c */
     memcpy(image + 0x202, "HdrS", 4);
     put(image, 0x206, 0x020f, 2);     /* version */
     put(image, 0x211, 1, 1);          /* loadflags: LOADED_HIGH */

@@ -27,7 +27,8 @@ static int parse(const char *line)
 Test(options, ordinary_line)
 {
     cr_assert_eq(parse("-m 512 -kernel k -initrd i -append quiet -nographic -no-reboot -cpu x86-64-v2,-aes "
-                       "-accel bt,chain=off -S -name x -smp 1 -M pc --display none"), 0, "%s", error.text);
+                       "-accel bt,chain=off -S -name x -smp 1 -M pc --display none"),
+                 0, "%s", error.text);
     cr_assert_eq(parsed.memory, 512ull << 20);
     cr_assert_str_eq(parsed.kernel, "k");
     cr_assert_str_eq(parsed.initrd, "i");

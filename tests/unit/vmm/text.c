@@ -26,14 +26,28 @@ Test(text, sizes)
         bool ok;
         uint64_t bytes;
     } vectors[] = {
-        {"512", true, 512ull << 20},  {"512M", true, 512ull << 20}, {"512m", true, 512ull << 20},
-        {"2G", true, 2ull << 30},     {"1.5G", true, 3ull << 29},   {"64K", true, 64 << 10},
-        {"0x10", true, 16ull << 20},  {"4096B", true, 4096},        {"1T", true, 1ull << 40},
-        {"", false, 0},               {"-1", false, 0},             {"+1", false, 0},
-        {" 1", false, 0},             {"M", false, 0},              {"1MB", false, 0},
-        {"1X", false, 0},             {"1.G", false, 0},            {"1.5", false, 0},
-        {"99999999999999999999", false, 0},                         {"18446744073709551615G", false, 0},
-        {"1e3", false, 0},            {"0x", false, 0},
+        {"512", true, 512ull << 20},
+        {"512M", true, 512ull << 20},
+        {"512m", true, 512ull << 20},
+        {"2G", true, 2ull << 30},
+        {"1.5G", true, 3ull << 29},
+        {"64K", true, 64 << 10},
+        {"0x10", true, 16ull << 20},
+        {"4096B", true, 4096},
+        {"1T", true, 1ull << 40},
+        {"", false, 0},
+        {"-1", false, 0},
+        {"+1", false, 0},
+        {" 1", false, 0},
+        {"M", false, 0},
+        {"1MB", false, 0},
+        {"1X", false, 0},
+        {"1.G", false, 0},
+        {"1.5", false, 0},
+        {"99999999999999999999", false, 0},
+        {"18446744073709551615G", false, 0},
+        {"1e3", false, 0},
+        {"0x", false, 0},
     };
 
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
