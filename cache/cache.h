@@ -31,6 +31,8 @@ struct block_exit {
     enum block_flags flags;
     struct block *from, *to;
     struct block_exit *next_incoming;
+    struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
+    bool in_page_list;
 };
 
 struct block {

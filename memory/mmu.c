@@ -17,22 +17,11 @@ static void clear_entry(struct mmu_table *t, uint32_t index)
     t->entry[index].flags = 0;
 }
 
-static void clear_fetch(struct mmu_table *t)
-{
-    if (!t->fetch_used)
-        return;
-    for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
-        t->fetch[i].page = 1;
-    t->fetch_used = 0;
-}
-
 static void clear_table(struct mmu_table *t)
 {
     for (uint32_t i = 0; i < MMU_TLB_SIZE; i++)
         clear_entry(t, i);
-    t->log_count = 0;
-    t->fetch_used = 1;
-    clear_fetch(t);
+    t->log_count[0] = t->log_count[1] = 0;
 }
 
 void mmu_init(struct mmu *mmu, struct ram *ram)
@@ -42,34 +31,34 @@ void mmu_init(struct mmu *mmu, struct ram *ram)
     mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
         clear_table(&mmu->table[c]);
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++)
+        for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
+            mmu->table[c].fetch[i].page = 1;
 }
 
-/* Keeps global entries in a short log; a log that overflowed empties the table. */
+/* Empties what one log remembers. An entry that has since been filled with a page of the other kind stays. */
+static void flush_logged(struct mmu_table *t, unsigned global)
+{
+    for (uint32_t i = 0; i < t->log_count[global]; i++) {
+        uint32_t index = t->log[global][i];
+
+        if ((t->entry[index].flags & MMU_ENTRY_GLOBAL) == global)
+            clear_entry(t, index);
+    }
+    t->log_count[global] = 0;
+}
+
 static void flush_table(struct mmu_table *t, bool global_too)
 {
-    uint32_t kept = 0;
-
-    if (t->log_count > MMU_LOG_SIZE) {
+    t->fetch_generation[0]++;
+    t->fetch_generation[1] += global_too;
+    if (t->log_count[0] > MMU_LOG_SIZE || (global_too && t->log_count[1] > MMU_LOG_SIZE)) {
         clear_table(t);
         return;
     }
-    for (uint32_t i = 0; i < t->log_count; i++) {
-        uint32_t index = t->log[i];
-
-        if (!global_too && t->entry[index].flags & MMU_ENTRY_GLOBAL)
-            t->log[kept++] = index;
-        else
-            clear_entry(t, index);
-    }
-    t->log_count = kept;
-    if (global_too) {
-        clear_fetch(t);
-        return;
-    }
-    if (t->fetch_used)
-        for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
-            if (!(t->fetch[i].flags & MMU_ENTRY_GLOBAL))
-                t->fetch[i].page = 1;
+    flush_logged(t, 0);
+    if (global_too)
+        flush_logged(t, 1);
 }
 
 void mmu_flush(struct mmu *mmu, bool global_too)
@@ -98,18 +87,23 @@ void mmu_flush_page(struct mmu *mmu, gva_t linear)
     }
 }
 
+static void protect_entry(struct mmu_table *t, uint32_t index, const uint8_t *host_page)
+{
+    if (t->entry[index].host == (uintptr_t)host_page)
+        t->entry[index].write = MMU_TLB_NEVER(index);
+}
+
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 {
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];
-        bool all = t->log_count > MMU_LOG_SIZE;
+        bool all = t->log_count[0] > MMU_LOG_SIZE || t->log_count[1] > MMU_LOG_SIZE;
 
-        for (uint32_t i = 0; i < (all ? MMU_TLB_SIZE : t->log_count); i++) {
-            uint32_t index = all ? i : t->log[i];
-
-            if (t->entry[index].host == (uintptr_t)host_page)
-                t->entry[index].write = MMU_TLB_NEVER(index);
-        }
+        for (uint32_t i = 0; all && i < MMU_TLB_SIZE; i++)
+            protect_entry(t, i, host_page);
+        for (unsigned kind = 0; !all && kind < 2; kind++)
+            for (uint32_t i = 0; i < t->log_count[kind]; i++)
+                protect_entry(t, t->log[kind][i], host_page);
     }
 }
 
@@ -154,12 +148,12 @@ bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3)
     return true;
 }
 
-static void log_index(struct mmu_table *t, uint32_t index)
+static void log_index(struct mmu_table *t, uint32_t index, unsigned global)
 {
-    if (t->log_count < MMU_LOG_SIZE)
-        t->log[t->log_count] = index;
-    if (t->log_count <= MMU_LOG_SIZE)
-        t->log_count++;
+    if (t->log_count[global] < MMU_LOG_SIZE)
+        t->log[global][t->log_count[global]] = index;
+    if (t->log_count[global] <= MMU_LOG_SIZE)
+        t->log_count[global]++;
 }
 
 static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t *host_page,
@@ -170,8 +164,8 @@ static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t 
     struct mmu_tlb_entry *e = &t->entry[index];
     bool used = e->read != MMU_TLB_NEVER(index) || e->write != MMU_TLB_NEVER(index);
 
-    if (!used)
-        log_index(t, index);
+    if (!used || (e->flags & MMU_ENTRY_GLOBAL) != walk->global)
+        log_index(t, index, walk->global);
     e->read = walk->readable ? 0 - page : MMU_TLB_NEVER(index);
     e->write = may_write && walk->writable ? 0 - page : MMU_TLB_NEVER(index);
     e->host = (uintptr_t)host_page;
@@ -186,7 +180,7 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
     struct walk_result walk = {.page = page};
     enum mmu_result result;
 
-    if (f->page == page) {
+    if (f->page == page && f->generation == t->fetch_generation[f->flags & MMU_ENTRY_GLOBAL]) {
         *gpa = f->gpa;
         return MMU_OK;
     }
@@ -195,8 +189,8 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
         if (result != MMU_OK)
             return result;
     }
-    *f = (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0};
-    t->fetch_used = 1;
+    *f = (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0,
+                                  t->fetch_generation[walk.global]};
     *gpa = f->gpa;
     return MMU_OK;
 }

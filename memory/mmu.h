@@ -60,16 +60,18 @@ struct mmu_tlb_entry {
 struct mmu_fetch_entry {
     uint64_t page; /* linear page address, or 1 */
     gpa_t gpa;
-    uint64_t flags;
+    uint32_t flags;
+    uint32_t generation; /* valid while it is the table's (of the entry's kind) */
 };
 #define MMU_FETCH_SIZE 1024u
 
 struct mmu_table {
     struct mmu_tlb_entry entry[MMU_TLB_SIZE];
     struct mmu_fetch_entry fetch[MMU_FETCH_SIZE];
-    uint32_t log[MMU_LOG_SIZE]; /* indices of filled entries, global ones too */
-    uint32_t log_count;         /* above MMU_LOG_SIZE: the log overflowed */
-    uint32_t fetch_used;
+    /* Indices of filled entries, those of global pages in log[1]; a count above MMU_LOG_SIZE: it overflowed. */
+    uint32_t log[2][MMU_LOG_SIZE];
+    uint32_t log_count[2];
+    uint32_t fetch_generation[2]; /* of entries that are not global, and that are */
 };
 
 struct mmu_stats {

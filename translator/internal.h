@@ -46,17 +46,11 @@ struct jump_entry {
 struct jump_mode {
     uint32_t mode;
     bool used;
-    uint32_t log_count; /* above JUMP_LOG_SIZE: overflowed */
-    uint16_t log[JUMP_LOG_SIZE];
-    bool log_global[JUMP_LOG_SIZE]; /* the page is global: survives a flush that keeps global pages */
+    uint32_t log_count[2]; /* of addresses whose page is not global, and is; above JUMP_LOG_SIZE: overflowed */
+    uint16_t log[2][JUMP_LOG_SIZE];
     uint8_t pages[512];             /* bit per (linear page % 4096): there may be an entry for it */
 };
 
-/* An exit whose cell is linked, so that a flush can find it. */
-struct linked_cell {
-    struct block_exit *exit;
-    bool global;
-};
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
@@ -79,9 +73,10 @@ struct translator_vcpu {
     struct jump_mode jump_mode[JUMP_MODES];
     uint32_t seen_flush, seen_global_flush, seen_page_flush;
     uint32_t cells_used;
-    uint32_t linked_count;
-    uint8_t linked_pages[512]; /* as jump_mode.pages */
-    struct linked_cell linked[LINK_LOG_SIZE];
+    /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
+    uint32_t linked_count[2];
+    struct block_exit *linked[2][LINK_LOG_SIZE];
+    struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
     atomic_bool in_guest;   /* emitted code may be running */
     atomic_bool poll_armed; /* the poll page has been made unreadable */
     void *signal_stack;

@@ -146,7 +146,8 @@ static bool reference_step(struct lockstep *s, struct vcpu *v, bool simd_live)
     return v->rip != rip; /* a part of a REP string instruction: the translated block ends there too */
 }
 
-void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
+/* Runs at most `limit` instructions of b and takes them back. */
+static void run_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned limit)
 {
     static const struct vcpu_ops no_devices = {.cr8_read = no_cr8_read, .cr8_write = no_cr8_write, .log = no_log};
     struct cpu_write_log log = {note_write, s};
@@ -166,7 +167,7 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     v->write_log = &log;
     ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, s};
     ram->code_written = NULL;
-    while (s->steps < b->instructions && v->rip == next && !map[s->steps].to_run_loop) {
+    while (s->steps < limit && v->rip == next && !map[s->steps].to_run_loop) {
         if (!reference_step(s, v, map[s->steps].by_interpreter))
             break;
         next += map[s->steps - 1].length;
@@ -181,6 +182,33 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
         memcpy(s->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
     undo_writes(s, 0);
     restore(v, s->start);
+}
+
+void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
+{
+    run_reference(s, v, b, b->instructions);
+}
+
+/* The translated block has stopped early, for an interrupt, behind `count` instructions: so must the reference. */
+static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned count)
+{
+    struct lockstep *first = lockstep_create();
+    uint8_t *state = s->step;
+
+    if (!first)
+        return;
+    memcpy(first, s, sizeof *s);
+    memcpy(state, v, ARCHITECTURAL);
+    for (unsigned i = 0; i < s->write_count; i++)
+        memcpy(first->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
+    undo_writes(s, 0);
+    memcpy(first->step, state, ARCHITECTURAL);
+    restore(v, s->start);
+    run_reference(s, v, b, count);
+    restore(v, first->step);
+    for (unsigned i = 0; i < first->write_count; i++)
+        memcpy(first->writes[i].host, first->new + first->writes[i].at, first->writes[i].size);
+    lockstep_destroy(first);
 }
 
 /* --- the comparison --- */
@@ -297,12 +325,16 @@ bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b,
 {
     struct lockstep *s = t->lockstep;
     struct vcpu *r = (struct vcpu *)(void *)s->reference;
-    uint64_t free = undefined_flags(t, v, b);
+    unsigned ran = b->instructions - lockstep_instructions_left(b, v->rip);
+    uint64_t free;
 
     s->text[0] = '\0';
     if (s->overflow)
         return true;
     simd_save(v);
+    if (v->exit.reason == EXIT_REQUEST && ran < s->steps)
+        rerun_reference(s, v, b, ran);
+    free = undefined_flags(t, v, b);
     r->rflags = (r->rflags & ~free) | (v->rflags & free);
     compare_integers(s, r, v);
     compare_simd(s, r, v);

@@ -47,7 +47,7 @@ static void clear_jump_cache(struct translator_vcpu *tv, unsigned slot)
 
     for (unsigned i = 0; i < JUMP_CACHE_SIZE; i++)
         clear_jump_entry(tv, slot, i);
-    m->log_count = 0;
+    m->log_count[0] = m->log_count[1] = 0;
     memset(m->pages, 0, sizeof m->pages);
 }
 
@@ -68,66 +68,64 @@ unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode)
     return JUMP_MODES;
 }
 
-/* Which entries of a jump cache to drop. */
-struct drop {
-    bool all, global_too;
-    gva_t page;
-};
-
-static void drop_jumps(struct translator_vcpu *tv, unsigned slot, struct drop d)
+static void drop_page_jumps(struct translator_vcpu *tv, unsigned slot, gva_t page)
 {
     struct jump_mode *m = &tv->jump_mode[slot];
-    uint32_t kept = 0;
 
-    if (!m->used || (!d.all && !page_marked(m->pages, d.page)))
+    if (!m->used || !page_marked(m->pages, page))
         return;
-    if (m->log_count > JUMP_LOG_SIZE) {
+    if (m->log_count[0] > JUMP_LOG_SIZE || m->log_count[1] > JUMP_LOG_SIZE) {
         clear_jump_cache(tv, slot);
         return;
     }
-    for (uint32_t i = 0; i < m->log_count; i++) {
-        gva_t pc = tv->jump_cache[slot][m->log[i]].pc;
-        bool keep = d.all ? m->log_global[i] && !d.global_too : (pc & PAGE_MASK) != d.page;
-
-        if (!keep) {
-            clear_jump_entry(tv, slot, m->log[i]);
-            continue;
-        }
-        m->log[kept] = m->log[i];
-        m->log_global[kept++] = m->log_global[i];
-    }
-    m->log_count = kept;
-    if (!kept)
-        memset(m->pages, 0, sizeof m->pages);
+    for (unsigned global = 0; global < 2; global++)
+        for (uint32_t i = 0; i < m->log_count[global]; i++)
+            if ((tv->jump_cache[slot][m->log[global][i]].pc & PAGE_MASK) == page)
+                clear_jump_entry(tv, slot, m->log[global][i]);
 }
 
-static void drop_cells(struct translator_vcpu *tv, struct drop d)
+/* Entries of one kind of page. One that has been filled again with the other kind is dropped too: no harm. */
+static void drop_jumps(struct translator_vcpu *tv, unsigned slot, unsigned global)
 {
-    uint32_t kept = 0;
+    struct jump_mode *m = &tv->jump_mode[slot];
 
-    if (!d.all && !page_marked(tv->linked_pages, d.page))
+    if (m->log_count[global] > JUMP_LOG_SIZE) {
+        clear_jump_cache(tv, slot);
         return;
-    for (uint32_t i = 0; i < tv->linked_count; i++) {
-        struct linked_cell c = tv->linked[i];
-        bool keep = d.all ? c.global && !d.global_too : (c.exit->target & PAGE_MASK) != d.page;
-
-        if (!c.exit->to)
-            continue;
-        if (keep)
-            tv->linked[kept++] = c;
-        else
-            cache_unlink(&tv->translator->cache, c.exit);
     }
-    tv->linked_count = kept;
-    if (!kept)
-        memset(tv->linked_pages, 0, sizeof tv->linked_pages);
+    for (uint32_t i = 0; i < m->log_count[global]; i++)
+        clear_jump_entry(tv, slot, m->log[global][i]);
+    m->log_count[global] = 0;
 }
 
-static void drop_everywhere(struct translator_vcpu *tv, struct drop d)
+static void drop_page_cells(struct translator_vcpu *tv, gva_t page)
+{
+    for (struct block_exit *x = tv->cell_pages[page_bit(page)]; x; x = x->next_in_page)
+        if (x->to && (x->target & PAGE_MASK) == page)
+            cache_unlink(&tv->translator->cache, x);
+}
+
+static void drop_cells(struct translator_vcpu *tv, unsigned global)
+{
+    for (uint32_t i = 0; i < tv->linked_count[global]; i++)
+        if (tv->linked[global][i]->to)
+            cache_unlink(&tv->translator->cache, tv->linked[global][i]);
+    tv->linked_count[global] = 0;
+}
+
+static void drop_all(struct translator_vcpu *tv, unsigned global)
 {
     for (unsigned i = 0; i < JUMP_MODES; i++)
-        drop_jumps(tv, i, d);
-    drop_cells(tv, d);
+        if (tv->jump_mode[i].used)
+            drop_jumps(tv, i, global);
+    drop_cells(tv, global);
+}
+
+static void drop_page(struct translator_vcpu *tv, gva_t page)
+{
+    for (unsigned i = 0; i < JUMP_MODES; i++)
+        drop_page_jumps(tv, i, page);
+    drop_page_cells(tv, page);
 }
 
 void lookup_forget_all(struct vcpu *v)
@@ -148,15 +146,15 @@ void lookup_catch_up(struct vcpu *v)
     if (mmu->flush_count == tv->seen_flush && !pages)
         return;
     if (mmu->flush_count != tv->seen_flush || pages > MMU_FLUSHED_PAGES) {
-        bool global = mmu->global_flush_count != tv->seen_global_flush || pages;
-
-        drop_everywhere(tv, (struct drop){.all = true, .global_too = global});
+        drop_all(tv, 0);
+        if (mmu->global_flush_count != tv->seen_global_flush || pages)
+            drop_all(tv, 1);
     } else {
         for (uint32_t i = 0; i < pages; i++) {
             gva_t page = mmu->flushed_page[(tv->seen_page_flush + i) % MMU_FLUSHED_PAGES];
 
-            drop_everywhere(tv, (struct drop){.page = page});
-            drop_everywhere(tv, (struct drop){.page = page - PAGE_SIZE}); /* blocks that reach into it */
+            drop_page(tv, page);
+            drop_page(tv, page - PAGE_SIZE); /* blocks that reach into it */
         }
     }
     tv->seen_flush = mmu->flush_count;
@@ -195,14 +193,14 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
     unsigned slot = lookup_jump_slot(v, b->mode), index = b->pc & (JUMP_CACHE_SIZE - 1);
     struct jump_mode *m = &tv->jump_mode[slot];
 
+    unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, b->pc);
+
     if (slot == JUMP_MODES)
         return;
-    if (m->log_count < JUMP_LOG_SIZE) {
-        m->log[m->log_count] = (uint16_t)index;
-        m->log_global[m->log_count] = mmu_fetched_global(&v->mmu, v->fetch_context, b->pc);
-    }
-    if (m->log_count <= JUMP_LOG_SIZE)
-        m->log_count++;
+    if (m->log_count[global] < JUMP_LOG_SIZE)
+        m->log[global][m->log_count[global]] = (uint16_t)index;
+    if (m->log_count[global] <= JUMP_LOG_SIZE)
+        m->log_count[global]++;
     mark_page(m->pages, b->pc);
     tv->jump_cache[slot][index] = (struct jump_entry){b->pc, (uintptr_t)b->entry_saved};
     tv->translator->stats.jump_cache_fills++;
@@ -216,11 +214,16 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
     if (!tv->translator->options.chain || to->second_gpa != CACHE_NO_PAGE)
         return;
     if (exit->cell) {
-        if (tv->linked_count == LINK_LOG_SIZE)
-            drop_cells(tv, (struct drop){.all = true, .global_too = true});
-        tv->linked[tv->linked_count++] =
-            (struct linked_cell){exit, mmu_fetched_global(&v->mmu, v->fetch_context, to->pc)};
-        mark_page(tv->linked_pages, to->pc);
+        unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, to->pc);
+
+        if (tv->linked_count[global] == LINK_LOG_SIZE)
+            drop_cells(tv, global);
+        tv->linked[global][tv->linked_count[global]++] = exit;
+        if (!exit->in_page_list) {
+            exit->next_in_page = tv->cell_pages[page_bit(to->pc)];
+            tv->cell_pages[page_bit(to->pc)] = exit;
+            exit->in_page_list = true;
+        }
     }
     cache_link(&tv->translator->cache, exit, to);
     tv->translator->stats.chained++;

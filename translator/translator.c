@@ -108,8 +108,8 @@ void translator_flush(struct translator *t, struct vcpu *v)
     struct translator_vcpu *tv = translator_of(v);
 
     cache_flush(&t->cache);
-    tv->cells_used = tv->linked_count = 0;
-    memset(tv->linked_pages, 0, sizeof tv->linked_pages);
+    tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
+    memset(tv->cell_pages, 0, sizeof tv->cell_pages);
     lookup_forget_all(v);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         tv->jump_mode[i].used = false;
