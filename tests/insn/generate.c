@@ -119,6 +119,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
     b->c->undefined = b->i.cpu_flags ? b->i.cpu_flags->undefined : 0;
     b->c->partial = build_is_piecewise(&b->i);
     b->c->undefined_fault = build_fault_flags(&b->i);
+    b->c->vector = form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
     b->c->cr2_free = build_faults_in_any_order(&b->i);
     build_append(b, b->bytes, b->i.length);
     b->c->length = b->i.length;
@@ -136,7 +137,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps)
     c->pokes = 0;
     c->undefined = 0;
     c->undefined_fault = 0;
-    c->cr2_free = false;
+    c->cr2_free = c->vector = false;
     c->partial = false;
     c->mnemonic = 0;
     c->steps = steps;

@@ -137,6 +137,7 @@ static bool try_step(struct builder *b, const struct insn_form *form, bool condi
     if (!(hidden && (mask & STRINGS)) || b->i.meta.category != ZYDIS_CATEGORY_STRINGOP)
         b->known &= ~(mask & ~POINTERS);
     b->c->partial |= build_is_piecewise(&b->i);
+    b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
     b->c->cr2_free |= build_faults_in_any_order(&b->i);
     b->c->undefined_fault |= build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
