@@ -86,7 +86,7 @@ static void update(struct serial *serial)
 static void arm_timeout(struct serial *serial)
 {
     const struct serial_state *state = &serial->state;
-    uint64_t ns = timer_scale(4 * CHAR_BITS * NS_PER_SECOND, state->divisor ? state->divisor : 1, BASE_BAUD);
+    uint64_t ns = timer_scale(NS_PER_SECOND * 4 * CHAR_BITS, state->divisor ? state->divisor : 1, BASE_BAUD);
 
     if (ns > MAX_TIMEOUT_NS)
         ns = MAX_TIMEOUT_NS;
