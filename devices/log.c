@@ -13,10 +13,9 @@ void device_log(const struct device_log *log, const char *topic, const char *for
     char text[256];
     va_list ap;
 
-    if (!log->line)
-        return;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    log->line(log->opaque, topic, text);
+    if (log->line)
+        log->line(log->opaque, topic, text);
 }

@@ -110,6 +110,12 @@ Test(timer, order_and_cancel)
     timer_run_expired(&queue, 30);
     cr_assert_eq(order, 321);
     cr_assert_eq(timer_next_deadline(&queue), TIMER_NEVER);
+    timer_arm(&queue, &timers[2], 40);
+    timer_arm(&queue, &timers[0], 40);
+    timer_arm(&queue, &timers[3], 40);
+    order = 0;
+    timer_run_expired(&queue, 40);
+    cr_assert_eq(order, 314, "equal deadlines in the order they were armed");
 }
 
 Test(timer, tells_the_machine)
@@ -155,6 +161,9 @@ Test(pm, interrupts)
     fixture_open(&f, 1);
     init_pic(&f, 1);
     out8(&f, 0x4d1, 0x02);
+    out8(&f, PM_BASE + 2, 0x20);
+    out8(&f, PM_BASE + 3, 0x01);
+    cr_assert_eq(bus_io_read(f.board->bus, PM_BASE + 2, 2), 0x120, "byte by byte");
     bus_io_write(f.board->bus, PM_BASE + 2, 0x101, 2);
     pm_press_power_button(f.board->pm);
     cr_assert_eq(acknowledge(&f), 0x29);

@@ -72,6 +72,9 @@ Test(pic, mask_and_special_mask)
     out8(&f, 0x21, 0x10);
     out8(&f, 0x20, 0x68);
     cr_assert_eq(acknowledge(&f), 0x26, "a masked input in service does not block in special mask mode");
+    out8(&f, 0x20, 0x20);
+    out8(&f, 0x20, 0x0b);
+    cr_assert_eq(in8(&f, 0x20), 0x10, "an EOI passes the masked input over");
     out8(&f, 0x20, 0x48);
     fixture_close(&f);
 }

@@ -104,6 +104,30 @@ Test(rtc, alarm_interrupt)
     fixture_close(&f);
 }
 
+Test(rtc, alarm_in_the_next_second_and_noon)
+{
+    struct fixture f;
+
+    fixture_open(&f, 1);
+    init_pic(&f, 1);
+    set_cmos(&f, 1, 0x00);
+    set_cmos(&f, 3, 0xff);
+    set_cmos(&f, 5, 0xff);
+    set_cmos(&f, 0x0b, 0x22);
+    fixture_advance(&f, SECOND);
+    cr_assert_eq(acknowledge(&f), 0x28);
+    cmos(&f, 0x0c);
+    fixture_advance(&f, 12 * 3600 * SECOND);
+    set_cmos(&f, 0x0b, 0x00);
+    cr_assert_eq(cmos(&f, 4), 0x92, "noon is 12 PM");
+    fixture_advance(&f, 12 * 3600 * SECOND);
+    cr_assert_eq(cmos(&f, 4), 0x12, "midnight is 12 AM");
+    set_cmos(&f, 4, 0x92);
+    set_cmos(&f, 0x0b, 0x02);
+    cr_assert_eq(cmos(&f, 4), 0x12);
+    fixture_close(&f);
+}
+
 Test(rtc, periodic_and_update_interrupts)
 {
     struct fixture f;
