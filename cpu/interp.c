@@ -116,6 +116,14 @@ static enum cpu_status execute(struct vcpu *v, struct insn *i)
     return likely(handler != NULL) ? handler(v, i) : native_execute(v, i);
 }
 
+/* INT n, INT3, INTO, and SYSCALL that masks TF: the step ends with TF clear, and there is no trap. */
+static bool enters_handler(const struct vcpu *v, const struct insn *i)
+{
+    if (v->rflags & FLAG_TF)
+        return false;
+    return (i->map == MAP_1 && i->opcode >= 0xcc && i->opcode <= 0xce) || (i->map == MAP_0F && i->opcode == 0x05);
+}
+
 /* After a CPU_OK: RIP, RF and the single-step trap. */
 static enum cpu_status finish(struct vcpu *v, const struct insn *i, uint64_t flags_before)
 {
@@ -124,7 +132,7 @@ static enum cpu_status finish(struct vcpu *v, const struct insn *i, uint64_t fla
     if (__builtin_expect(flags_before & FLAG_RF, 0) && i->opcode != 0xcf)
         v->rflags &= ~(uint64_t)FLAG_RF;
     if (__builtin_expect(v->mode & MODE_SINGLE || flags_before & FLAG_TF, 0))
-        return cpu_debug_after(v, flags_before & FLAG_TF);
+        return cpu_debug_after(v, flags_before & FLAG_TF && !enters_handler(v, i));
     return CPU_OK;
 }
 

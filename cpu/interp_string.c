@@ -236,6 +236,7 @@ static enum cpu_status port_read(struct vcpu *v, uint16_t port, unsigned size, u
     TRY(cpu_check_io(v, port, size));
     if (v->simd_live)
         return CPU_NEED_FULL;
+    cpu_debug_io(v, port, size);
     *value = v->ops && v->ops->io_read ? v->ops->io_read(v->ops_opaque, port, size) : UINT32_MAX;
     return CPU_OK;
 }
@@ -245,6 +246,7 @@ static enum cpu_status port_write(struct vcpu *v, uint16_t port, unsigned size, 
     TRY(cpu_check_io(v, port, size));
     if (v->simd_live)
         return CPU_NEED_FULL;
+    cpu_debug_io(v, port, size);
     if (v->ops && v->ops->io_write)
         v->ops->io_write(v->ops_opaque, port, (uint32_t)value, size);
     return CPU_OK;
