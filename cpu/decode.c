@@ -272,7 +272,7 @@ void insn_decode(struct insn *i, const uint8_t *bytes, uint32_t mode)
     bool code64 = (mode & MODE_CODE_MASK) == MODE_CODE64;
     unsigned seg = REG_NONE, at = 0, kind;
 
-    *i = (struct insn){.bytes = bytes, .base = REG_NONE, .index = REG_NONE, .segment = SEG_DS,
+    *i = (struct insn){.base = REG_NONE, .index = REG_NONE, .segment = SEG_DS,
                        .addrsize = code64 ? 8 : mode & MODE_CODE32 ? 4 : 2};
     for (;;) {
         while (is_prefix[bytes[at]] && at < INSN_MAX)

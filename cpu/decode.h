@@ -38,7 +38,6 @@ struct insn {
     uint8_t vvvv, vl, pp;        /* vl: 0 128, 1 256, 2 512 bits; pp: 0, 0x66, 0xf3, 0xf2 */
     uint8_t evex[3];             /* payload bytes P0-P2 */
     uint8_t opcode_at, modrm_at, imm_size;
-    const uint8_t *bytes;        /* the raw instruction; valid while it executes */
 };
 
 /*

@@ -25,7 +25,9 @@ typedef enum cpu_status interp_handler(struct vcpu *v, struct insn *i);
 /* By map; NULL entries are tried by native_execute, which gives #UD for what it does not know. */
 extern interp_handler *const interp_one_byte[256];
 extern interp_handler *const interp_two_byte[256];
-interp_handler interp_0f38, interp_0f3a, interp_vex;
+interp_handler interp_0f38, interp_vex;
+/* Frees the decoded instructions; vcpu_destroy calls it. */
+void interp_destroy(struct vcpu *v);
 
 /* --- operands.c --- */
 

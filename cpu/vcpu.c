@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "cpu/cpuid.h"
+#include "cpu/interp.h"
 #include "cpu/native.h"
 #include "cpu/simd.h"
 #include "cpu/vcpu.h"
@@ -35,6 +36,7 @@ void vcpu_destroy(struct vcpu *v)
     if (!v)
         return;
     native_destroy(v);
+    interp_destroy(v);
     munmap(v, sizeof *v);
 }
 

@@ -231,6 +231,7 @@ struct vcpu {
     uint32_t msr_logged[VCPU_MSR_LOGGED]; /* unknown MSRs told of already */
     uint32_t msr_logged_count;
     struct cpu_write_log *write_log; /* access.h; NULL: none */
+    struct cpu_interp *interp;       /* interp.c's decoded instructions */
     struct cpu_native *native;       /* native.c's stubs for single SIMD instructions */
     struct vcpu_stats stats;
 
