@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "cpu/host.h"
+
 /* The part of an access that lies in one page. */
 struct piece {
     uint8_t *host; /* NULL: MMIO */
@@ -66,46 +68,25 @@ static enum cpu_status translate(struct vcpu *v, enum mmu_context context, gva_t
     return translate_piece(v, context, linear, access, &p[1]);
 }
 
-RAM_UNALIGNED static void load_host(void *to, const uint8_t *host, unsigned size)
+RAM_UNALIGNED /* Registers hold little-endian numbers as memory does, so that a value's first bytes are its low
+                 ones. */
+    static void
+    load_host(void *to, const uint8_t *host, unsigned size)
 {
-    switch (size) {
-    case 1:
-        *(uint8_t *)to = *(const volatile uint8_t *)host;
-        break;
-    case 2:
-        *(uint16_t *)to = *(const volatile uint16_t *)(const void *)host;
-        break;
-    case 4:
-        *(uint32_t *)to = *(const volatile uint32_t *)(const void *)host;
-        break;
-    case 8:
-        *(uint64_t *)to = *(const volatile uint64_t *)(const void *)host;
-        break;
-    default:
+    if (size <= 8 && !(size & (size - 1)))
+        host_store(to, size, host_load(host, size));
+    else
         memcpy(to, host, size);
-    }
 }
 
-RAM_UNALIGNED static void store_host(struct vcpu *v, uint8_t *host, const void *from, unsigned size)
+static void store_host(struct vcpu *v, uint8_t *host, const void *from, unsigned size)
 {
     if (__builtin_expect(v->write_log != NULL, 0))
         v->write_log->before_write(v->write_log->opaque, host, size);
-    switch (size) {
-    case 1:
-        *(volatile uint8_t *)host = *(const uint8_t *)from;
-        break;
-    case 2:
-        *(volatile uint16_t *)(void *)host = *(const uint16_t *)from;
-        break;
-    case 4:
-        *(volatile uint32_t *)(void *)host = *(const uint32_t *)from;
-        break;
-    case 8:
-        *(volatile uint64_t *)(void *)host = *(const uint64_t *)from;
-        break;
-    default:
+    if (size <= 8 && !(size & (size - 1)))
+        host_store(host, size, host_load(from, size));
+    else
         memcpy(host, from, size);
-    }
 }
 
 /* Devices take 1, 2, 4 or 8 bytes at a time. */

@@ -20,21 +20,22 @@ typedef uint64_t alu_double(uint64_t a, uint64_t b, uint8_t count, uint64_t *fla
 /* low and high halves in and out; for 8 bits AX is low, high unused */
 typedef void alu_wide(uint64_t *low, uint64_t *high, uint64_t b, uint64_t *flags);
 
-extern alu_binary *const alu_arith[8][4];  /* by ALU_ADD...; CMP returns a */
-extern alu_binary *const alu_shift[8][4];  /* by ModRM.reg: ROL ROR RCL RCR SHL SHR SAL SAR; b: count */
+extern alu_binary *const alu_arith[8][4]; /* by ALU_ADD...; CMP returns a */
+extern alu_binary *const alu_shift[8][4]; /* by ModRM.reg: ROL ROR RCL RCR SHL SHR SAL SAR; b: count */
 extern alu_unary *const alu_one[3][4];
 extern alu_binary *const alu_test[4];
-extern alu_binary *const alu_bit[4][4];    /* b: bit number, taken modulo the size; no 8-bit ones */
+extern alu_binary *const alu_bit[4][4]; /* b: bit number, taken modulo the size; no 8-bit ones */
 extern alu_double *const alu_shld[4], *const alu_shrd[4];
 extern alu_binary *const alu_imul[4];
-extern alu_wide *const alu_mul1[2][4];     /* MUL, IMUL */
-extern alu_wide *const alu_div1[2][4];     /* DIV, IDIV: the caller has made sure that they do not fault */
+extern alu_wide *const alu_mul1[2][4]; /* MUL, IMUL */
+extern alu_wide *const alu_div1[2][4]; /* DIV, IDIV: the caller has made sure that they do not fault */
 /* a: old destination, kept where the instruction keeps it; result: the whole register */
 extern alu_binary *const alu_bsf[4], *const alu_bsr[4], *const alu_tzcnt[4], *const alu_lzcnt[4],
-    *const alu_popcnt[4];
+                                                                                 *const alu_popcnt[4];
 /* BMI: 4 and 8 bytes (index 2, 3) */
-extern alu_binary *const alu_andn[4], *const alu_bextr[4], *const alu_bzhi[4], *const alu_pdep[4],
-    *const alu_pext[4], *const alu_adcx[4], *const alu_adox[4];
+extern alu_binary *const alu_andn[4],
+    *const alu_bextr[4], *const alu_bzhi[4], *const alu_pdep[4], *const alu_pext[4], *const alu_adcx[4],
+                                                                                         *const alu_adox[4];
 extern alu_unary *const alu_blsr[4], *const alu_blsmsk[4], *const alu_blsi[4];
 uint32_t alu_crc32(uint32_t crc, uint64_t value, unsigned size);
 

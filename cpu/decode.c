@@ -7,30 +7,92 @@
 
 /* Per opcode: whether ModRM follows, and which immediate. */
 enum {
-    M = 0x80,       /* ModRM */
-    NONE = 0, IB, IW, IZ, IV, MOFFS, FAR, ENTER, JB, JZ, GROUP3B, GROUP3
+    M = 0x80, /* ModRM */
+    NONE = 0,
+    IB,
+    IW,
+    IZ,
+    IV,
+    MOFFS,
+    FAR,
+    ENTER,
+    JB,
+    JZ,
+    GROUP3B,
+    GROUP3
 };
 
 static const uint8_t attributes_1[256] = {
-    [0x00 ... 0x03] = M, [0x04] = IB, [0x05] = IZ, [0x08 ... 0x0b] = M, [0x0c] = IB, [0x0d] = IZ,
-    [0x10 ... 0x13] = M, [0x14] = IB, [0x15] = IZ, [0x18 ... 0x1b] = M, [0x1c] = IB, [0x1d] = IZ,
-    [0x20 ... 0x23] = M, [0x24] = IB, [0x25] = IZ, [0x28 ... 0x2b] = M, [0x2c] = IB, [0x2d] = IZ,
-    [0x30 ... 0x33] = M, [0x34] = IB, [0x35] = IZ, [0x38 ... 0x3b] = M, [0x3c] = IB, [0x3d] = IZ,
-    [0x62 ... 0x63] = M, [0x68] = IZ, [0x69] = M | IZ, [0x6a] = IB, [0x6b] = M | IB, [0x70 ... 0x7f] = JB,
-    [0x80] = M | IB, [0x81] = M | IZ, [0x82 ... 0x83] = M | IB, [0x84 ... 0x8f] = M, [0x9a] = FAR,
-    [0xa0 ... 0xa3] = MOFFS, [0xa8] = IB, [0xa9] = IZ, [0xb0 ... 0xb7] = IB, [0xb8 ... 0xbf] = IV,
-    [0xc0 ... 0xc1] = M | IB, [0xc2] = IW, [0xc4 ... 0xc5] = M, [0xc6] = M | IB, [0xc7] = M | IZ,
-    [0xc8] = ENTER, [0xca] = IW, [0xcd] = IB, [0xd0 ... 0xd3] = M, [0xd4 ... 0xd5] = IB, [0xd8 ... 0xdf] = M,
-    [0xe0 ... 0xe3] = JB, [0xe4 ... 0xe7] = IB, [0xe8 ... 0xe9] = JZ, [0xea] = FAR, [0xeb] = JB,
-    [0xf6] = M | GROUP3B, [0xf7] = M | GROUP3, [0xfe ... 0xff] = M,
+    [0x00 ... 0x03] = M,
+    [0x04] = IB,
+    [0x05] = IZ,
+    [0x08 ... 0x0b] = M,
+    [0x0c] = IB,
+    [0x0d] = IZ,
+    [0x10 ... 0x13] = M,
+    [0x14] = IB,
+    [0x15] = IZ,
+    [0x18 ... 0x1b] = M,
+    [0x1c] = IB,
+    [0x1d] = IZ,
+    [0x20 ... 0x23] = M,
+    [0x24] = IB,
+    [0x25] = IZ,
+    [0x28 ... 0x2b] = M,
+    [0x2c] = IB,
+    [0x2d] = IZ,
+    [0x30 ... 0x33] = M,
+    [0x34] = IB,
+    [0x35] = IZ,
+    [0x38 ... 0x3b] = M,
+    [0x3c] = IB,
+    [0x3d] = IZ,
+    [0x62 ... 0x63] = M,
+    [0x68] = IZ,
+    [0x69] = M | IZ,
+    [0x6a] = IB,
+    [0x6b] = M | IB,
+    [0x70 ... 0x7f] = JB,
+    [0x80] = M | IB,
+    [0x81] = M | IZ,
+    [0x82 ... 0x83] = M | IB,
+    [0x84 ... 0x8f] = M,
+    [0x9a] = FAR,
+    [0xa0 ... 0xa3] = MOFFS,
+    [0xa8] = IB,
+    [0xa9] = IZ,
+    [0xb0 ... 0xb7] = IB,
+    [0xb8 ... 0xbf] = IV,
+    [0xc0 ... 0xc1] = M | IB,
+    [0xc2] = IW,
+    [0xc4 ... 0xc5] = M,
+    [0xc6] = M | IB,
+    [0xc7] = M | IZ,
+    [0xc8] = ENTER,
+    [0xca] = IW,
+    [0xcd] = IB,
+    [0xd0 ... 0xd3] = M,
+    [0xd4 ... 0xd5] = IB,
+    [0xd8 ... 0xdf] = M,
+    [0xe0 ... 0xe3] = JB,
+    [0xe4 ... 0xe7] = IB,
+    [0xe8 ... 0xe9] = JZ,
+    [0xea] = FAR,
+    [0xeb] = JB,
+    [0xf6] = M | GROUP3B,
+    [0xf7] = M | GROUP3,
+    [0xfe ... 0xff] = M,
 };
 
 static const uint8_t attributes_0f[256] = {
-    [0x00 ... 0x03] = M, [0x0d] = M, [0x0f] = M | IB, [0x10 ... 0x2f] = M, [0x40 ... 0x6f] = M,
-    [0x70 ... 0x73] = M | IB, [0x74 ... 0x76] = M, [0x78 ... 0x7f] = M, [0x80 ... 0x8f] = JZ,
-    [0x90 ... 0x9f] = M, [0xa3] = M, [0xa4] = M | IB, [0xa5 ... 0xa7] = M, [0xab] = M, [0xac] = M | IB,
-    [0xad ... 0xb9] = M, [0xba] = M | IB, [0xbb ... 0xc1] = M, [0xc2] = M | IB, [0xc3] = M,
-    [0xc4 ... 0xc6] = M | IB, [0xc7] = M, [0xd0 ... 0xff] = M,
+    [0x00 ... 0x03] = M, [0x0d] = M,          [0x0f] = M | IB,
+    [0x10 ... 0x2f] = M, [0x40 ... 0x6f] = M, [0x70 ... 0x73] = M | IB,
+    [0x74 ... 0x76] = M, [0x78 ... 0x7f] = M, [0x80 ... 0x8f] = JZ,
+    [0x90 ... 0x9f] = M, [0xa3] = M,          [0xa4] = M | IB,
+    [0xa5 ... 0xa7] = M, [0xab] = M,          [0xac] = M | IB,
+    [0xad ... 0xb9] = M, [0xba] = M | IB,     [0xbb ... 0xc1] = M,
+    [0xc2] = M | IB,     [0xc3] = M,          [0xc4 ... 0xc6] = M | IB,
+    [0xc7] = M,          [0xd0 ... 0xff] = M,
 };
 
 /* Bytes that are prefixes in every mode (REX apart). */
@@ -68,12 +130,16 @@ static int64_t get_signed(const uint8_t *p, unsigned size)
 static void take_prefix(struct insn *i, uint8_t byte, bool code64, unsigned *seg)
 {
     switch (byte) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e:
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
         /* no effect on addressing in 64-bit mode (SDM vol. 2, 2.1.1) */
         if (!code64)
             *seg = (byte - 0x26) >> 3;
         break;
-    case 0x64: case 0x65:
+    case 0x64:
+    case 0x65:
         *seg = SEG_FS + (byte - 0x64);
         break;
     case 0x66:
@@ -214,7 +280,8 @@ static unsigned take_immediate(struct insn *i, unsigned kind, const uint8_t *p, 
     switch (kind) {
     case NONE:
         return 0;
-    case IB: case JB:
+    case IB:
+    case JB:
         size = 1;
         break;
     case IW:
@@ -272,8 +339,12 @@ void insn_decode(struct insn *i, const uint8_t *bytes, uint32_t mode)
     bool code64 = (mode & MODE_CODE_MASK) == MODE_CODE64;
     unsigned seg = REG_NONE, at = 0, kind;
 
-    *i = (struct insn){.base = REG_NONE, .index = REG_NONE, .segment = SEG_DS,
-                       .addrsize = code64 ? 8 : mode & MODE_CODE32 ? 4 : 2};
+    *i = (struct insn){.base = REG_NONE,
+                       .index = REG_NONE,
+                       .segment = SEG_DS,
+                       .addrsize = code64               ? 8
+                                   : mode & MODE_CODE32 ? 4
+                                                        : 2};
     for (;;) {
         while (is_prefix[bytes[at]] && at < INSN_MAX)
             take_prefix(i, bytes[at++], code64, &seg);

@@ -129,7 +129,8 @@ static struct cache_entry *fill_entry(struct vcpu *v, struct cache_entry *e, gva
 }
 
 /* The decoded instruction at CS:RIP with i->next set, and its handler. */
-static inline enum cpu_status fetch(struct vcpu *v, struct cpu_interp *s, struct insn **insn, interp_handler **handler)
+static inline enum cpu_status fetch(struct vcpu *v, struct cpu_interp *s, struct insn **insn,
+                                    interp_handler **handler)
 {
     gva_t linear = v->rip;
     const uint8_t *host;

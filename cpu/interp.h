@@ -11,13 +11,14 @@
 #include "cpu/access.h"
 #include "cpu/cpuid.h"
 #include "cpu/decode.h"
+#include "cpu/host.h"
 #include "cpu/system.h"
 
-#define TRY(expression)                                                                                          \
-    do {                                                                                                         \
-        enum cpu_status try_status = (expression);                                                               \
-        if (__builtin_expect(try_status != CPU_OK, 0))                                                           \
-            return try_status;                                                                                   \
+#define TRY(expression)                                                                                           \
+    do {                                                                                                          \
+        enum cpu_status try_status = (expression);                                                                \
+        if (__builtin_expect(try_status != CPU_OK, 0))                                                            \
+            return try_status;                                                                                    \
     } while (0)
 
 typedef enum cpu_status interp_handler(struct vcpu *v, struct insn *i);
@@ -108,8 +109,8 @@ static inline uint64_t effective_address(const struct vcpu *v, const struct insn
 enum cpu_status operand_check(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, bool write,
                               gva_t *linear);
 
-static inline enum cpu_status operand_linear(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, bool write,
-                                             gva_t *linear)
+static inline enum cpu_status operand_linear(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+                                             bool write, gva_t *linear)
 {
     if (__builtin_expect(!insn_code64(v) || v->rflags & FLAG_AC || v->mode & MODE_SINGLE, 0))
         return operand_check(v, seg, offset, size, write, linear);
@@ -127,22 +128,9 @@ static inline enum cpu_status through_segment(struct vcpu *v, unsigned seg, enum
 
 enum cpu_status mem_read_slow(struct vcpu *v, unsigned seg, gva_t linear, unsigned size, uint64_t *value);
 
-RAM_UNALIGNED static inline uint64_t load_size(const uint8_t *host, unsigned size)
-{
-    switch (size) {
-    case 1:
-        return *(const volatile uint8_t *)host;
-    case 2:
-        return *(const volatile uint16_t *)(const void *)host;
-    case 4:
-        return *(const volatile uint32_t *)(const void *)host;
-    default:
-        return *(const volatile uint64_t *)(const void *)host;
-    }
-}
-
-/* size 1, 2, 4 or 8 */
-static inline enum cpu_status mem_read(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t *value)
+RAM_UNALIGNED /* size 1, 2, 4 or 8 */
+    static inline enum cpu_status
+    mem_read(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t *value)
 {
     const uint8_t *host;
     gva_t linear;
@@ -151,11 +139,12 @@ static inline enum cpu_status mem_read(struct vcpu *v, unsigned seg, uint64_t of
     host = mmu_hit(&v->mmu, v->data_context, linear, size, false);
     if (__builtin_expect(!host, 0))
         return mem_read_slow(v, seg, linear, size, value);
-    *value = load_size(host, size);
+    *value = host_load(host, size);
     return CPU_OK;
 }
 
-static inline enum cpu_status mem_write(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, uint64_t value)
+static inline enum cpu_status mem_write(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size,
+                                        uint64_t value)
 {
     gva_t linear;
 
@@ -193,12 +182,13 @@ static inline enum cpu_status rm_write(struct vcpu *v, const struct insn *i, uns
  */
 struct rmw {
     uint64_t old;
-    uint8_t *host;   /* RAM in one page; else NULL */
+    uint8_t *host; /* RAM in one page; else NULL */
     gva_t linear;
     uint8_t reg, size;
     bool is_reg, lock;
 };
-enum cpu_status rmw_open_memory(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, bool lock, struct rmw *r);
+enum cpu_status rmw_open_memory(struct vcpu *v, unsigned seg, uint64_t offset, unsigned size, bool lock,
+                                struct rmw *r);
 bool rmw_close_memory(struct vcpu *v, struct rmw *r, uint64_t value);
 
 static inline enum cpu_status rmw_open(struct vcpu *v, const struct insn *i, unsigned size, struct rmw *r)

@@ -129,7 +129,8 @@ static enum cpu_status read_far_pointer(struct vcpu *v, struct insn *i, uint16_t
     return CPU_OK;
 }
 
-static enum cpu_status far_transfer(struct vcpu *v, struct insn *i, bool is_call, uint16_t selector, uint64_t offset)
+static enum cpu_status far_transfer(struct vcpu *v, struct insn *i, bool is_call, uint16_t selector,
+                                    uint64_t offset)
 {
     TRY(is_call ? cpu_far_call(v, selector, offset, i->opsize, i->next)
                 : cpu_far_jump(v, selector, offset, i->opsize));
@@ -165,12 +166,15 @@ enum cpu_status interp_group5(struct vcpu *v, struct insn *i)
     uint16_t selector;
 
     switch (sub) {
-    case 0: case 1:
+    case 0:
+    case 1:
         return interp_inc_dec(v, i);
-    case 2: case 4:
+    case 2:
+    case 4:
         TRY(rm_read(v, i, near_size(v, i), &value));
         return sub == 2 ? call(v, i, value) : near_target(v, i, value);
-    case 3: case 5:
+    case 3:
+    case 5:
         TRY(read_far_pointer(v, i, &selector, &value));
         return far_transfer(v, i, sub == 3, selector, value);
     case 6:

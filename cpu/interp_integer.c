@@ -218,7 +218,8 @@ static enum cpu_status group3(struct vcpu *v, struct insn *i)
     uint64_t a;
 
     switch (i->modrm >> 3 & 7) {
-    case 0: case 1:
+    case 0:
+    case 1:
         TRY(rm_read(v, i, size, &a));
         alu_test[size_index(size)](a, i->imm, &v->rflags);
         return CPU_OK;
@@ -226,7 +227,8 @@ static enum cpu_status group3(struct vcpu *v, struct insn *i)
         return not_rm(v, i, size);
     case 3:
         return one_operand(v, i, ALU_NEG, size);
-    case 4: case 5:
+    case 4:
+    case 5:
         return multiply(v, i, size);
     default:
         return divide(v, i, size);
@@ -385,29 +387,83 @@ static enum cpu_status xlat(struct vcpu *v, struct insn *i)
 }
 
 /* The arithmetic block repeats its six forms for eight operations. */
-#define ALU_ROW(base)                                                                                            \
-    [base ... base + 1] = interp_alu_rm_reg, [base + 2 ... base + 3] = interp_alu_reg_rm,                        \
-    [base + 4 ... base + 5] = interp_alu_acc
+#define ALU_ROW(base)                                                                                             \
+    [base... base + 1] = interp_alu_rm_reg, [base + 2 ... base + 3] = interp_alu_reg_rm,                          \
+                    [base + 4 ... base + 5] = interp_alu_acc
 
 interp_handler *const interp_one_byte[256] = {
-    ALU_ROW(0x00), ALU_ROW(0x08), ALU_ROW(0x10), ALU_ROW(0x18),
-    ALU_ROW(0x20), ALU_ROW(0x28), ALU_ROW(0x30), ALU_ROW(0x38),
-    [0x06 ... 0x07] = interp_segment_stack, [0x0e] = interp_segment_stack, [0x16 ... 0x17] = interp_segment_stack,
-    [0x1e ... 0x1f] = interp_segment_stack, [0x27] = interp_bcd, [0x2f] = interp_bcd, [0x37] = interp_bcd,
-    [0x3f] = interp_bcd, [0x40 ... 0x4f] = inc_dec_short, [0x50 ... 0x57] = interp_push_reg,
-    [0x58 ... 0x5f] = interp_pop_reg, [0x60] = interp_pusha, [0x61] = interp_popa, [0x62] = interp_bound,
-    [0x63] = movsxd, [0x68] = interp_push_imm, [0x69] = imul3, [0x6a] = interp_push_imm, [0x6b] = imul3,
-    [0x6c ... 0x6f] = interp_ins_outs, [0x70 ... 0x7f] = interp_jcc, [0x80 ... 0x83] = group1,
-    [0x84 ... 0x85] = test_rm_reg, [0x86 ... 0x87] = xchg_rm, [0x88 ... 0x89] = mov_rm_reg,
-    [0x8a ... 0x8b] = mov_reg_rm, [0x8c] = interp_segment_move, [0x8d] = lea, [0x8e] = interp_segment_move,
-    [0x8f] = interp_pop_rm, [0x90 ... 0x97] = xchg_acc, [0x98] = cbw, [0x99] = cwd, [0x9a] = interp_far,
-    [0x9c ... 0x9f] = interp_flags, [0xa0 ... 0xa3] = mov_moffs, [0xa4 ... 0xa7] = interp_string,
-    [0xa8 ... 0xa9] = test_acc, [0xaa ... 0xaf] = interp_string, [0xb0 ... 0xbf] = mov_reg_imm,
-    [0xc0 ... 0xc1] = shift, [0xc2 ... 0xc3] = interp_ret, [0xc4 ... 0xc5] = interp_load_far,
-    [0xc6 ... 0xc7] = mov_rm_imm, [0xc8] = interp_enter, [0xc9] = interp_leave, [0xca ... 0xcb] = interp_far,
-    [0xcc ... 0xce] = interp_interrupt, [0xcf] = interp_iret, [0xd0 ... 0xd3] = shift, [0xd4 ... 0xd6] = interp_bcd,
-    [0xd7] = xlat, [0xe0 ... 0xe3] = interp_loop, [0xe4 ... 0xe7] = interp_io, [0xe8] = interp_call,
-    [0xe9] = interp_jmp, [0xea] = interp_far, [0xeb] = interp_jmp, [0xec ... 0xef] = interp_io,
-    [0xf1] = interp_interrupt, [0xf4] = interp_hlt, [0xf5] = interp_flags, [0xf6 ... 0xf7] = group3,
-    [0xf8 ... 0xfd] = interp_flags, [0xfe] = inc_dec_byte, [0xff] = interp_group5,
+    ALU_ROW(0x00),
+    ALU_ROW(0x08),
+    ALU_ROW(0x10),
+    ALU_ROW(0x18),
+    ALU_ROW(0x20),
+    ALU_ROW(0x28),
+    ALU_ROW(0x30),
+    ALU_ROW(0x38),
+    [0x06 ... 0x07] = interp_segment_stack,
+    [0x0e] = interp_segment_stack,
+    [0x16 ... 0x17] = interp_segment_stack,
+    [0x1e ... 0x1f] = interp_segment_stack,
+    [0x27] = interp_bcd,
+    [0x2f] = interp_bcd,
+    [0x37] = interp_bcd,
+    [0x3f] = interp_bcd,
+    [0x40 ... 0x4f] = inc_dec_short,
+    [0x50 ... 0x57] = interp_push_reg,
+    [0x58 ... 0x5f] = interp_pop_reg,
+    [0x60] = interp_pusha,
+    [0x61] = interp_popa,
+    [0x62] = interp_bound,
+    [0x63] = movsxd,
+    [0x68] = interp_push_imm,
+    [0x69] = imul3,
+    [0x6a] = interp_push_imm,
+    [0x6b] = imul3,
+    [0x6c ... 0x6f] = interp_ins_outs,
+    [0x70 ... 0x7f] = interp_jcc,
+    [0x80 ... 0x83] = group1,
+    [0x84 ... 0x85] = test_rm_reg,
+    [0x86 ... 0x87] = xchg_rm,
+    [0x88 ... 0x89] = mov_rm_reg,
+    [0x8a ... 0x8b] = mov_reg_rm,
+    [0x8c] = interp_segment_move,
+    [0x8d] = lea,
+    [0x8e] = interp_segment_move,
+    [0x8f] = interp_pop_rm,
+    [0x90 ... 0x97] = xchg_acc,
+    [0x98] = cbw,
+    [0x99] = cwd,
+    [0x9a] = interp_far,
+    [0x9c ... 0x9f] = interp_flags,
+    [0xa0 ... 0xa3] = mov_moffs,
+    [0xa4 ... 0xa7] = interp_string,
+    [0xa8 ... 0xa9] = test_acc,
+    [0xaa ... 0xaf] = interp_string,
+    [0xb0 ... 0xbf] = mov_reg_imm,
+    [0xc0 ... 0xc1] = shift,
+    [0xc2 ... 0xc3] = interp_ret,
+    [0xc4 ... 0xc5] = interp_load_far,
+    [0xc6 ... 0xc7] = mov_rm_imm,
+    [0xc8] = interp_enter,
+    [0xc9] = interp_leave,
+    [0xca ... 0xcb] = interp_far,
+    [0xcc ... 0xce] = interp_interrupt,
+    [0xcf] = interp_iret,
+    [0xd0 ... 0xd3] = shift,
+    [0xd4 ... 0xd6] = interp_bcd,
+    [0xd7] = xlat,
+    [0xe0 ... 0xe3] = interp_loop,
+    [0xe4 ... 0xe7] = interp_io,
+    [0xe8] = interp_call,
+    [0xe9] = interp_jmp,
+    [0xea] = interp_far,
+    [0xeb] = interp_jmp,
+    [0xec ... 0xef] = interp_io,
+    [0xf1] = interp_interrupt,
+    [0xf4] = interp_hlt,
+    [0xf5] = interp_flags,
+    [0xf6 ... 0xf7] = group3,
+    [0xf8 ... 0xfd] = interp_flags,
+    [0xfe] = inc_dec_byte,
+    [0xff] = interp_group5,
 };

@@ -1,54 +1,43 @@
 /*
  * interp_legacy.c - what 64-bit mode has dropped: BCD arithmetic, BOUND, PUSHA, POPA, ARPL, SALC.
  *
- * Interface: handlers of interp_tables.h. Undefined flags: as recent processors leave them, where known.
+ * Interface: handlers of interp_tables.h.
  */
+#include "cpu/alu.h"
 #include "cpu/interp_tables.h"
 
-static void set_result_flags(struct vcpu *v, uint8_t value)
+/* Flags but CF and AF are those of the addition or subtraction behind the adjustment, also where the SDM leaves
+   them undefined: as AMD's processors do it. */
+static uint64_t adjust(struct vcpu *v, bool subtract, unsigned size, uint64_t by)
 {
-    v->rflags &= ~(uint64_t)(FLAG_SF | FLAG_ZF | FLAG_PF);
-    v->rflags |= (value & 0x80 ? FLAG_SF : 0) | (value ? 0 : FLAG_ZF) |
-                 (__builtin_parity(value) ? 0 : FLAG_PF);
+    return alu_arith[subtract ? ALU_SUB : ALU_ADD][size_index(size)](get_gpr(v, RAX, size), by, &v->rflags);
 }
 
-static void set_carries(struct vcpu *v, bool carry, bool adjust)
+static void set_carries(struct vcpu *v, bool carry, bool half)
 {
-    v->rflags &= ~(uint64_t)(FLAG_CF | FLAG_AF | FLAG_OF);
-    v->rflags |= (carry ? FLAG_CF : 0) | (adjust ? FLAG_AF : 0);
+    v->rflags &= ~(uint64_t)(FLAG_CF | FLAG_AF);
+    v->rflags |= (carry ? FLAG_CF : 0) | (half ? FLAG_AF : 0);
 }
 
 /* DAA, DAS */
 static void adjust_packed(struct vcpu *v, bool subtract)
 {
-    uint8_t old = (uint8_t)v->gpr[RAX], al = old;
+    uint8_t al = (uint8_t)v->gpr[RAX];
     bool carry = v->rflags & FLAG_CF;
-    bool low = (old & 15) > 9 || v->rflags & FLAG_AF, high = old > 0x99 || carry;
-    bool borrow = carry;
+    bool low = (al & 15) > 9 || v->rflags & FLAG_AF, high = al > 0x99 || carry;
+    bool borrow = subtract && low && al < 6;
 
-    if (low) {
-        borrow = carry || (subtract ? old < 6 : old > 0xf9);
-        al = (uint8_t)(subtract ? al - 6 : al + 6);
-    }
-    if (high)
-        al = (uint8_t)(subtract ? al - 0x60 : al + 0x60);
-    set_gpr(v, RAX, 1, al);
-    set_carries(v, high || (subtract && low && borrow), low);
-    set_result_flags(v, al);
+    set_gpr(v, RAX, 1, adjust(v, subtract, 1, (low ? 6 : 0) + (high ? 0x60 : 0)));
+    set_carries(v, high || borrow, low);
 }
 
 /* AAA, AAS */
 static void adjust_unpacked(struct vcpu *v, bool subtract)
 {
-    uint16_t ax = (uint16_t)v->gpr[RAX];
-    bool adjust = (ax & 15) > 9 || v->rflags & FLAG_AF;
+    bool half = (v->gpr[RAX] & 15) > 9 || v->rflags & FLAG_AF;
 
-    if (adjust)
-        ax = (uint16_t)(subtract ? ax - 0x106 : ax + 0x106);
-    ax &= 0xff0f;
-    set_gpr(v, RAX, 2, ax);
-    set_carries(v, adjust, adjust);
-    set_result_flags(v, (uint8_t)ax);
+    set_gpr(v, RAX, 2, adjust(v, subtract, 2, half ? 0x106 : 0) & 0xff0f);
+    set_carries(v, half, half);
 }
 
 static enum cpu_status aam(struct vcpu *v, uint8_t base)
@@ -58,18 +47,13 @@ static enum cpu_status aam(struct vcpu *v, uint8_t base)
     if (!base)
         return cpu_raise(v, EXC_DE);
     set_gpr(v, RAX, 2, (uint64_t)(al / base) << 8 | al % base);
-    set_carries(v, false, false);
-    set_result_flags(v, al % base);
+    adjust(v, false, 1, 0);
     return CPU_OK;
 }
 
 static enum cpu_status aad(struct vcpu *v, uint8_t base)
 {
-    uint8_t al = (uint8_t)(v->gpr[RAX] + (v->gpr[RAX] >> 8) * base);
-
-    set_gpr(v, RAX, 2, al);
-    set_carries(v, false, false);
-    set_result_flags(v, al);
+    set_gpr(v, RAX, 2, adjust(v, false, 1, (v->gpr[RAX] >> 8 & 0xff) * base));
     return CPU_OK;
 }
 
@@ -78,10 +62,12 @@ enum cpu_status interp_bcd(struct vcpu *v, struct insn *i)
     if (insn_code64(v))
         return raise_ud(v);
     switch (i->opcode) {
-    case 0x27: case 0x2f:
+    case 0x27:
+    case 0x2f:
         adjust_packed(v, i->opcode == 0x2f);
         return CPU_OK;
-    case 0x37: case 0x3f:
+    case 0x37:
+    case 0x3f:
         adjust_unpacked(v, i->opcode == 0x3f);
         return CPU_OK;
     case 0xd4:

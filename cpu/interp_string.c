@@ -43,7 +43,8 @@ static uint8_t *page_run(struct vcpu *v, const struct string_op *s, gva_t linear
 /* Runs are for plain 64-bit code going up: no segment limits, no address wrap, no breakpoints. */
 static bool runs_allowed(const struct vcpu *v, const struct string_op *s)
 {
-    return insn_code64(v) && !s->down && s->addrsize == 8 && !(v->mode & MODE_SINGLE) && !(v->rflags & FLAG_AC && v->cpl == 3);
+    return insn_code64(v) && !s->down && s->addrsize == 8 && !(v->mode & MODE_SINGLE) &&
+           !(v->rflags & FLAG_AC && v->cpl == 3);
 }
 
 static void log_run(struct vcpu *v, uint8_t *host, uint64_t bytes)

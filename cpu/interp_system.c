@@ -1,5 +1,6 @@
 /*
- * interp_system.c - flags, control registers, tables, MSRs, time, CPUID: decoding the operands of what system.h does.
+ * interp_system.c - flags, control registers, tables, MSRs, time, CPUID: decoding the operands of what system.h
+ * does.
  *
  * Interface: handlers of interp_tables.h. Invariants: #UD of the mode comes before #GP of the privilege.
  */
@@ -57,7 +58,8 @@ enum cpu_status interp_flags(struct vcpu *v, struct insn *i)
         return pushf(v, i);
     case 0x9d:
         return popf(v, i);
-    case 0x9e: case 0x9f:
+    case 0x9e:
+    case 0x9f:
         return flags_ah(v, i);
     case 0xf5:
         v->rflags ^= FLAG_CF;
@@ -131,7 +133,8 @@ enum cpu_status interp_group6(struct vcpu *v, struct insn *i)
         return store_word(v, i, v->ldtr.selector);
     case 1:
         return store_word(v, i, v->tr.selector);
-    case 2: case 3:
+    case 2:
+    case 3:
         return load_selector(v, i, sub == 3);
     default:
         TRY(rm_read(v, i, 2, &selector));
@@ -151,7 +154,8 @@ enum cpu_status interp_lar_lsl(struct vcpu *v, struct insn *i)
     if (!is_protected(v))
         return raise_ud(v);
     TRY(rm_read(v, i, 2, &selector));
-    TRY(i->opcode == 2 ? cpu_lar(v, (uint16_t)selector, &value, &ok) : cpu_lsl(v, (uint16_t)selector, &value, &ok));
+    TRY(i->opcode == 2 ? cpu_lar(v, (uint16_t)selector, &value, &ok)
+                       : cpu_lsl(v, (uint16_t)selector, &value, &ok));
     set_zf(v, ok);
     if (ok)
         set_gpr(v, i->reg, i->opsize, value);
@@ -248,11 +252,13 @@ static enum cpu_status rdtscp(struct vcpu *v, struct insn *i)
 static enum cpu_status group7_register(struct vcpu *v, struct insn *i)
 {
     switch (i->modrm) {
-    case 0xc8: case 0xc9: /* MONITOR, MWAIT: hints */
+    case 0xc8:
+    case 0xc9: /* MONITOR, MWAIT: hints */
         if (v->cpl || !(v->model->f1_ecx & 8))
             return raise_ud(v);
         return CPU_OK;
-    case 0xca: case 0xcb:
+    case 0xca:
+    case 0xcb:
         return i->rep || i->opsize_prefix ? raise_ud(v) : set_ac(v, i->modrm & 1);
     case 0xd0:
         return i->rep || i->opsize_prefix ? raise_ud(v) : xgetbv(v);

@@ -2,9 +2,9 @@
  * native.c - runs one SIMD or x87 instruction on the host.
  *
  * Interface: native.h, native_internal.h. The instruction is encoded anew: its memory operand becomes [RBX], a
- * bounce buffer, its general-register operand RAX. It runs from a small executable slot with the guest's SIMD state
- * loaded and its arithmetic flags in RFLAGS. Invariants: memory operands are read, or checked for writing, before
- * anything runs; the code in a slot contains nothing but white-listed instructions.
+ * bounce buffer, its general-register operand RAX. It runs from a small executable slot with the guest's SIMD
+ * state loaded and its arithmetic flags in RFLAGS. Invariants: memory operands are read, or checked for writing,
+ * before anything runs; the code in a slot contains nothing but white-listed instructions.
  */
 #include <signal.h>
 #include <stddef.h>
@@ -231,7 +231,10 @@ static unsigned encode_vex(uint8_t *code, const struct native_row *row, const st
     code[0] = 0xc4;
     code[1] = (uint8_t)((rex & REX_R ? 0 : 0x80) | 0x40 | (rex & REX_B ? 0 : 0x20) | i->map);
     code[2] = (uint8_t)((rex & REX_W ? 0x80 : 0) | (~i->vvvv & 15) << 3 | i->vl << 2 |
-                        pp[i->pp == 0 ? 0 : i->pp == 0x66 ? 1 : i->pp == 0xf2 ? 2 : 3]);
+                        pp[i->pp == 0      ? 0
+                           : i->pp == 0x66 ? 1
+                           : i->pp == 0xf2 ? 2
+                                           : 3]);
     return 3;
 }
 
@@ -250,7 +253,9 @@ static unsigned encode_evex(uint8_t *code, const struct native_row *row, const s
 
 static unsigned encode(uint8_t *code, const struct native_row *row, const struct insn *i)
 {
-    unsigned n = i->vex == 4 ? encode_evex(code, row, i) : i->vex ? encode_vex(code, row, i) : encode_legacy(code, row, i);
+    unsigned n = i->vex == 4 ? encode_evex(code, row, i)
+                 : i->vex    ? encode_vex(code, row, i)
+                             : encode_legacy(code, row, i);
 
     code[n++] = i->opcode;
     if (i->has_modrm) {
@@ -282,7 +287,8 @@ static bool must_align(struct vcpu *v, const struct native_row *row, const struc
 {
     if (size < 16 || row->flags & (N_MMX | N_X87 | N_ANY))
         return size == 16 && row->flags & N_MMX;
-    if (i->vex == 4 && i->evex[2] & 7 && !(native_get_mask(v, i->evex[2] & 7) & ~0ull >> (64 - size / native_element_size(row, i))))
+    if (i->vex == 4 && i->evex[2] & 7 &&
+        !(native_get_mask(v, i->evex[2] & 7) & ~0ull >> (64 - size / native_element_size(row, i))))
         return false; /* nothing is accessed */
     return row->flags & N_ALIGNED || !i->vex;
 }
@@ -295,11 +301,13 @@ static gva_t operand_at(const struct vcpu *v, const struct insn *i, uint64_t off
 /* VBROADCAST and VPBROADCAST of one or several elements */
 static bool is_broadcast(const struct insn *i)
 {
-    return i->map == MAP_0F38 && ((i->opcode >= 0x18 && i->opcode <= 0x1b) || (i->opcode >= 0x58 && i->opcode <= 0x5b) ||
-                                  i->opcode == 0x78 || i->opcode == 0x79);
+    return i->map == MAP_0F38 &&
+           ((i->opcode >= 0x18 && i->opcode <= 0x1b) || (i->opcode >= 0x58 && i->opcode <= 0x5b) ||
+            i->opcode == 0x78 || i->opcode == 0x79);
 }
 
-static unsigned elements_in_memory(const struct native_row *row, const struct insn *i, unsigned size, unsigned element)
+static unsigned elements_in_memory(const struct native_row *row, const struct insn *i, unsigned size,
+                                   unsigned element)
 {
     if (row->size == N_16 || row->size == N_32 || is_broadcast(i))
         return size / element;
@@ -344,13 +352,16 @@ static bool element_mask(struct vcpu *v, const struct native_row *row, const str
    others are of class E4NF and fault whole). */
 static bool suppresses_faults(const struct native_row *row, const struct insn *i)
 {
-    static const uint8_t shuffles_0f[] = {0x12, 0x14, 0x15, 0x16, 0x60, 0x61, 0x62, 0x63, 0x67, 0x68, 0x69, 0x6a,
-                                          0x6b, 0x6c, 0x6d, 0x70, 0xc6, 0xf5, 0xf6};
-    static const uint8_t shuffles_38[] = {0x00, 0x04, 0x0c, 0x0d, 0x16, 0x2b, 0x36, 0x75, 0x76, 0x77, 0x7d, 0x7e, 0x7f,
-                                          0x83, 0x8d};
-    static const uint8_t shuffles_3a[] = {0x00, 0x01, 0x03, 0x04, 0x05, 0x0f, 0x18, 0x1a, 0x23, 0x38, 0x3a, 0x42, 0x43};
+    static const uint8_t shuffles_0f[] = {0x12, 0x14, 0x15, 0x16, 0x60, 0x61, 0x62, 0x63, 0x67, 0x68,
+                                          0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x70, 0xc6, 0xf5, 0xf6};
+    static const uint8_t shuffles_38[] = {0x00, 0x04, 0x0c, 0x0d, 0x16, 0x2b, 0x36, 0x75,
+                                          0x76, 0x77, 0x7d, 0x7e, 0x7f, 0x83, 0x8d};
+    static const uint8_t shuffles_3a[] = {0x00, 0x01, 0x03, 0x04, 0x05, 0x0f, 0x18,
+                                          0x1a, 0x23, 0x38, 0x3a, 0x42, 0x43};
     const uint8_t *list = i->map == MAP_0F ? shuffles_0f : i->map == MAP_0F38 ? shuffles_38 : shuffles_3a;
-    unsigned count = i->map == MAP_0F ? sizeof shuffles_0f : i->map == MAP_0F38 ? sizeof shuffles_38 : sizeof shuffles_3a;
+    unsigned count = i->map == MAP_0F     ? sizeof shuffles_0f
+                     : i->map == MAP_0F38 ? sizeof shuffles_38
+                                          : sizeof shuffles_3a;
 
     if ((row->size == N_16 || row->size == N_32) && !is_broadcast(i))
         return false;

@@ -11,28 +11,53 @@
 
 /* Size of the memory operand. VEC is the vector length; W is 4 or 8 by REX.W, VEX.W or EVEX.W. */
 enum native_size {
-    N_NONE, N_1, N_2, N_4, N_8, N_10, N_16, N_32, N_VEC, N_HALF, N_QUARTER, N_EIGHTH, N_W, N_DUP, N_HALF_W0, N_K,
-    N_ENV, N_SAVE
+    N_NONE,
+    N_1,
+    N_2,
+    N_4,
+    N_8,
+    N_10,
+    N_16,
+    N_32,
+    N_VEC,
+    N_HALF,
+    N_QUARTER,
+    N_EIGHTH,
+    N_W,
+    N_DUP,
+    N_HALF_W0,
+    N_K,
+    N_ENV,
+    N_SAVE
 };
 
 /* Which encodings a row is for, what it does, which registers are general ones. */
 enum {
-    N_L = 1, N_V = 2, N_E = 4, N_LV = N_L | N_V, N_LVE = N_LV | N_E, N_VE = N_V | N_E,
+    N_L = 1,
+    N_V = 2,
+    N_E = 4,
+    N_LV = N_L | N_V,
+    N_LVE = N_LV | N_E,
+    N_VE = N_V | N_E,
     N_STORE = 0x10,
-    N_GREG = 0x20,     /* ModRM.reg is a general register, the destination */
-    N_GRM = 0x40,      /* ModRM.rm is one when mod is 3: destination if N_STORE, else source */
-    N_ALIGNED = 0x80,  /* memory aligned to its size in VEX and EVEX too */
-    N_ANY = 0x100,     /* memory may be unaligned in the legacy encoding too */
-    N_INT = 0x200,     /* 256 bits need AVX2 */
-    N_STRING = 0x400,  /* PCMPxSTRx: EAX, EDX in, ECX out */
+    N_GREG = 0x20,    /* ModRM.reg is a general register, the destination */
+    N_GRM = 0x40,     /* ModRM.rm is one when mod is 3: destination if N_STORE, else source */
+    N_ALIGNED = 0x80, /* memory aligned to its size in VEX and EVEX too */
+    N_ANY = 0x100,    /* memory may be unaligned in the legacy encoding too */
+    N_INT = 0x200,    /* 256 bits need AVX2 */
+    N_STRING = 0x400, /* PCMPxSTRx: EAX, EDX in, ECX out */
     N_IMM = 0x800,
     N_MMX = 0x1000,
     N_X87 = 0x2000,
-    N_GATHER = 0x4000, N_SCATTER = 0x8000,
+    N_GATHER = 0x4000,
+    N_SCATTER = 0x8000,
     N_MASKED = 0x10000, /* VMASKMOV, VPMASKMOV */
     N_MASKMOV = 0x20000,
-    N_PACK = 0x40000,   /* compress, expand: the elements in memory are contiguous */
-    N_ELEMENT1 = 0x100000, N_ELEMENT2 = 0x200000, N_ELEMENT4 = 0x400000, N_ELEMENT8 = 0x800000,
+    N_PACK = 0x40000, /* compress, expand: the elements in memory are contiguous */
+    N_ELEMENT1 = 0x100000,
+    N_ELEMENT2 = 0x200000,
+    N_ELEMENT4 = 0x400000,
+    N_ELEMENT8 = 0x800000,
     N_BYTEWORD = 0x1000000, /* elements of 1 or 2 bytes by EVEX.W */
     N_KEEP_FIP = 0x2000000,
     N_RAX_OUT = 0x4000000
@@ -46,8 +71,25 @@ struct native_row {
 };
 
 enum native_feature {
-    F_NONE, F_MMX, F_SSE, F_SSE2, F_SSE3, F_SSSE3, F_SSE41, F_SSE42, F_PCLMUL, F_AES, F_SHA, F_AVX, F_AVX2, F_FMA,
-    F_F16C, F_GFNI, F_VNNI, F_AVX512, F_COUNT
+    F_NONE,
+    F_MMX,
+    F_SSE,
+    F_SSE2,
+    F_SSE3,
+    F_SSSE3,
+    F_SSE41,
+    F_SSE42,
+    F_PCLMUL,
+    F_AES,
+    F_SHA,
+    F_AVX,
+    F_AVX2,
+    F_FMA,
+    F_F16C,
+    F_GFNI,
+    F_VNNI,
+    F_AVX512,
+    F_COUNT
 };
 
 /* The row for an instruction, NULL for none. */
@@ -67,7 +109,7 @@ struct cpu_native {
     _Alignas(4096) uint8_t code[NATIVE_SLOTS * NATIVE_SLOT]; /* executable: the instruction and RET */
     uint8_t key[NATIVE_SLOTS][16];
     _Alignas(64) uint8_t bounce[NATIVE_BOUNCE];
-    uint8_t *operand; /* where in the bounce buffer [RBX] points */
+    uint8_t *operand;                            /* where in the bounce buffer [RBX] points */
     uint32_t avx_at, opmask_at, zmm_at, hi16_at; /* offsets of the components in the XSAVE image */
     const struct native_row *row[3][4][4][256];  /* cache of native_find: encoding, map, prefix, opcode */
 };

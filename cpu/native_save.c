@@ -1,9 +1,10 @@
 /*
- * native_save.c - group 15 (0F AE) and XSAVEC: FXSAVE, XSAVE and their kin, MXCSR, FS and GS bases, fences, CLFLUSH.
+ * native_save.c - group 15 (0F AE) and XSAVEC: FXSAVE, XSAVE and their kin, MXCSR, FS and GS bases, fences,
+ * CLFLUSH.
  *
  * Interface: interp_group15. The save areas are worked on by the host's instruction in the bounce buffer: the
- * guest's area is copied in (what the instruction leaves alone stays as it is), then copied back. Invariant: all of
- * the area is known to be accessible before any of it changes.
+ * guest's area is copied in (what the instruction leaves alone stays as it is), then copied back. Invariant: all
+ * of the area is known to be accessible before any of it changes.
  */
 #include "cpu/native_internal.h"
 
@@ -75,7 +76,6 @@ static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uin
 
     return linear & (align - 1) ? raise_gp(v) : CPU_OK;
 }
-
 
 static enum cpu_status fxsave(struct vcpu *v, struct insn *i, bool restore)
 {
@@ -228,9 +228,11 @@ static enum cpu_status group15_memory(struct vcpu *v, struct insn *i, unsigned s
     if (v->simd_live)
         return CPU_NEED_FULL;
     switch (sub) {
-    case 0: case 1:
+    case 0:
+    case 1:
         return fxsave(v, i, sub);
-    case 2: case 3:
+    case 2:
+    case 3:
         return mxcsr(v, i, sub == 3);
     case 4:
         return has_xsave ? xsave(v, i, XSAVE) : raise_ud(v);

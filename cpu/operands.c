@@ -1,5 +1,6 @@
 /*
- * operands.c - the slow halves of the interpreter's operand access: segment checks, page crossings, locked updates.
+ * operands.c - the slow halves of the interpreter's operand access: segment checks, page crossings, locked
+ * updates.
  *
  * Interface: interp.h. Invariant: a failure leaves no trace.
  */
@@ -90,53 +91,10 @@ enum cpu_status rmw_open_memory(struct vcpu *v, unsigned seg, uint64_t offset, u
     TRY(operand_linear(v, seg, offset, size, true, &r->linear));
     TRY(through_segment(v, seg, cpu_atomic_host(v, r->linear, size, &r->host)));
     if (r->host) {
-        r->old = load_size(r->host, size);
+        r->old = host_load(r->host, size);
         return CPU_OK;
     }
     return mem_read_slow(v, seg, r->linear, size, &r->old);
-}
-
-#define EXCHANGE(type)                                                                                           \
-    {                                                                                                            \
-        type expected = (type)r->old;                                                                            \
-                                                                                                                 \
-        if (!__atomic_compare_exchange_n((type *)(void *)r->host, &expected, (type)value, false,                 \
-                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {                                  \
-            r->old = expected;                                                                                   \
-            return false;                                                                                        \
-        }                                                                                                        \
-        return true;                                                                                             \
-    }
-
-RAM_UNALIGNED static bool exchange(struct rmw *r, uint64_t value)
-{
-    switch (r->size) {
-    case 1:
-        EXCHANGE(uint8_t)
-    case 2:
-        EXCHANGE(uint16_t)
-    case 4:
-        EXCHANGE(uint32_t)
-    default:
-        EXCHANGE(uint64_t)
-    }
-}
-
-RAM_UNALIGNED static void store_size(uint8_t *host, unsigned size, uint64_t value)
-{
-    switch (size) {
-    case 1:
-        *(volatile uint8_t *)host = (uint8_t)value;
-        break;
-    case 2:
-        *(volatile uint16_t *)(void *)host = (uint16_t)value;
-        break;
-    case 4:
-        *(volatile uint32_t *)(void *)host = (uint32_t)value;
-        break;
-    default:
-        *(volatile uint64_t *)(void *)host = value;
-    }
 }
 
 bool rmw_close_memory(struct vcpu *v, struct rmw *r, uint64_t value)
@@ -149,10 +107,10 @@ bool rmw_close_memory(struct vcpu *v, struct rmw *r, uint64_t value)
     if (v->write_log)
         v->write_log->before_write(v->write_log->opaque, r->host, r->size);
     if (r->lock) {
-        if (!exchange(r, value))
+        if (!host_exchange(r->host, r->size, &r->old, value))
             return false;
     } else {
-        store_size(r->host, r->size, value);
+        host_store(r->host, r->size, value);
     }
     cpu_atomic_done(v, r->host, r->size);
     return true;

@@ -73,8 +73,24 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 #define EFER_NXE 0x800u
 
 enum cpu_vector {
-    EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF,
-    EXC_TS = 10, EXC_NP, EXC_SS, EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_MC, EXC_XM
+    EXC_DE,
+    EXC_DB,
+    EXC_NMI,
+    EXC_BP,
+    EXC_OF,
+    EXC_BR,
+    EXC_UD,
+    EXC_NM,
+    EXC_DF,
+    EXC_TS = 10,
+    EXC_NP,
+    EXC_SS,
+    EXC_GP,
+    EXC_PF,
+    EXC_MF = 16,
+    EXC_AC,
+    EXC_MC,
+    EXC_XM
 };
 
 /* A segment register with its descriptor cache (SDM vol. 3, 3.4.3). */
@@ -153,28 +169,29 @@ struct vcpu_ops {
  * What translated code depends on besides the address: part of a block's key.
  * cpu_update_mode keeps it. Bits:
  */
-#define MODE_CPL 0x3u           /* current privilege level; 3 in virtual-8086 mode */
-#define MODE_CODE16 0x0u        /* CS default size */
+#define MODE_CPL 0x3u    /* current privilege level; 3 in virtual-8086 mode */
+#define MODE_CODE16 0x0u /* CS default size */
 #define MODE_CODE32 0x4u
 #define MODE_CODE64 0x8u
 #define MODE_CODE_MASK 0xcu
-#define MODE_SS32 0x10u         /* SS.B (or 64-bit mode) */
-#define MODE_PE 0x20u           /* protected mode */
-#define MODE_VM 0x40u           /* virtual-8086 mode */
-#define MODE_AC 0x80u           /* MMU_SUPERVISOR_AC is the data context */
-#define MODE_X87 0x100u         /* x87/MMX do not give #NM or #UD (CR0.EM, CR0.TS) */
-#define MODE_SSE 0x200u         /* SSE usable (CR4.OSFXSR, CR0.EM, CR0.TS) */
-#define MODE_AVX 0x400u         /* AVX usable (CR4.OSXSAVE, XCR0, CR0.TS) */
+#define MODE_SS32 0x10u /* SS.B (or 64-bit mode) */
+#define MODE_PE 0x20u   /* protected mode */
+#define MODE_VM 0x40u   /* virtual-8086 mode */
+#define MODE_AC 0x80u   /* MMU_SUPERVISOR_AC is the data context */
+#define MODE_X87 0x100u /* x87/MMX do not give #NM or #UD (CR0.EM, CR0.TS) */
+#define MODE_SSE 0x200u /* SSE usable (CR4.OSFXSR, CR0.EM, CR0.TS) */
+#define MODE_AVX 0x400u /* AVX usable (CR4.OSXSAVE, XCR0, CR0.TS) */
 #define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u        /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
-#define MODE_IOPL 0x2000u       /* CPL <= IOPL: CLI and STI allowed */
+#define MODE_TSD 0x1000u  /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
+#define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
 #define MODE_FSGSBASE 0x4000u
-#define MODE_UMIP 0x8000u       /* UMIP set and CPL > 0: SGDT and friends give #GP */
-#define MODE_FLAT 0x10000u      /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
-#define MODE_LMA 0x20000u       /* long mode active */
-#define MODE_SINGLE 0x40000u    /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
-#define MODE_SMAP 0x100000u     /* CR4.SMAP: STAC and CLAC change the data context */
-#define MODE_TS 0x80000u        /* CR0.TS: #NM rather than #UD where usable otherwise */
+#define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
+#define MODE_FLAT 0x10000u /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
+#define MODE_LMA 0x20000u  /* long mode active */
+#define MODE_SINGLE                                                                                               \
+    0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
+#define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */
+#define MODE_TS 0x80000u    /* CR0.TS: #NM rather than #UD where usable otherwise */
 
 #define XSAVE_AREA_SIZE 4096u
 #define VCPU_TRANSLATOR_AREA (16u << 20)
@@ -185,7 +202,7 @@ struct vcpu_ops {
 #define VCPU_MSR_LOGGED 32u
 
 struct vcpu_stats {
-    uint64_t interpreted;  /* instructions run by cpu_step */
+    uint64_t interpreted; /* instructions run by cpu_step */
     uint64_t exceptions[32], interrupts, syscalls, halts;
 };
 
@@ -204,13 +221,13 @@ struct vcpu {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, tsc_aux, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
-    int64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
-    int64_t tsc_adjust; /* IA32_TSC_ADJUST */
+    int64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset */
+    int64_t tsc_adjust;        /* IA32_TSC_ADJUST */
     uint64_t hwcr, mcg_status; /* MSRs that only remember what was written */
-    uint64_t debug_pending; /* DR6 bits of data breakpoints hit, #DB not yet delivered */
-    bool interrupt_shadow; /* after STI, MOV SS or POP SS: for one instruction */
-    bool debug_shadow;     /* after MOV SS or POP SS: #DB too is held off */
-    bool nmi_blocked;      /* until IRET */
+    uint64_t debug_pending;    /* DR6 bits of data breakpoints hit, #DB not yet delivered */
+    bool interrupt_shadow;     /* after STI, MOV SS or POP SS: for one instruction */
+    bool debug_shadow;         /* after MOV SS or POP SS: #DB too is held off */
+    bool nmi_blocked;          /* until IRET */
     bool halted;
     _Alignas(64) uint8_t xsave[XSAVE_AREA_SIZE]; /* standard-format XSAVE image; see simd_live */
 
@@ -218,7 +235,7 @@ struct vcpu {
     uint32_t mode; /* MODE_* */
     uint8_t cpl;
     uint8_t data_context, fetch_context; /* enum mmu_context */
-    uint64_t simd_mask; /* XSAVE components that the host's registers hold and xsave[] keeps */
+    uint64_t simd_mask;                  /* XSAVE components that the host's registers hold and xsave[] keeps */
     const struct cpu_model *model;
 
     /* --- run time --- */
@@ -227,7 +244,7 @@ struct vcpu {
     bool simd_live; /* the guest's SIMD and x87 state is in the host's registers, not in xsave[] */
     const struct vcpu_ops *ops;
     void *ops_opaque;
-    uint32_t log_topics; /* VCPU_LOG_*: what ops->log wants to hear of */
+    uint32_t log_topics;                  /* VCPU_LOG_*: what ops->log wants to hear of */
     uint32_t msr_logged[VCPU_MSR_LOGGED]; /* unknown MSRs told of already */
     uint32_t msr_logged_count;
     struct cpu_write_log *write_log; /* access.h; NULL: none */
