@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "cpu/access.h"
 #include "cpu/system.h"
 
 static bool leave(struct vcpu *v, enum vcpu_exit_reason reason)
@@ -57,12 +58,6 @@ static bool finish(struct vcpu *v, enum cpu_status status)
     return go_on(v);
 }
 
-bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused)
-{
-    flags_compose(v);
-    v->rip = target;
-    return go_on(v);
-}
 
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length)
 {
@@ -168,6 +163,21 @@ static struct block *current_block(struct vcpu *v)
     return cache_find_host(&tv->translator->cache, (const uint8_t *)(uintptr_t)tv->resume);
 }
 
+/* To the address in RAX; `info` tells how to undo the jump when #GP must come before it (SDM vol. 2, JMP). */
+bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
+{
+    flags_compose(v);
+    v->rip = target;
+    if (__builtin_expect(cpu_is_canonical(target), 1))
+        return go_on(v);
+    v->rip = instruction_address(current_block(v), info >> 24);
+    if (info & DISPATCH_CALL)
+        v->gpr[RSP] += 8;
+    else if (info & DISPATCH_RETURN)
+        v->gpr[RSP] -= 8 + (info & 0xffff);
+    return leave(v, EXIT_INTERPRET);
+}
+
 /* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter. */
 static bool access_failed(struct vcpu *v, gva_t linear, uint32_t info, enum mmu_result why)
 {
@@ -203,10 +213,9 @@ static void bounce(struct vcpu *v, gva_t linear, uint32_t info)
 
     tv->translator->stats.memory_bounce++;
     tv->value = (uintptr_t)at;
-    if (!(info & MEMORY_WRITE) || info & MEMORY_READ_TOO) {
-        memcpy(at, tv->bounce_host[0], tv->bounce_part[0]);
-        memcpy(at + tv->bounce_part[0], tv->bounce_host[1], tv->bounce_part[1]);
-    }
+    /* A store may leave bytes alone too: masked ones, or all of an x87 store that notes an unmasked exception. */
+    memcpy(at, tv->bounce_host[0], tv->bounce_part[0]);
+    memcpy(at + tv->bounce_part[0], tv->bounce_host[1], tv->bounce_part[1]);
     if (info & MEMORY_WRITE) {
         tv->bounce_at = at;
         v->rip = instruction_address(current_block(v), info >> 16); /* for a host fault in the copy */

@@ -46,11 +46,24 @@ void flow_exit(struct lower *l, gva_t target)
     emit_op_vcpu(&l->e, false, 0xff, 4, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
 }
 
+static uint32_t dispatch_info(const struct lower *l)
+{
+    const ZydisDecodedOperand *op = &l->in->op[0];
+    uint32_t info = (uint32_t)l->index << 24;
+
+    if (l->in->z.meta.category == ZYDIS_CATEGORY_CALL)
+        return info | DISPATCH_CALL;
+    if (l->in->z.meta.category != ZYDIS_CATEGORY_RET)
+        return info;
+    return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.u & 0xffff : 0);
+}
+
 void flow_dispatch(struct lower *l)
 {
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
     struct cold *c = lower_add_cold(l, COLD_DISPATCH);
 
+    c->info = dispatch_info(l);
     if (!l->t->options.jump_cache) {
         c->from = emit_jmp_forward(&l->e);
         return;
@@ -277,10 +290,13 @@ void flow_cold(struct lower *l)
             cold_exit(l, c);
         } else {
             emit_bind(&l->e, c->from);
-            if (c->kind == COLD_DISPATCH)
+            if (c->kind == COLD_DISPATCH) {
+                emit_mov_imm(&l->e, H_R11, c->info);
                 emit_call(&l->e, l->t->code.dispatch);
-            else
+                emit8(&l->e, 0xcc); /* keeps the return address in the block */
+            } else {
                 cold_system(l, c);
+            }
         }
     }
 }

@@ -174,11 +174,14 @@ uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key
 #define MEMORY_GROUP 0x800u /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
 #define MEMORY_STACK 0x400u /* a non-canonical address gives #SS */
 #define STEP_ENDS_BLOCK 0x100u   /* in callout_step's `length`: go on with a lookup in any case */
+/* Info of callout_dispatch: bytes released by RET in the low half, the instruction's index in the top byte. */
+#define DISPATCH_CALL 0x10000u
+#define DISPATCH_RETURN 0x20000u
 #define BOUNCE_SKIP 5            /* bytes from a memory callout's return address to the bounced copy */
 bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t unused);
+bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
 /* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);

@@ -116,6 +116,8 @@ void build_control(struct builder *b)
         indirect(b, f, fixed_target);
     }
     b->c->length = b->c->code_length;
+    /* The word below the stack may have been written by a CALL to an address that is not canonical. */
+    b->c->partial = f->head[0] == 0xff;
     build_exit(b, 0);
     if (f->target == TARGET_REL8 || f->target == TARGET_REL32) {
         for (i = 0; i < pad; i++)

@@ -73,6 +73,12 @@ static bool uses_unknown(const struct builder *b)
 
 static bool refused_here(const struct builder *b)
 {
+    unsigned n;
+
+    /* VPBROADCAST from RSP a few instructions behind a PUSH has been seen to give the old RSP on a host. */
+    for (n = 0; n < b->i.operand_count && b->i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX; n++)
+        if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && build_gpr(b->op[n].reg.value) == R_SP)
+            return true;
     switch (b->i.mnemonic) {
     case ZYDIS_MNEMONIC_ENTER:
     case ZYDIS_MNEMONIC_LEAVE:
@@ -115,6 +121,7 @@ static bool flags_fit(struct builder *b, bool conditional)
     if (!may_skip)
         b->c->undefined &= ~defined;
     b->c->undefined |= f->undefined;
+    b->c->undefined_fault |= f->undefined; /* what defines them again may not be reached */
     return true;
 }
 
