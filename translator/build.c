@@ -107,6 +107,7 @@ static void lower_entries(struct lower *l)
 static void lower_one(struct lower *l)
 {
     l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
+    l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
     l->in->row(l);
     if (l->store_cold >= 0) {

@@ -238,6 +238,7 @@ static int place(struct lower *l, const struct plan *p, struct temporaries *t, i
     }
     if (host != H_R11 && host != H_RAX) {
         emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, TV_OFFSET(spill) + 8 * (int)t->borrowed_count);
+        l->map[l->index].borrowed[t->borrowed_count] = (uint8_t)host; /* its guest register has the same number */
         t->borrowed[t->borrowed_count++] = host;
     }
     t->host[t->count] = host;

@@ -113,6 +113,7 @@ struct insn_map {
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
+    uint8_t borrowed[2];           /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
 };
 
 struct translator_code { /* permanent code */

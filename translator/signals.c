@@ -26,7 +26,15 @@ static const struct {
 } resident[] = {{REG_RCX, RCX}, {REG_RDX, RDX}, {REG_RBX, RBX}, {REG_RBP, RBP}, {REG_RSI, RSI}, {REG_RDI, RDI}, {REG_R8, R8},
                 {REG_R9, R9},   {REG_R10, RAX}, {REG_R12, R12}, {REG_R13, R13}, {REG_R14, R14}, {REG_R15, RSP}};
 
-/* RIP and the place of the flags, from the host address. */
+/* A copied instruction was at work: what it has put aside is the guest's value. */
+static void give_back(struct vcpu *v, const struct insn_map *map)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (map->borrowed[i])
+            v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
+}
+
+/* RIP, what is put aside and the place of the flags, from the host address. */
 static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool poll, uint64_t host_flags)
 {
     const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
@@ -37,6 +45,8 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
             bool saved = poll ? map[i].flags_saved_start : map[i].flags_saved_work;
 
             v->rip = pc;
+            if (!poll)
+                give_back(v, &map[i]);
             if (saved)
                 flags_compose(v);
             else
@@ -46,6 +56,10 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
         pc += map[i].length;
     }
     /* In the copy of a bounced store: callout_memory has set RIP, and the saved flags are those before it. */
+    pc = b->pc;
+    for (unsigned i = 0; i < b->instructions && !poll; pc += map[i++].length)
+        if (pc == v->rip)
+            give_back(v, &map[i]);
     flags_compose(v);
 }
 
