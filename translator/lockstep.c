@@ -189,7 +189,7 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     run_reference(s, v, b, b->instructions);
 }
 
-/* The translated block has stopped early, for an interrupt, behind `count` instructions: so must the reference. */
+/* The translated block has stopped early, for an interrupt or because the mode has changed, behind `count` instructions: so must the reference. */
 static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned count)
 {
     struct lockstep *first = lockstep_create();
@@ -332,7 +332,7 @@ bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b,
     if (s->overflow)
         return true;
     simd_save(v);
-    if (v->exit.reason == EXIT_REQUEST && ran < s->steps)
+    if (v->rip != r->rip && ran < s->steps)
         rerun_reference(s, v, b, ran);
     free = undefined_flags(t, v, b);
     r->rflags = (r->rflags & ~free) | (v->rflags & free);
