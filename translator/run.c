@@ -43,9 +43,11 @@ static bool must_stop(struct vcpu *v)
     return true;
 }
 
-static void enter(struct translator *t, struct vcpu *v, const struct block *b)
+/* false: a request came first, nothing has run. */
+static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
 {
     struct translator_vcpu *tv = translator_of(v);
+    bool entered = false;
 
     t->stats.entries++;
     atomic_store(&tv->in_guest, true);
@@ -56,10 +58,12 @@ static void enter(struct translator *t, struct vcpu *v, const struct block *b)
         flags_decompose(v);
         v->interrupt_shadow = false;
         t->code.enter(v, b->entry_saved);
+        entered = true;
     }
     atomic_store(&tv->in_guest, false);
     disarm_poll(tv);
     t->stats.exits[v->exit.reason]++;
+    return entered;
 }
 
 /* A block whose group check failed goes on without groups: up to the same end, for the comparison's sake. */
@@ -92,7 +96,8 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
 
     simd_save(v);
     lockstep_before(t->lockstep, v, b);
-    enter(t, v, b);
+    if (!enter(t, v, b))
+        return;
     finish_without_groups(t, v, b);
     simd_save(v);
     t->stats.lockstep_blocks++;
