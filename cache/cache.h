@@ -24,10 +24,10 @@ enum block_flags { BLOCK_FLAGS_HOST, BLOCK_FLAGS_SAVED, BLOCK_FLAGS_EITHER };
 
 /* A direct exit of a block: a jump whose target is known. */
 struct block_exit {
-    uint64_t target;  /* linear address */
-    uint8_t *patch;   /* writable view: rel32 of the jump to patch; NULL if it goes through a cell */
-    uint64_t *cell;   /* holds the host address to jump to, for exits that leave the page */
-    uint8_t *stub;    /* executable view: where an unlinked exit goes */
+    uint64_t target; /* linear address */
+    uint8_t *patch;  /* writable view: rel32 of the jump to patch; NULL if it goes through a cell */
+    uint64_t *cell;  /* holds the host address to jump to, for exits that leave the page */
+    uint8_t *stub;   /* executable view: where an unlinked exit goes */
     enum block_flags flags;
     struct block *from, *to;
     struct block_exit *next_incoming;
@@ -40,17 +40,17 @@ struct block {
     uint64_t gpa, pc;
     uint32_t mode;
     /* guest side */
-    uint32_t size;          /* bytes */
+    uint32_t size; /* bytes */
     uint32_t instructions;
-    uint64_t page[2];       /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
-    uint64_t second_gpa;    /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
-    uint64_t hash;          /* of the guest bytes */
+    uint64_t page[2];    /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
+    uint64_t second_gpa; /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
+    uint64_t hash;       /* of the guest bytes */
     /* host side, executable view */
-    uint8_t *entry_flags;   /* entered with the guest's arithmetic flags in the host's */
-    uint8_t *entry_saved;   /* entered with them saved in memory */
-    uint8_t *entry_either;  /* the cheaper one when they are in both places */
+    uint8_t *entry_flags;  /* entered with the guest's arithmetic flags in the host's */
+    uint8_t *entry_saved;  /* entered with them saved in memory */
+    uint8_t *entry_either; /* the cheaper one when they are in both places */
     uint8_t *code, *code_end;
-    const uint8_t *map;     /* per instruction: guest length, host length, kind (translator's format) */
+    const uint8_t *map; /* per instruction: guest length, host length, kind (translator's format) */
     /* links */
     struct block *bucket_next;
     struct block *page_next[2];

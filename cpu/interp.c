@@ -61,10 +61,9 @@ void interp_destroy(struct vcpu *v)
 /* The instruction in host memory, when the fetch TLB knows its page and it does not lie at the page's end. */
 static const uint8_t *fetch_hit(struct vcpu *v, struct cpu_interp *s, gva_t linear)
 {
-    const struct mmu_fetch_entry *f =
-        &v->mmu.table[v->fetch_context].fetch[(linear >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)];
+    const struct mmu_fetch_entry *f = mmu_fetch_hit(&v->mmu, v->fetch_context, linear & PAGE_MASK);
 
-    if (f->page != (linear & PAGE_MASK) || (linear & ~PAGE_MASK) > PAGE_SIZE - DECODE_BUFFER)
+    if (!f || (linear & ~PAGE_MASK) > PAGE_SIZE - DECODE_BUFFER)
         return NULL;
     if (f->gpa != s->gpa) {
         s->host = ram_host_readable(v->mmu.ram, f->gpa);

@@ -16,8 +16,8 @@ struct error {
 
 /* Stores the formatted text and returns -errnum, so that `return error_set(e, EINVAL, ...)` reads well.
    `e` may be NULL. */
-__attribute__((format(printf, 3, 4))) static inline int error_set(struct error *e, int errnum,
-                                                                  const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline int error_set(struct error *e, int errnum, const char *format,
+                                                                  ...)
 {
     if (e) {
         va_list ap;

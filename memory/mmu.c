@@ -176,12 +176,12 @@ static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t 
 static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context, gva_t page, gpa_t *gpa)
 {
     struct mmu_table *t = &mmu->table[context];
-    struct mmu_fetch_entry *f = &t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)];
+    const struct mmu_fetch_entry *hit = mmu_fetch_hit(mmu, context, page);
     struct walk_result walk = {.page = page};
     enum mmu_result result;
 
-    if (f->page == page && f->generation == t->fetch_generation[f->flags & MMU_ENTRY_GLOBAL]) {
-        *gpa = f->gpa;
+    if (hit) {
+        *gpa = hit->gpa;
         return MMU_OK;
     }
     if (mmu->paging) {
@@ -189,8 +189,9 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
         if (result != MMU_OK)
             return result;
     }
-    *f = (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0,
-                                  t->fetch_generation[walk.global]};
+    t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] =
+        (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0,
+                                 t->fetch_generation[walk.global]};
     *gpa = f->gpa;
     return MMU_OK;
 }
@@ -234,7 +235,8 @@ enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t l
         return MMU_OK;
     if (ram_host(mmu->ram, walk.page) != host_page)
         walk.writable = false; /* ROM */
-    code = walk.writable && mmu->ram->page_flags[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT] & RAM_PAGE_CODE;
+    code = walk.writable &&
+           mmu->ram->page_flags[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT] & RAM_PAGE_CODE;
     fill(mmu, context, page, host_page, &walk, !code);
     return code && access == MMU_WRITE ? MMU_CODE : MMU_OK;
 }

@@ -24,7 +24,7 @@
    non-canonical address cannot hit. */
 #define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
 #define MMU_FLUSHED_PAGES 8
-#define MMU_LOG_SIZE 4096                   /* filled entries remembered for a quick flush */
+#define MMU_LOG_SIZE 4096 /* filled entries remembered for a quick flush */
 
 enum mmu_context {
     MMU_SUPERVISOR,    /* CPL 0-2, and EFLAGS.AC clear while CR4.SMAP is set */
@@ -117,6 +117,16 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
  */
 enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
                               uint8_t **host, gpa_t *gpa);
+
+/* Entry that maps a page for fetching, or NULL. */
+static inline const struct mmu_fetch_entry *mmu_fetch_hit(const struct mmu *mmu, enum mmu_context context,
+                                                          gva_t page)
+{
+    const struct mmu_table *t = &mmu->table[context];
+    const struct mmu_fetch_entry *f = &t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)];
+
+    return f->page == page && f->generation == t->fetch_generation[f->flags & MMU_ENTRY_GLOBAL] ? f : NULL;
+}
 
 /* Is the page that was just fetched from global? */
 static inline bool mmu_fetched_global(const struct mmu *mmu, enum mmu_context context, gva_t linear)

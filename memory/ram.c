@@ -28,8 +28,8 @@ int ram_create(struct ram *ram, uint64_t size, struct error *error)
     ram->host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram->fd, 0);
     if (ram->host == MAP_FAILED)
         goto fail;
-    ram->page_flags = mmap(NULL, size >> PAGE_SHIFT, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ram->page_flags =
+        mmap(NULL, size >> PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (ram->page_flags == MAP_FAILED)
         goto fail;
     return 0;

@@ -154,7 +154,8 @@ static bool mark(struct mmu *mmu, struct path *p, bool write)
         if (mmu->pae) {
             if (!__sync_bool_compare_and_swap((uint64_t *)(void *)p->step[i].host, old, new))
                 return false;
-        } else if (!__sync_bool_compare_and_swap((uint32_t *)(void *)p->step[i].host, (uint32_t)old, (uint32_t)new)) {
+        } else if (!__sync_bool_compare_and_swap((uint32_t *)(void *)p->step[i].host, (uint32_t)old,
+                                                 (uint32_t) new)) {
             return false;
         }
         p->step[i].value = new;
@@ -184,7 +185,9 @@ enum mmu_result walk_page(struct mmu *mmu, enum mmu_context context, gva_t linea
         if (p.reserved)
             return page_fault(mmu, context, access, PF_PRESENT | PF_RESERVED);
         decide(mmu, context, &p, result);
-        allowed = access == MMU_FETCH ? result->executable : access == MMU_WRITE ? result->writable : result->readable;
+        allowed = access == MMU_FETCH   ? result->executable
+                  : access == MMU_WRITE ? result->writable
+                                        : result->readable;
         if (!allowed)
             return page_fault(mmu, context, access, PF_PRESENT);
     } while (!mark(mmu, &p, access == MMU_WRITE));

@@ -7,12 +7,12 @@
 #include "memory/mmu.h"
 
 struct walk_result {
-    gpa_t page;       /* guest-physical address of the 4 KiB page */
-    bool writable;    /* a write by this context would be allowed, with D already set */
-    bool readable;    /* a read by this context would be allowed */
-    bool executable;  /* likewise a fetch */
+    gpa_t page;      /* guest-physical address of the 4 KiB page */
+    bool writable;   /* a write by this context would be allowed, with D already set */
+    bool readable;   /* a read by this context would be allowed */
+    bool executable; /* likewise a fetch */
     bool global;
-    uint8_t level;    /* 1: 4 KiB, 2: 2 or 4 MiB, 3: 1 GiB */
+    uint8_t level; /* 1: 4 KiB, 2: 2 or 4 MiB, 3: 1 GiB */
 };
 
 /* Walks for one access; sets A and D. MMU_OK or MMU_FAULT (mmu->error_code). */

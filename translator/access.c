@@ -17,8 +17,8 @@
 _Static_assert(sizeof(struct mmu_tlb_entry) == 32, "the shift by 7 below");
 
 static const int8_t host_of_guest[16] = {
-    [RAX] = H_R10, [RCX] = H_RCX, [RDX] = H_RDX, [RBX] = H_RBX, [RSP] = H_R15, [RBP] = H_RBP,
-    [RSI] = H_RSI, [RDI] = H_RDI, [R8] = H_R8,   [R9] = H_R9,   [R10] = NOT_RESIDENT, [R11] = NOT_RESIDENT,
+    [RAX] = H_R10, [RCX] = H_RCX, [RDX] = H_RDX, [RBX] = H_RBX,        [RSP] = H_R15,        [RBP] = H_RBP,
+    [RSI] = H_RSI, [RDI] = H_RDI, [R8] = H_R8,   [R9] = H_R9,          [R10] = NOT_RESIDENT, [R11] = NOT_RESIDENT,
     [R12] = H_R12, [R13] = H_R13, [R14] = H_R14, [R15] = NOT_RESIDENT,
 };
 
@@ -121,7 +121,8 @@ void access_check(struct lower *l, uint32_t info, bool pointer_in_r11)
     int32_t host = table + (int32_t)offsetof(struct mmu_tlb_entry, host);
     struct cold *c = lower_add_cold(l, COLD_MEMORY);
 
-    table += (int32_t)(info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write) : offsetof(struct mmu_tlb_entry, read));
+    table += (int32_t)(info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
+                                           : offsetof(struct mmu_tlb_entry, read));
     group_end(l);
     emit_mov(e, H_R11, H_RAX);
     emit_shift(e, true, 5, H_R11, 7);

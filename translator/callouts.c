@@ -58,7 +58,6 @@ static bool finish(struct vcpu *v, enum cpu_status status)
     return go_on(v);
 }
 
-
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length)
 {
     flags_compose(v);
@@ -178,7 +177,8 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
     return leave(v, EXIT_INTERPRET);
 }
 
-/* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter. */
+/* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter.
+ */
 static bool access_failed(struct vcpu *v, gva_t linear, uint32_t info, enum mmu_result why)
 {
     v->rip = instruction_address(current_block(v), info >> 16);
@@ -198,8 +198,8 @@ static enum mmu_result bounce_part(struct vcpu *v, unsigned k, gva_t linear, uin
 {
     struct translator_vcpu *tv = translator_of(v);
     gpa_t gpa;
-    enum mmu_result r = mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ,
-                                      &tv->bounce_host[k], &gpa);
+    enum mmu_result r =
+        mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ, &tv->bounce_host[k], &gpa);
 
     tv->bounce_part[k] = size;
     return r == MMU_CODE ? MMU_OK : r;
@@ -232,7 +232,8 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     gpa_t gpa;
 
     if ((linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE &&
-        mmu_translate(&v->mmu, v->data_context, linear, info & MEMORY_WRITE ? MMU_WRITE : MMU_READ, &host, &gpa) == MMU_OK) {
+        mmu_translate(&v->mmu, v->data_context, linear, info & MEMORY_WRITE ? MMU_WRITE : MMU_READ, &host, &gpa) ==
+            MMU_OK) {
         tv->value = (uintptr_t)host;
         return false;
     }

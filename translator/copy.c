@@ -13,10 +13,10 @@
 struct plan {
     int reg, rm, vvvv, opcode; /* host numbers of GPR fields, NO_FIELD where the field is not a GPR */
     bool memory;
-    int pointer; /* H_RAX or H_R11 */
-    int32_t disp; /* from it */
+    int pointer;   /* H_RAX or H_R11 */
+    int32_t disp;  /* from it */
     bool keep_r11; /* a group's pointer is there */
-    bool rax;    /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
+    bool rax;      /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
     bool no_rex;
 };
 
@@ -31,25 +31,61 @@ static const ZydisDecodedOperand *memory_operand(const struct insn *in)
 static bool category_allowed(const struct insn *in)
 {
     switch (in->z.meta.category) {
-    case ZYDIS_CATEGORY_ADOX_ADCX: case ZYDIS_CATEGORY_AES: case ZYDIS_CATEGORY_AVX: case ZYDIS_CATEGORY_AVX2:
-    case ZYDIS_CATEGORY_AVX512: case ZYDIS_CATEGORY_AVX512_BITALG: case ZYDIS_CATEGORY_AVX512_VBMI:
-    case ZYDIS_CATEGORY_BINARY: case ZYDIS_CATEGORY_BITBYTE: case ZYDIS_CATEGORY_BLEND: case ZYDIS_CATEGORY_BMI1:
-    case ZYDIS_CATEGORY_BMI2: case ZYDIS_CATEGORY_BROADCAST: case ZYDIS_CATEGORY_CMOV: case ZYDIS_CATEGORY_COMPRESS:
-    case ZYDIS_CATEGORY_CONFLICT: case ZYDIS_CATEGORY_CONVERT: case ZYDIS_CATEGORY_DATAXFER:
-    case ZYDIS_CATEGORY_EXPAND: case ZYDIS_CATEGORY_FCMOV: case ZYDIS_CATEGORY_GFNI: case ZYDIS_CATEGORY_IFMA:
-    case ZYDIS_CATEGORY_KMASK: case ZYDIS_CATEGORY_LOGICAL: case ZYDIS_CATEGORY_LOGICAL_FP:
-    case ZYDIS_CATEGORY_LZCNT: case ZYDIS_CATEGORY_MMX: case ZYDIS_CATEGORY_PCLMULQDQ: case ZYDIS_CATEGORY_RDRAND:
-    case ZYDIS_CATEGORY_RDSEED: case ZYDIS_CATEGORY_ROTATE: case ZYDIS_CATEGORY_SEMAPHORE:
-    case ZYDIS_CATEGORY_SETCC: case ZYDIS_CATEGORY_SHA: case ZYDIS_CATEGORY_SHIFT: case ZYDIS_CATEGORY_SSE:
-    case ZYDIS_CATEGORY_STTNI: case ZYDIS_CATEGORY_VAES: case ZYDIS_CATEGORY_VBMI2: case ZYDIS_CATEGORY_VFMA:
-    case ZYDIS_CATEGORY_VPCLMULQDQ: case ZYDIS_CATEGORY_X87_ALU:
+    case ZYDIS_CATEGORY_ADOX_ADCX:
+    case ZYDIS_CATEGORY_AES:
+    case ZYDIS_CATEGORY_AVX:
+    case ZYDIS_CATEGORY_AVX2:
+    case ZYDIS_CATEGORY_AVX512:
+    case ZYDIS_CATEGORY_AVX512_BITALG:
+    case ZYDIS_CATEGORY_AVX512_VBMI:
+    case ZYDIS_CATEGORY_BINARY:
+    case ZYDIS_CATEGORY_BITBYTE:
+    case ZYDIS_CATEGORY_BLEND:
+    case ZYDIS_CATEGORY_BMI1:
+    case ZYDIS_CATEGORY_BMI2:
+    case ZYDIS_CATEGORY_BROADCAST:
+    case ZYDIS_CATEGORY_CMOV:
+    case ZYDIS_CATEGORY_COMPRESS:
+    case ZYDIS_CATEGORY_CONFLICT:
+    case ZYDIS_CATEGORY_CONVERT:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_EXPAND:
+    case ZYDIS_CATEGORY_FCMOV:
+    case ZYDIS_CATEGORY_GFNI:
+    case ZYDIS_CATEGORY_IFMA:
+    case ZYDIS_CATEGORY_KMASK:
+    case ZYDIS_CATEGORY_LOGICAL:
+    case ZYDIS_CATEGORY_LOGICAL_FP:
+    case ZYDIS_CATEGORY_LZCNT:
+    case ZYDIS_CATEGORY_MMX:
+    case ZYDIS_CATEGORY_PCLMULQDQ:
+    case ZYDIS_CATEGORY_RDRAND:
+    case ZYDIS_CATEGORY_RDSEED:
+    case ZYDIS_CATEGORY_ROTATE:
+    case ZYDIS_CATEGORY_SEMAPHORE:
+    case ZYDIS_CATEGORY_SETCC:
+    case ZYDIS_CATEGORY_SHA:
+    case ZYDIS_CATEGORY_SHIFT:
+    case ZYDIS_CATEGORY_SSE:
+    case ZYDIS_CATEGORY_STTNI:
+    case ZYDIS_CATEGORY_VAES:
+    case ZYDIS_CATEGORY_VBMI2:
+    case ZYDIS_CATEGORY_VFMA:
+    case ZYDIS_CATEGORY_VPCLMULQDQ:
+    case ZYDIS_CATEGORY_X87_ALU:
         return true;
     default:
         break;
     }
     switch (in->z.mnemonic) {
-    case ZYDIS_MNEMONIC_CLC: case ZYDIS_MNEMONIC_STC: case ZYDIS_MNEMONIC_CMC: case ZYDIS_MNEMONIC_LAHF:
-    case ZYDIS_MNEMONIC_SAHF: case ZYDIS_MNEMONIC_LFENCE: case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE:
+    case ZYDIS_MNEMONIC_CLC:
+    case ZYDIS_MNEMONIC_STC:
+    case ZYDIS_MNEMONIC_CMC:
+    case ZYDIS_MNEMONIC_LAHF:
+    case ZYDIS_MNEMONIC_SAHF:
+    case ZYDIS_MNEMONIC_LFENCE:
+    case ZYDIS_MNEMONIC_MFENCE:
+    case ZYDIS_MNEMONIC_SFENCE:
     case ZYDIS_MNEMONIC_PAUSE:
         return true;
     default:
@@ -61,12 +97,24 @@ static bool category_allowed(const struct insn *in)
 static bool mnemonic_refused(const struct insn *in)
 {
     switch (in->z.mnemonic) {
-    case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FRSTOR:
-    case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64: case ZYDIS_MNEMONIC_FXRSTOR:
-    case ZYDIS_MNEMONIC_FXRSTOR64: case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_MASKMOVDQU:
-    case ZYDIS_MNEMONIC_VMASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVPS: case ZYDIS_MNEMONIC_VMASKMOVPD:
-    case ZYDIS_MNEMONIC_VPMASKMOVD: case ZYDIS_MNEMONIC_VPMASKMOVQ: case ZYDIS_MNEMONIC_UD0:
-    case ZYDIS_MNEMONIC_UD1: case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
         return true;
     default:
         return false;
@@ -247,7 +295,8 @@ static int place(struct lower *l, const struct plan *p, struct temporaries *t, i
     return host;
 }
 
-/* Guest numbers in the plan's fields become host numbers. Resident ones first, so that none of them is borrowed. */
+/* Guest numbers in the plan's fields become host numbers. Resident ones first, so that none of them is borrowed.
+ */
 static void place_fields(struct lower *l, struct plan *p, struct temporaries *t)
 {
     int *field[] = {&p->reg, &p->rm, &p->vvvv, &p->opcode};

@@ -45,7 +45,8 @@ static void correct(struct insn *in)
 {
     if (in->z.mnemonic == ZYDIS_MNEMONIC_PAUSE && in->z.raw.rex.B)
         in->valid = false; /* the interpreter's */
-    if (in->z.address_width != 32 || in->z.raw.modrm.mod != 0 || in->z.raw.modrm.rm != 4 || in->z.raw.sib.base != 5)
+    if (in->z.address_width != 32 || in->z.raw.modrm.mod != 0 || in->z.raw.modrm.rm != 4 ||
+        in->z.raw.sib.base != 5)
         return;
     for (unsigned i = 0; i < in->z.operand_count; i++) {
         ZydisDecodedOperand *op = &in->op[i];

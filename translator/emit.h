@@ -12,11 +12,36 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI, H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
+enum {
+    H_RAX,
+    H_RCX,
+    H_RDX,
+    H_RBX,
+    H_RSP,
+    H_RBP,
+    H_RSI,
+    H_RDI,
+    H_R8,
+    H_R9,
+    H_R10,
+    H_R11,
+    H_R12,
+    H_R13,
+    H_R14,
+    H_R15
+};
 #define H_NONE (-1)
 
 /* One-byte opcodes of the form "op r, r/m" (SDM vol. 2, appendix A). */
-enum { OP_ADD = 0x03, OP_SUB = 0x2b, OP_XOR = 0x33, OP_CMP = 0x3b, OP_LOAD = 0x8b, OP_STORE = 0x89, OP_LEA = 0x8d };
+enum {
+    OP_ADD = 0x03,
+    OP_SUB = 0x2b,
+    OP_XOR = 0x33,
+    OP_CMP = 0x3b,
+    OP_LOAD = 0x8b,
+    OP_STORE = 0x89,
+    OP_LEA = 0x8d
+};
 /* Condition codes */
 enum { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
 

@@ -1,10 +1,10 @@
 /*
  * flow.c - control flow: direct and indirect jumps, calls, returns, and the code off the main path.
  *
- * Interface: lower.h. A direct exit within the linear page is a jump that gets patched to the target block; one that
- * leaves the page jumps through a cell of the vCPU, because the mapping of the other page may change: a TLB flush
- * resets the cells. Indirect jumps look the address up in the vCPU's jump cache of this mode.
- * Interrupts are noticed by a load from the poll page before every backward or indirect jump (a loop has one).
+ * Interface: lower.h. A direct exit within the linear page is a jump that gets patched to the target block; one
+ * that leaves the page jumps through a cell of the vCPU, because the mapping of the other page may change: a TLB
+ * flush resets the cells. Indirect jumps look the address up in the vCPU's jump cache of this mode. Interrupts are
+ * noticed by a load from the poll page before every backward or indirect jump (a loop has one).
  */
 #include "translator/lower.h"
 
@@ -19,7 +19,9 @@ void flow_poll(struct lower *l)
 /* Is the exit's flag state good for entry_flags, entry_saved, or either? */
 static enum block_flags exit_flags(const struct lower *l)
 {
-    return l->flags == FLAGS_BOTH ? BLOCK_FLAGS_EITHER : l->flags == FLAGS_HOST ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
+    return l->flags == FLAGS_BOTH   ? BLOCK_FLAGS_EITHER
+           : l->flags == FLAGS_HOST ? BLOCK_FLAGS_HOST
+                                    : BLOCK_FLAGS_SAVED;
 }
 
 void flow_exit(struct lower *l, gva_t target)
@@ -224,7 +226,8 @@ static void cold_memory(struct lower *l, struct cold *c)
     uint8_t *direct;
 
     emit_bind(e, c->from);
-    table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write) : offsetof(struct mmu_tlb_entry, read));
+    table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
+                                              : offsetof(struct mmu_tlb_entry, read));
     emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
     emit_mov_imm(e, H_R11, c->info);
     emit_call(e, l->t->code.memory);

@@ -1,11 +1,11 @@
 /*
  * group.c - one TLB check for a run of accesses through the same base register.
  *
- * Interface: lower.h. When several accesses of a block go through one register, with no index and only known changes
- * to the register between them (pushes and pops, say), the first one checks the whole range [low, high) around the
- * register's value, and R11 keeps the host address of `low` for the others. If the range is not in one page that the
- * TLB gives in full, nothing has happened yet: the rest of the block runs in a version translated without groups
- * (MODE_NO_GROUP). Invariant: while l->group.valid, R11 is not used for anything else.
+ * Interface: lower.h. When several accesses of a block go through one register, with no index and only known
+ * changes to the register between them (pushes and pops, say), the first one checks the whole range [low, high)
+ * around the register's value, and R11 keeps the host address of `low` for the others. If the range is not in one
+ * page that the TLB gives in full, nothing has happened yet: the rest of the block runs in a version translated
+ * without groups (MODE_NO_GROUP). Invariant: while l->group.valid, R11 is not used for anything else.
  */
 #include "translator/lower.h"
 
@@ -163,7 +163,8 @@ bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, s
 
     if (!l->grouping)
         return false;
-    if (g->valid && g->base == base && at >= g->low && at + (int32_t)(info & 0xff) <= g->high && (!write || g->write)) {
+    if (g->valid && g->base == base && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
+        (!write || g->write)) {
         *pointer = (struct pointer){H_R11, at - g->low};
         return true;
     }
@@ -172,8 +173,8 @@ bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, s
     flags_clobber(l);
     if (host_register(base) == NOT_RESIDENT)
         load_guest(l, H_RAX, base);
-    emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base) == NOT_RESIDENT ? H_RAX : host_register(base), H_NONE, 1,
-                low);
+    emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base) == NOT_RESIDENT ? H_RAX : host_register(base),
+                H_NONE, 1, low);
     access_check(l, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP, true);
     l->store_cold = -1;
     *g = (struct group){true, write, base, low, high, 0};

@@ -31,7 +31,7 @@
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
-#define JUMP_MODES 8     /* modes that have a jump cache at a time */
+#define JUMP_MODES 8 /* modes that have a jump cache at a time */
 #define JUMP_LOG_SIZE 1024u
 #define CELL_COUNT 262144u
 #define LINK_LOG_SIZE 262144u
@@ -48,9 +48,8 @@ struct jump_mode {
     bool used;
     uint32_t log_count[2]; /* of addresses whose page is not global, and is; above JUMP_LOG_SIZE: overflowed */
     uint16_t log[2][JUMP_LOG_SIZE];
-    uint8_t pages[512];             /* bit per (linear page % 4096): there may be an entry for it */
+    uint8_t pages[512]; /* bit per (linear page % 4096): there may be an entry for it */
 };
-
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
@@ -59,8 +58,8 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
-    bool no_group;                /* the next block is to be one without groups */
-    uint16_t flags;               /* AH: LAHF image, AL: OF */
+    bool no_group;  /* the next block is to be one without groups */
+    uint16_t flags; /* AH: LAHF image, AL: OF */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -77,8 +76,8 @@ struct translator_vcpu {
     uint32_t linked_count[2];
     struct block_exit *linked[2][LINK_LOG_SIZE];
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
-    atomic_bool in_guest;   /* emitted code may be running */
-    atomic_bool poll_armed; /* the poll page has been made unreadable */
+    atomic_bool in_guest;                /* emitted code may be running */
+    atomic_bool poll_armed;              /* the poll page has been made unreadable */
     void *signal_stack;
     uint64_t cells[CELL_COUNT];
 };
@@ -90,7 +89,8 @@ static inline struct translator_vcpu *translator_of(struct vcpu *v)
 }
 
 #define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
-#define TV_OFFSET(field) ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
+#define TV_OFFSET(field)                                                                                          \
+    ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
 
 struct lower;
 typedef void lower_function(struct lower *l);
@@ -102,13 +102,13 @@ struct insn {
     uint8_t bytes[16];
     uint8_t length;
     lower_function *row; /* how it is lowered */
-    bool valid; /* false: does not decode; the interpreter raises the fault */
+    bool valid;          /* false: does not decode; the interpreter raises the fault */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */
 struct insn_map {
-    uint32_t host_end; /* offset from block->code of the first byte behind its hot code */
-    uint8_t length;    /* guest bytes */
+    uint32_t host_end;             /* offset from block->code of the first byte behind its hot code */
+    uint8_t length;                /* guest bytes */
     uint8_t flags_saved_start : 1; /* at its first host instruction the flags are in memory */
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
@@ -134,7 +134,7 @@ struct translator {
     struct insn insns[BLOCK_MAX_INSNS];
     unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep; /* NULL without the option */
-    struct lower *lower; /* scratch of translator_build */
+    struct lower *lower;       /* scratch of translator_build */
 };
 
 /* --- decode.c --- */
@@ -172,13 +172,13 @@ uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key
 /* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
 #define MEMORY_READ_TOO 0x200u
-#define MEMORY_GROUP 0x800u /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
-#define MEMORY_STACK 0x400u /* a non-canonical address gives #SS */
-#define STEP_ENDS_BLOCK 0x100u   /* in callout_step's `length`: go on with a lookup in any case */
+#define MEMORY_GROUP 0x800u    /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
+#define MEMORY_STACK 0x400u    /* a non-canonical address gives #SS */
+#define STEP_ENDS_BLOCK 0x100u /* in callout_step's `length`: go on with a lookup in any case */
 /* Info of callout_dispatch: bytes released by RET in the low half, the instruction's index in the top byte. */
 #define DISPATCH_CALL 0x10000u
 #define DISPATCH_RETURN 0x20000u
-#define BOUNCE_SKIP 5            /* bytes from a memory callout's return address to the bounced copy */
+#define BOUNCE_SKIP 5 /* bytes from a memory callout's return address to the bounced copy */
 bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);

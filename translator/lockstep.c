@@ -3,9 +3,9 @@
  * write noted; its result is kept, state and memory are put back, the translated block runs, and the two results
  * must be equal.
  *
- * Interface: lockstep.h. Instructions that reach a device, or whose result depends on the time, end a block and are
- * run once, by the run loop; the reference stops before them (the vcpu_ops are replaced by ones that only note the
- * attempt). Page-table A and D bits set by the reference stay: they do no harm to the second run.
+ * Interface: lockstep.h. Instructions that reach a device, or whose result depends on the time, end a block and
+ * are run once, by the run loop; the reference stops before them (the vcpu_ops are replaced by ones that only note
+ * the attempt). Page-table A and D bits set by the reference stay: they do no harm to the second run.
  */
 #include "translator/lockstep.h"
 
@@ -123,7 +123,8 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-/* One reference step; false: the reference ends here. What needs the SIMD state saved ends the translated block. */
+/* One reference step; false: the reference ends here. What needs the SIMD state saved ends the translated block.
+ */
 static bool reference_step(struct lockstep *s, struct vcpu *v, bool simd_live)
 {
     unsigned writes = s->write_count;
@@ -189,7 +190,8 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
     run_reference(s, v, b, b->instructions);
 }
 
-/* The translated block has stopped early, for an interrupt or because the mode has changed, behind `count` instructions: so must the reference. */
+/* The translated block has stopped early, for an interrupt or because the mode has changed, behind `count`
+ * instructions: so must the reference. */
 static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned count)
 {
     struct lockstep *first = lockstep_create();
@@ -228,11 +230,16 @@ static void compare_integers(struct lockstep *s, const struct vcpu *r, const str
     static const struct {
         const char *name;
         size_t offset;
-    } fields[] = {{"rip", offsetof(struct vcpu, rip)},       {"rflags", offsetof(struct vcpu, rflags)},
-                  {"cr0", offsetof(struct vcpu, cr0)},       {"cr2", offsetof(struct vcpu, cr2)},
-                  {"cr3", offsetof(struct vcpu, cr3)},       {"cr4", offsetof(struct vcpu, cr4)},
-                  {"efer", offsetof(struct vcpu, efer)},     {"cs", offsetof(struct vcpu, seg[SEG_CS])},
-                  {"ss", offsetof(struct vcpu, seg[SEG_SS])}, {"fs base", offsetof(struct vcpu, seg[SEG_FS].base)},
+    } fields[] = {{"rip", offsetof(struct vcpu, rip)},
+                  {"rflags", offsetof(struct vcpu, rflags)},
+                  {"cr0", offsetof(struct vcpu, cr0)},
+                  {"cr2", offsetof(struct vcpu, cr2)},
+                  {"cr3", offsetof(struct vcpu, cr3)},
+                  {"cr4", offsetof(struct vcpu, cr4)},
+                  {"efer", offsetof(struct vcpu, efer)},
+                  {"cs", offsetof(struct vcpu, seg[SEG_CS])},
+                  {"ss", offsetof(struct vcpu, seg[SEG_SS])},
+                  {"fs base", offsetof(struct vcpu, seg[SEG_FS].base)},
                   {"gs base", offsetof(struct vcpu, seg[SEG_GS].base)},
                   {"kernel gs", offsetof(struct vcpu, kernel_gs_base)}};
 
@@ -279,7 +286,8 @@ static void compare_simd(struct lockstep *s, const struct vcpu *r, const struct 
             say(s, name, xsave_word(r, 2, at), xsave_word(v, 2, at));
         }
     if (memcmp(r->xsave + 24, v->xsave + 24, 4))
-        say(s, "mxcsr", *(const uint32_t *)(const void *)(r->xsave + 24), *(const uint32_t *)(const void *)(v->xsave + 24));
+        say(s, "mxcsr", *(const uint32_t *)(const void *)(r->xsave + 24),
+            *(const uint32_t *)(const void *)(v->xsave + 24));
 }
 
 static void compare_memory(struct lockstep *s)
@@ -313,7 +321,8 @@ static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, cons
     for (unsigned i = 0; i < t->lockstep->steps; bytes += map[i++].length) {
         ZydisDecodedInstruction z;
 
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder64, NULL, bytes, map[i].length, &z)) || !z.cpu_flags)
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder64, NULL, bytes, map[i].length, &z)) ||
+            !z.cpu_flags)
             continue;
         undefined &= ~(z.cpu_flags->modified | z.cpu_flags->set_0 | z.cpu_flags->set_1);
         undefined |= z.cpu_flags->undefined;

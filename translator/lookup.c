@@ -233,7 +233,8 @@ void flags_compose(struct vcpu *v)
 {
     uint16_t saved = translator_of(v)->flags;
 
-    v->rflags = (v->rflags & ~(uint64_t)FLAGS_ARITH) | (saved >> 8 & (FLAGS_ARITH & 0xff)) | (saved & 1 ? FLAG_OF : 0);
+    v->rflags =
+        (v->rflags & ~(uint64_t)FLAGS_ARITH) | (saved >> 8 & (FLAGS_ARITH & 0xff)) | (saved & 1 ? FLAG_OF : 0);
 }
 
 void flags_decompose(struct vcpu *v)

@@ -17,13 +17,13 @@ enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STE
 /* Code off the main path, emitted behind the block. */
 struct cold {
     enum cold_kind kind;
-    uint8_t *from;          /* displacement of the jump that leads here (writable view) */
-    uint8_t *done;          /* executable view: where the main path goes on */
+    uint8_t *from;            /* displacement of the jump that leads here (writable view) */
+    uint8_t *done;            /* executable view: where the main path goes on */
     uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
     uint32_t info;
     bool pointer_in_r11;
-    uint8_t context;        /* enum mmu_context of the access */
-    uint8_t flags_after;    /* enum flags_place behind the instruction */
+    uint8_t context;     /* enum mmu_context of the access */
+    uint8_t flags_after; /* enum flags_place behind the instruction */
     const struct insn *in;
     struct block_exit *exit;
 };
@@ -49,18 +49,18 @@ struct lower {
     struct insn *in; /* the instruction being lowered */
     unsigned index, count;
     uint32_t mode;
-    unsigned context;   /* enum mmu_context of data accesses */
+    unsigned context; /* enum mmu_context of data accesses */
     unsigned jump_slot;
-    unsigned flags;     /* enum flags_place now */
+    unsigned flags; /* enum flags_place now */
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
     unsigned cold_count;
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
-    int store_cold;     /* index of the cold entry whose copy ends with this instruction, or -1 */
-    bool ended;         /* control has left the block */
-    bool grouping;      /* group.c may be used in this block */
+    int store_cold; /* index of the cold entry whose copy ends with this instruction, or -1 */
+    bool ended;     /* control has left the block */
+    bool grouping;  /* group.c may be used in this block */
     struct group group;
     struct translator_vcpu *tv;
 };
@@ -104,10 +104,10 @@ void group_advance(struct lower *l); /* behind each instruction */
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
-lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop, lower_leave, lower_jump,
-    lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory, lower_swapgs, lower_cli, lower_sti,
-    lower_pushf, lower_popf, lower_rdtsc, lower_read_cr, lower_smap, lower_syscall, lower_sysret, lower_iret,
-    lower_read_base;
+lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop,
+    lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory, lower_swapgs,
+    lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr, lower_smap, lower_syscall,
+    lower_sysret, lower_iret, lower_read_base;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
 

@@ -25,11 +25,8 @@ static const struct {
 
 void translator_default_options(struct translator_options *options)
 {
-    *options = (struct translator_options){.chain = true,
-                                           .group = true,
-                                           .jump_cache = true,
-                                           .inline_system = true,
-                                           .cache_size = 64u << 20};
+    *options = (struct translator_options){
+        .chain = true, .group = true, .jump_cache = true, .inline_system = true, .cache_size = 64u << 20};
 }
 
 static int unknown(const char *name, struct error *error)

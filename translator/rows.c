@@ -75,7 +75,8 @@ void lower_push(struct lower *l)
     struct pointer p;
     bool high;
 
-    if (l->in->z.operand_width != 64 || (op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) < 0)) {
+    if (l->in->z.operand_width != 64 ||
+        (op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) < 0)) {
         lower_step(l);
         return;
     }
@@ -180,8 +181,8 @@ void lower_bit_memory(struct lower *l)
 
 static bool is_near(const struct insn *in)
 {
-    return in->z.operand_width == 64 && (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR ||
-                                         in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
+    return in->z.operand_width == 64 &&
+           (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
 }
 
 static bool is_bit_string(const struct insn *in)
@@ -243,9 +244,9 @@ static const struct {
     lower_function *lower;
     bool (*only)(const struct insn *in);
 } category_rows[] = {
-    {ZYDIS_CATEGORY_NOP, lower_nothing, NULL},        {ZYDIS_CATEGORY_WIDENOP, lower_nothing, NULL},
-    {ZYDIS_CATEGORY_PREFETCH, lower_nothing, NULL},   {ZYDIS_CATEGORY_COND_BR, lower_branch, is_near},
-    {ZYDIS_CATEGORY_UNCOND_BR, lower_jump, is_near},  {ZYDIS_CATEGORY_CALL, lower_call, is_near},
+    {ZYDIS_CATEGORY_NOP, lower_nothing, NULL},          {ZYDIS_CATEGORY_WIDENOP, lower_nothing, NULL},
+    {ZYDIS_CATEGORY_PREFETCH, lower_nothing, NULL},     {ZYDIS_CATEGORY_COND_BR, lower_branch, is_near},
+    {ZYDIS_CATEGORY_UNCOND_BR, lower_jump, is_near},    {ZYDIS_CATEGORY_CALL, lower_call, is_near},
     {ZYDIS_CATEGORY_RET, lower_return, is_near_return},
 };
 

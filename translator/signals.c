@@ -2,9 +2,9 @@
  * signals.c - host faults in translated code.
  *
  * Interface: translator_handle_signal, called by the process's handlers. A fault at the poll page ends the run for
- * a request; any other one in a block is the guest's own (#DE, a misaligned SSE operand, an x87 or SIMD exception):
- * the guest's state is made exact at the start of the instruction, and the interpreter runs it, which raises the
- * architectural exception. Invariant: reads only what does not change while translated code runs.
+ * a request; any other one in a block is the guest's own (#DE, a misaligned SSE operand, an x87 or SIMD
+ * exception): the guest's state is made exact at the start of the instruction, and the interpreter runs it, which
+ * raises the architectural exception. Invariant: reads only what does not change while translated code runs.
  */
 #include "translator/internal.h"
 
@@ -23,8 +23,9 @@ void signals_set_current(struct vcpu *v)
 static const struct {
     int context;
     uint8_t guest;
-} resident[] = {{REG_RCX, RCX}, {REG_RDX, RDX}, {REG_RBX, RBX}, {REG_RBP, RBP}, {REG_RSI, RSI}, {REG_RDI, RDI}, {REG_R8, R8},
-                {REG_R9, R9},   {REG_R10, RAX}, {REG_R12, R12}, {REG_R13, R13}, {REG_R14, R14}, {REG_R15, RSP}};
+} resident[] = {{REG_RCX, RCX}, {REG_RDX, RDX}, {REG_RBX, RBX}, {REG_RBP, RBP}, {REG_RSI, RSI},
+                {REG_RDI, RDI}, {REG_R8, R8},   {REG_R9, R9},   {REG_R10, RAX}, {REG_R12, R12},
+                {REG_R13, R13}, {REG_R14, R14}, {REG_R15, RSP}};
 
 /* A copied instruction was at work: what it has put aside is the guest's value. */
 static void give_back(struct vcpu *v, const struct insn_map *map)

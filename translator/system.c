@@ -89,7 +89,7 @@ void lower_pushf(struct lower *l)
     emit_op_imm(&l->e, false, 4, H_RAX, (int32_t)(FLAGS_ARITH & 0xff));
     emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11); /* or */
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
-    emit_op_imm(&l->e, false, 4, H_R11, (int32_t)~(FLAGS_ARITH | FLAG_RF | FLAG_VM));
+    emit_op_imm(&l->e, false, 4, H_R11, (int32_t) ~(FLAGS_ARITH | FLAG_RF | FLAG_VM));
     emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     p = access_stack(l, RSP, -8, true);
@@ -119,7 +119,7 @@ void lower_popf(struct lower *l)
     emit_rex(&l->e, true, 0, 0, H_R11); /* test r11, simm32 */
     emit8(&l->e, 0xf7);
     emit8(&l->e, 0xc0 | (H_R11 & 7));
-    emit32(&l->e, (uint32_t)~(FLAGS_ARITH | FLAG_IF));
+    emit32(&l->e, (uint32_t) ~(FLAGS_ARITH | FLAG_IF));
     other->from = emit_jcc_forward(&l->e, CC_NE);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, RFLAGS);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
@@ -172,7 +172,8 @@ void lower_read_base(struct lower *l)
 
     if (left_to_interpreter(l, l->mode & MODE_FSGSBASE && l->in->z.operand_width == 64))
         return;
-    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, fs ? V_OFFSET(seg[SEG_FS].base) : V_OFFSET(seg[SEG_GS].base));
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE,
+                 fs ? V_OFFSET(seg[SEG_FS].base) : V_OFFSET(seg[SEG_GS].base));
     store_guest(l, guest, H_RAX);
 }
 

@@ -26,7 +26,8 @@ static void code_written(void *opaque, uint64_t offset, unsigned size)
         t->ram->page_flags[offset >> PAGE_SHIFT] &= (uint8_t)~RAM_PAGE_CODE;
 }
 
-struct translator *translator_create(struct ram *ram, const struct translator_options *options, struct error *error)
+struct translator *translator_create(struct ram *ram, const struct translator_options *options,
+                                     struct error *error)
 {
     struct translator *t = calloc(1, sizeof *t);
     int status;

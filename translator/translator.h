@@ -12,13 +12,13 @@
 #include "memory/error.h"
 
 struct translator_options {
-    bool chain;           /* link direct jumps between blocks */
-    bool group;           /* check runs of accesses through one base register once */
-    bool jump_cache;      /* inline lookup of indirect jumps */
-    bool inline_system;   /* system calls and the like without leaving translated code */
-    bool single;          /* one instruction a block */
-    bool lockstep;        /* compare with the interpreter after every block */
-    uint64_t cache_size;  /* bytes of emitted code */
+    bool chain;          /* link direct jumps between blocks */
+    bool group;          /* check runs of accesses through one base register once */
+    bool jump_cache;     /* inline lookup of indirect jumps */
+    bool inline_system;  /* system calls and the like without leaving translated code */
+    bool single;         /* one instruction a block */
+    bool lockstep;       /* compare with the interpreter after every block */
+    uint64_t cache_size; /* bytes of emitted code */
     /* -d in_asm,out_asm,exec...: NULL for none */
     void (*log)(void *opaque, const char *topic, const char *text);
     void *log_opaque;
