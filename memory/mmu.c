@@ -189,10 +189,9 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
         if (result != MMU_OK)
             return result;
     }
-    t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] =
-        (struct mmu_fetch_entry){page, walk.page & mmu->ram->a20_mask, walk.global ? MMU_ENTRY_GLOBAL : 0,
-                                 t->fetch_generation[walk.global]};
-    *gpa = f->gpa;
+    *gpa = walk.page & mmu->ram->a20_mask;
+    t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] = (struct mmu_fetch_entry){
+        page, *gpa, walk.global ? MMU_ENTRY_GLOBAL : 0, t->fetch_generation[walk.global]};
     return MMU_OK;
 }
 
