@@ -105,9 +105,10 @@ struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to);
 void cache_unlink(struct cache *cache, struct block_exit *exit);
 
-/* Guest RAM [offset, offset + size) was written, within one page: invalidates the blocks made from these bytes.
-   Returns how many; *page_empty tells that the page has no live block any more. */
-unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size, bool *page_empty);
+/* Guest RAM [offset, offset + size) was written, within one page: calls `invalidate` (which calls cache_invalidate)
+   for the blocks made from these bytes. Returns how many; *page_empty: the page has no live block any more. */
+unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size,
+                       void (*invalidate)(void *opaque, struct block *block), void *opaque, bool *page_empty);
 void cache_invalidate(struct cache *cache, struct block *block);
 
 static inline ptrdiff_t cache_execute_delta(const struct cache *cache)

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define REVIVE_TRIES 16
+
 static unsigned bucket_of(uint64_t gpa, uint64_t pc, uint32_t mode)
 {
     uint64_t x = (gpa ^ (pc >> 12 << 20) ^ mode) * 0x9e3779b97f4a7c15ull;
@@ -146,7 +148,8 @@ static bool overlaps(const struct block *b, uint64_t page, uint64_t from, unsign
     return from < end && from + size > start;
 }
 
-unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size, bool *page_empty)
+unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size,
+                       void (*invalidate)(void *opaque, struct block *block), void *opaque, bool *page_empty)
 {
     uint64_t page = offset >> 12;
     struct block *b = cache->page_blocks[page], *next;
@@ -155,7 +158,7 @@ unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size, bool
     for (; b; b = next) {
         next = *page_link(b, page);
         if (overlaps(b, page, offset & 0xfff, size)) {
-            cache_invalidate(cache, b);
+            invalidate(opaque, b);
             count++;
         }
     }
@@ -169,7 +172,11 @@ struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uin
     struct block **at = &cache->page_dead[page];
     struct block *b;
 
-    for (; (b = *at); at = &b->bucket_next)
+    for (unsigned tries = 0; (b = *at); at = &b->bucket_next) {
+        if (++tries > REVIVE_TRIES) {
+            *at = NULL; /* the others are too old to come back */
+            return NULL;
+        }
         if (b->gpa == gpa && b->pc == pc && b->mode == mode && b->size <= available &&
             cache_hash(bytes, b->size) == b->hash) {
             *at = b->bucket_next;
@@ -177,5 +184,6 @@ struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uin
             cache->stats.revived++;
             return b;
         }
+    }
     return NULL;
 }

@@ -34,7 +34,7 @@ void flow_exit(struct lower *l, gva_t target)
     x->flags = exit_flags(l);
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;
-    if ((target ^ l->block->pc) >> PAGE_SHIFT == 0) {
+    if ((target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH) {
         emit8(&l->e, 0xe9);
         x->patch = l->e.at;
         emit32(&l->e, 0);

@@ -27,6 +27,7 @@
 #include "translator/emit.h"
 #include "translator/translator.h"
 
+#define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define JUMP_CACHE_BITS 13
@@ -153,6 +154,8 @@ bool thunks_emit(struct translator *t);
 
 /* --- lookup.c (no SIMD) --- */
 struct block *lookup_block(struct translator *t, struct vcpu *v);
+/* b is not to be entered any more: forgets how to get there, too. */
+void lookup_invalidate(struct translator *t, struct block *b);
 /* Forgets cached jumps after MMU flushes. */
 void lookup_catch_up(struct vcpu *v);
 void lookup_forget_all(struct vcpu *v);

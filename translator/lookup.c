@@ -128,6 +128,17 @@ static void drop_page(struct translator_vcpu *tv, gva_t page)
     drop_page_cells(tv, page);
 }
 
+void lookup_invalidate(struct translator *t, struct block *b)
+{
+    struct translator_vcpu *tv = t->vcpu ? translator_of(t->vcpu) : NULL;
+    unsigned index = b->pc & (JUMP_CACHE_SIZE - 1);
+
+    for (unsigned i = 0; tv && i < JUMP_MODES; i++)
+        if (tv->jump_mode[i].used && tv->jump_cache[i][index].host == (uintptr_t)b->entry_saved)
+            clear_jump_entry(tv, i, index);
+    cache_invalidate(&t->cache, b);
+}
+
 void lookup_forget_all(struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
@@ -181,7 +192,7 @@ struct block *lookup_block(struct translator *t, struct vcpu *v)
     b = cache_lookup(&t->cache, gpa, v->rip, translator_block_mode(v));
     if (b && b->second_gpa != CACHE_NO_PAGE &&
         (!fetch_address(v, (v->rip | 0xfff) + 1, &second) || second != b->second_gpa)) {
-        cache_invalidate(&t->cache, b);
+        lookup_invalidate(t, b);
         return NULL;
     }
     return b;
@@ -210,8 +221,8 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
 {
     struct translator_vcpu *tv = translator_of(v);
 
-    /* A block that reaches into a second page is checked at each lookup: no direct way may lead to it. */
-    if (!tv->translator->options.chain || to->second_gpa != CACHE_NO_PAGE)
+    /* A block that reaches into a second page is good while both are mapped so: only a flush of cells undoes it. */
+    if (!tv->translator->options.chain || (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
         return;
     if (exit->cell) {
         unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, to->pc);

@@ -78,7 +78,7 @@ static void finish_without_groups(struct translator *t, struct vcpu *v, const st
 
         simd_save(v);
         if (rest && rest->instructions > left)
-            cache_invalidate(&t->cache, rest);
+            lookup_invalidate(t, rest);
         if (!rest || !rest->valid) {
             t->max_instructions = left;
             rest = translator_build(t, v);

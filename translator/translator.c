@@ -15,13 +15,18 @@
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 
+static void invalidate(void *translator, struct block *b)
+{
+    lookup_invalidate(translator, b);
+}
+
 /* ram->code_written: called without SIMD, from wherever guest memory was written. */
 static void code_written(void *opaque, uint64_t offset, unsigned size)
 {
     struct translator *t = opaque;
     bool empty;
 
-    t->stats.invalidated_blocks += cache_written(&t->cache, offset, size, &empty);
+    t->stats.invalidated_blocks += cache_written(&t->cache, offset, size, invalidate, t, &empty);
     if (empty)
         t->ram->page_flags[offset >> PAGE_SHIFT] &= (uint8_t)~RAM_PAGE_CODE;
 }
