@@ -105,8 +105,9 @@ struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to);
 void cache_unlink(struct cache *cache, struct block_exit *exit);
 
-/* Guest RAM [offset, offset + size) was written, within one page: calls `invalidate` (which calls cache_invalidate)
-   for the blocks made from these bytes. Returns how many; *page_empty: the page has no live block any more. */
+/* Guest RAM [offset, offset + size) was written, within one page: calls `invalidate` (which calls
+   cache_invalidate) for the blocks made from these bytes. Returns how many; *page_empty: the page has no live
+   block any more. */
 unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size,
                        void (*invalidate)(void *opaque, struct block *block), void *opaque, bool *page_empty);
 void cache_invalidate(struct cache *cache, struct block *block);

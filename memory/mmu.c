@@ -190,8 +190,8 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
             return result;
     }
     *gpa = walk.page & mmu->ram->a20_mask;
-    t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] = (struct mmu_fetch_entry){
-        page, *gpa, walk.global ? MMU_ENTRY_GLOBAL : 0, t->fetch_generation[walk.global]};
+    t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] =
+        (struct mmu_fetch_entry){page, *gpa, walk.global ? MMU_ENTRY_GLOBAL : 0, t->fetch_generation[walk.global]};
     return MMU_OK;
 }
 

@@ -221,7 +221,8 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
 {
     struct translator_vcpu *tv = translator_of(v);
 
-    /* A block that reaches into a second page is good while both are mapped so: only a flush of cells undoes it. */
+    /* A block that reaches into a second page is good while both are mapped so: only a flush of cells undoes it.
+     */
     if (!tv->translator->options.chain || (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
         return;
     if (exit->cell) {
