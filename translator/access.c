@@ -161,22 +161,24 @@ uint32_t access_info(const ZydisDecodedOperand *op)
     return info;
 }
 
+void access_add_segment(struct lower *l, unsigned segment)
+{
+    emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE,
+                 V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
+}
+
 struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11)
 {
     struct pointer pointer = {in_r11 ? H_R11 : H_RAX, 0};
-    unsigned base;
+    struct place place;
     int32_t disp;
 
-    if (group_operand(l->in, op, &base, &disp) && group_access(l, base, disp, access_info(op), &pointer))
+    if (group_operand(l, l->in, op, &place, &disp) && group_access(l, place, disp, access_info(op), &pointer))
         return pointer;
     flags_clobber(l);
     access_address(l, op, H_RAX);
-    if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS) {
-        unsigned seg = op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS;
-
-        emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE,
-                     V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * seg));
-    }
+    if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+        access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS);
     access_check(l, access_info(op), in_r11);
     return pointer;
 }
@@ -184,9 +186,10 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bo
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)
 {
     uint32_t info = 8 | MEMORY_STACK | (write ? MEMORY_WRITE : 0);
+    struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
     struct pointer pointer = {H_RAX, 0};
 
-    if (group_access(l, base, disp, info, &pointer))
+    if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
     if (disp)

@@ -264,7 +264,7 @@ static bool is_used(const struct plan *p, const struct temporaries *t, int host)
 /* Finds a host register for a guest register that has none, or returns the one it has. */
 static int place(struct lower *l, const struct plan *p, struct temporaries *t, int field)
 {
-    static const int8_t candidates[] = {H_R11, H_RAX, H_RBP, H_RSI, H_RDI, H_RBX};
+    static const uint8_t candidates[] = {H_R11, H_RAX, H_RBP, H_RSI, H_RDI, H_RBX};
     int guest = field & 15, host;
 
     if (field == NO_FIELD)

@@ -53,34 +53,68 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
     return false;
 }
 
+/* What an instruction adds to a place; false if that is unknown. */
+static bool place_effect(const struct insn *in, struct place place, int32_t *delta)
+{
+    int32_t base = 0, index = 0;
+
+    if (place.segment != PLACE_NONE && in->z.meta.category == ZYDIS_CATEGORY_RDWRFSGS)
+        return false;
+    if (place.base < PLACE_FIXED && !effect_on(in, place.base, &base))
+        return false;
+    if (place.index < PLACE_FIXED && !effect_on(in, place.index, &index))
+        return false;
+    *delta = base + index * place.scale;
+    return true;
+}
+
 void group_advance(struct lower *l)
 {
     int32_t delta;
 
     if (!l->group.valid)
         return;
-    if (effect_on(l->in, l->group.base, &delta))
+    if (place_effect(l->in, l->group.place, &delta))
         l->group.delta += delta;
     else
         l->group.valid = false;
 }
 
-bool group_operand(const struct insn *in, const ZydisDecodedOperand *op, unsigned *base, int32_t *disp)
+static bool same_place(struct place a, struct place b)
+{
+    return a.base == b.base && a.index == b.index && a.scale == b.scale && a.segment == b.segment;
+}
+
+bool group_operand(const struct lower *l, const struct insn *in, const ZydisDecodedOperand *op,
+                   struct place *place, int32_t *disp)
 {
     bool high;
-    int guest = guest_register(op->mem.base, &high);
+    int base = guest_register(op->mem.base, &high), index = guest_register(op->mem.index, &high);
+    int64_t at = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
 
-    if (op->mem.index != ZYDIS_REGISTER_NONE || guest < 0 || in->z.address_width != 64 ||
-        op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+    if (in->z.address_width != 64)
         return false;
-    *base = (unsigned)guest;
-    *disp = op->mem.disp.has_displacement ? (int32_t)op->mem.disp.value : 0;
+    if (op->mem.base == ZYDIS_REGISTER_RIP || base < 0) {
+        if (op->mem.base == ZYDIS_REGISTER_RIP)
+            at += (int64_t)(in->pc + in->length);
+        at -= (int64_t)l->block->pc;
+        if (index >= 0 || at != (int32_t)at)
+            return false;
+        base = PLACE_FIXED;
+    }
+    place->base = (uint8_t)base;
+    place->index = index < 0 ? PLACE_NONE : (uint8_t)index;
+    place->scale = index < 0 ? 1 : op->mem.scale;
+    place->segment = op->mem.segment == ZYDIS_REGISTER_FS   ? SEG_FS
+                     : op->mem.segment == ZYDIS_REGISTER_GS ? SEG_GS
+                                                            : PLACE_NONE;
+    *disp = (int32_t)at;
     return true;
 }
 
-/* The single access of an instruction that groups know: base, displacement, size, direction. */
+/* The single access of an instruction that groups know: place, displacement, size, direction. */
 struct reach {
-    unsigned base;
+    struct place place;
     int32_t disp;
     uint32_t size;
     bool write, found, stop;
@@ -88,10 +122,10 @@ struct reach {
 
 static struct reach stack_reach(unsigned base, int32_t disp, bool write, bool stop)
 {
-    return (struct reach){base, disp, 8, write, true, stop};
+    return (struct reach){{(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, disp, 8, write, true, stop};
 }
 
-static struct reach reach_of(const struct insn *in)
+static struct reach reach_of(const struct lower *l, const struct insn *in)
 {
     struct reach none = {.stop = false}, end = {.stop = true};
 
@@ -114,7 +148,7 @@ static struct reach reach_of(const struct insn *in)
 
         if (in->op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
             continue;
-        if (!group_operand(in, &in->op[i], &r.base, &r.disp))
+        if (!group_operand(l, in, &in->op[i], &r.place, &r.disp))
             return end;
         r.size = in->op[i].size / 8;
         r.write = in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
@@ -124,22 +158,22 @@ static struct reach reach_of(const struct insn *in)
 }
 
 /* Looks ahead from the current instruction for accesses to share a check with; widens *low, *high, *write. */
-static unsigned look_ahead(const struct lower *l, unsigned base, int32_t *low, int32_t *high, bool *write)
+static unsigned look_ahead(const struct lower *l, struct place place, int32_t *low, int32_t *high, bool *write)
 {
     unsigned found = 1;
     int32_t delta = 0, step;
 
-    if (!effect_on(l->in, base, &delta))
+    if (!place_effect(l->in, place, &delta))
         return found;
     for (unsigned i = l->index + 1; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
-        struct reach r = reach_of(in);
+        struct reach r = reach_of(l, in);
 
-        if (r.found && r.base == base) {
+        if (r.found && same_place(r.place, place)) {
             int32_t from = delta + r.disp, to = from + (int32_t)r.size;
             int32_t new_low = from < *low ? from : *low, new_high = to > *high ? to : *high;
 
-            if (new_high - new_low > GROUP_MAX_SPAN)
+            if ((int64_t)new_high - new_low > GROUP_MAX_SPAN)
                 break;
             *low = new_low;
             *high = new_high;
@@ -148,14 +182,39 @@ static unsigned look_ahead(const struct lower *l, unsigned base, int32_t *low, i
         } else if (r.found || r.stop) {
             break;
         }
-        if (r.stop || !effect_on(in, base, &step))
+        if (r.stop || !place_effect(in, place, &step))
             break;
         delta += step;
     }
     return found;
 }
 
-bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, struct pointer *pointer)
+/* Address of place + low in RAX. */
+static void emit_place(struct lower *l, struct place place, int32_t low)
+{
+    int base = H_RAX, index = H_NONE;
+
+    if (place.base == PLACE_FIXED) {
+        emit_mov_imm(&l->e, H_RAX, l->block->pc + (uint64_t)(int64_t)low);
+    } else {
+        if (host_register(place.base) == NOT_RESIDENT)
+            load_guest(l, H_RAX, place.base);
+        else
+            base = host_register(place.base);
+        if (place.index != PLACE_NONE) {
+            index = host_register(place.index);
+            if (index == NOT_RESIDENT) {
+                load_guest(l, H_R11, place.index);
+                index = H_R11;
+            }
+        }
+        emit_op_mem(&l->e, true, OP_LEA, H_RAX, base, index, place.scale, low);
+    }
+    if (place.segment != PLACE_NONE)
+        access_add_segment(l, place.segment);
+}
+
+bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer)
 {
     struct group *g = &l->group;
     int32_t at = disp + g->delta, low = disp, high = disp + (int32_t)(info & 0xff);
@@ -163,21 +222,19 @@ bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, s
 
     if (!l->grouping)
         return false;
-    if (g->valid && g->base == base && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
+    if (g->valid && same_place(g->place, place) && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
         (!write || g->write)) {
         *pointer = (struct pointer){H_R11, at - g->low};
         return true;
     }
-    if (look_ahead(l, base, &low, &high, &write) < 2)
+    if (look_ahead(l, place, &low, &high, &write) < 2)
         return false;
     flags_clobber(l);
-    if (host_register(base) == NOT_RESIDENT)
-        load_guest(l, H_RAX, base);
-    emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base) == NOT_RESIDENT ? H_RAX : host_register(base),
-                H_NONE, 1, low);
+    group_end(l);
+    emit_place(l, place, low);
     access_check(l, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP, true);
     l->store_cold = -1;
-    *g = (struct group){true, write, base, low, high, 0};
+    *g = (struct group){true, write, place, low, high, 0};
     *pointer = (struct pointer){H_R11, disp - low};
     return true;
 }

@@ -34,12 +34,22 @@ struct pointer {
     int32_t disp;
 };
 
-/* R11 holds the host address of guest register `base` (its value at the check) + low. */
+/* What an address is made of besides its displacement. */
+struct place {
+    uint8_t base;  /* guest register; PLACE_FIXED: the block's own address */
+    uint8_t index; /* guest register, or PLACE_NONE */
+    uint8_t scale;
+    uint8_t segment; /* SEG_FS, SEG_GS, or PLACE_NONE */
+};
+#define PLACE_FIXED 16
+#define PLACE_NONE 17
+
+/* R11 holds the host address of the place (as it was at the check) + low. */
 struct group {
     bool valid, write;
-    unsigned base;
+    struct place place;
     int32_t low, high;
-    int32_t delta; /* what has been added to the register since the check */
+    int32_t delta; /* what has been added to the registers since the check */
 };
 
 struct lower {
@@ -95,10 +105,13 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bo
 /* The same for the word at [base + disp], 8 bytes. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
+/* Adds the base of FS or GS to the address in RAX. */
+void access_add_segment(struct lower *l, unsigned segment);
 
 /* --- group.c --- */
-bool group_access(struct lower *l, unsigned base, int32_t disp, uint32_t info, struct pointer *pointer);
-bool group_operand(const struct insn *in, const ZydisDecodedOperand *op, unsigned *base, int32_t *disp);
+bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);
+bool group_operand(const struct lower *l, const struct insn *in, const ZydisDecodedOperand *op,
+                   struct place *place, int32_t *disp);
 void group_end(struct lower *l);     /* R11 is about to be used */
 void group_advance(struct lower *l); /* behind each instruction */
 

@@ -133,7 +133,7 @@ static int walk_programs(struct elf_image *image, const uint8_t *data, size_t si
             return error_set(error, ENOEXEC,
                              "-kernel %s: the file is truncated: %zu bytes where a segment ends at %llu; "
                              "copy it again",
-                             name, size, (unsigned long long)(p.offset + p.file_size));
+                             name, size, (unsigned long long)p.offset + p.file_size);
         if (p.type == PT_NOTE) {
             scan_notes(image, data + p.offset, p.file_size, p.align);
             continue;
