@@ -100,6 +100,11 @@ void *cache_allocate(struct cache *cache, size_t size)
     return p;
 }
 
+void cache_shrink(struct cache *cache, void *last, size_t size)
+{
+    cache->arena_used = (size_t)((uint8_t *)last - cache->arena) + ((size + 15) & ~(size_t)15);
+}
+
 struct block *cache_find_host(const struct cache *cache, const uint8_t *host)
 {
     size_t low = 0, high = cache->order_count;

@@ -89,6 +89,8 @@ void cache_flush(struct cache *cache);
 
 /* Space for data that goes with blocks (arena), zeroed, or NULL when full. Freed by cache_flush. */
 void *cache_allocate(struct cache *cache, size_t size);
+/* Gives back the end of what was allocated last: `size` bytes stay. */
+void cache_shrink(struct cache *cache, void *last, size_t size);
 
 struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc, uint32_t mode);
 /* A finished block (allocated with cache_allocate, code emitted up to code_end) becomes findable. */

@@ -152,8 +152,8 @@ static struct block *new_block(struct lower *l, const struct source *s, struct v
     struct cache *cache = &l->t->cache;
     struct block *b = cache_allocate(cache, sizeof *b);
 
-    l->exits = cache_allocate(cache, LOWER_MAX_EXITS * sizeof *l->exits);
     l->map = cache_allocate(cache, l->count * sizeof *l->map);
+    l->exits = cache_allocate(cache, LOWER_MAX_EXITS * sizeof *l->exits);
     if (!b || !l->exits || !l->map)
         return NULL;
     b->gpa = s->gpa;
@@ -197,6 +197,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     if (!l->block || l->jump_slot == JUMP_MODES || !lower_all(l))
         return NULL;
     l->block->exit_count = l->exit_count;
+    cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);
     l->block->hash = cache_hash(s->bytes, l->block->size);
     if (!cache_insert(cache, l->block))
         return NULL;

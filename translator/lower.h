@@ -9,7 +9,7 @@
 enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3 }; /* where the arithmetic flags are valid */
 
 #define LOWER_MAX_COLD 400
-#define LOWER_MAX_EXITS 4
+#define LOWER_MAX_EXITS 2
 #define NOT_RESIDENT (-1)
 
 enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
