@@ -20,15 +20,23 @@ static void invalidate(void *translator, struct block *b)
     lookup_invalidate(translator, b);
 }
 
-/* ram->code_written: called without SIMD, from wherever guest memory was written. */
+/* ram->code_written: called without SIMD, from wherever guest memory was written. A page whose code is gone stays
+   protected for some more writes: code that modifies itself comes back at once, and protecting a page is dear. */
 static void code_written(void *opaque, uint64_t offset, unsigned size)
 {
     struct translator *t = opaque;
+    uint8_t *flags = &t->ram->page_flags[offset >> PAGE_SHIFT];
+    unsigned count;
     bool empty;
 
-    t->stats.invalidated_blocks += cache_written(&t->cache, offset, size, invalidate, t, &empty);
-    if (empty)
-        t->ram->page_flags[offset >> PAGE_SHIFT] &= (uint8_t)~RAM_PAGE_CODE;
+    count = cache_written(&t->cache, offset, size, invalidate, t, &empty);
+    t->stats.invalidated_blocks += count;
+    if (count || !empty)
+        *flags &= (uint8_t)~RAM_PAGE_QUIET_MASK;
+    else if ((*flags & RAM_PAGE_QUIET_MASK) == RAM_PAGE_QUIET_MASK)
+        *flags &= (uint8_t) ~(RAM_PAGE_CODE | RAM_PAGE_QUIET_MASK);
+    else
+        *flags += RAM_PAGE_QUIET;
 }
 
 struct translator *translator_create(struct ram *ram, const struct translator_options *options,
