@@ -49,18 +49,31 @@ int guest_register(ZydisRegister reg, bool *high)
 
 void load_guest(struct lower *l, int host, unsigned guest)
 {
-    if (host_of_guest[guest] == NOT_RESIDENT)
-        emit_op_vcpu(&l->e, true, OP_LOAD, host, H_NONE, V_OFFSET(gpr) + 8 * (int)guest);
-    else
+    if (host_of_guest[guest] != NOT_RESIDENT) {
         emit_mov(&l->e, host, host_of_guest[guest]);
+        l->r11_guest = host == H_R11 ? -1 : l->r11_guest;
+        return;
+    }
+    if (l->r11_guest == (int)guest) {
+        emit_mov(&l->e, host, H_R11);
+        return;
+    }
+    emit_op_vcpu(&l->e, true, OP_LOAD, host, H_NONE, V_OFFSET(gpr) + 8 * (int)guest);
+    if (host == H_R11)
+        l->r11_guest = (int)guest;
 }
 
 void store_guest(struct lower *l, unsigned guest, int host)
 {
-    if (host_of_guest[guest] == NOT_RESIDENT)
-        emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, V_OFFSET(gpr) + 8 * (int)guest);
-    else
+    if (host_of_guest[guest] != NOT_RESIDENT) {
         emit_mov(&l->e, host_of_guest[guest], host);
+        return;
+    }
+    emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, V_OFFSET(gpr) + 8 * (int)guest);
+    if (host == H_R11)
+        l->r11_guest = (int)guest;
+    else if (l->r11_guest == (int)guest)
+        l->r11_guest = -1;
 }
 
 /* Host register with an address component, loaded into `scratch` where it is not resident. */
@@ -74,7 +87,7 @@ static int component(struct lower *l, ZydisRegister reg, int scratch)
     if (host_of_guest[guest] != NOT_RESIDENT)
         return host_of_guest[guest];
     if (scratch == H_R11)
-        group_end(l);
+        l->group.valid = false;
     load_guest(l, scratch, (unsigned)guest);
     return scratch;
 }

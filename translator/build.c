@@ -111,6 +111,7 @@ static void lower_one(struct lower *l)
     l->store_cold = -1;
     l->in->row(l);
     if (l->store_cold >= 0) {
+        l->r11_guest = -1; /* the way by the bounce buffer does not keep it */
         l->cold[l->store_cold].copy_end = l->e.at;
         l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
     }
@@ -187,6 +188,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->mode = translator_block_mode(v);
     l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
     l->group.valid = false;
+    l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));
     l->cells_used = l->tv->cells_used;

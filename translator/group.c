@@ -14,6 +14,7 @@
 void group_end(struct lower *l)
 {
     l->group.valid = false;
+    l->r11_guest = -1;
 }
 
 static bool is_register(const ZydisDecodedOperand *op, unsigned guest)

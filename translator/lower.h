@@ -70,6 +70,7 @@ struct lower {
     unsigned exit_count;
     int store_cold; /* index of the cold entry whose copy ends with this instruction, or -1 */
     bool ended;     /* control has left the block */
+    int r11_guest;  /* R11 holds the value of this guest register, which is not resident; -1: of none */
     bool grouping;  /* group.c may be used in this block */
     struct group group;
     struct translator_vcpu *tv;
@@ -112,7 +113,7 @@ void access_add_segment(struct lower *l, unsigned segment);
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);
 bool group_operand(const struct lower *l, const struct insn *in, const ZydisDecodedOperand *op,
                    struct place *place, int32_t *disp);
-void group_end(struct lower *l);     /* R11 is about to be used */
+void group_end(struct lower *l);     /* R11 is about to be used for something else */
 void group_advance(struct lower *l); /* behind each instruction */
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
