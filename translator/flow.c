@@ -24,7 +24,7 @@ static enum block_flags exit_flags(const struct lower *l)
                                     : BLOCK_FLAGS_SAVED;
 }
 
-void flow_exit(struct lower *l, gva_t target)
+static struct block_exit *add_exit(struct lower *l, gva_t target)
 {
     struct block_exit *x = &l->exits[l->exit_count++];
     struct cold *c = lower_add_cold(l, COLD_EXIT);
@@ -34,7 +34,20 @@ void flow_exit(struct lower *l, gva_t target)
     x->flags = exit_flags(l);
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;
-    if ((target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH) {
+    return x;
+}
+
+/* May a jump to the target be patched, or must it go through a cell? */
+static bool is_patchable(const struct lower *l, gva_t target)
+{
+    return (target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
+}
+
+void flow_exit(struct lower *l, gva_t target)
+{
+    struct block_exit *x = add_exit(l, target);
+
+    if (is_patchable(l, target)) {
         emit8(&l->e, 0xe9);
         x->patch = l->e.at;
         emit32(&l->e, 0);
@@ -111,15 +124,21 @@ void lower_jump(struct lower *l)
 
 void lower_branch(struct lower *l)
 {
+    gva_t target = relative_target(l->in);
     uint8_t *taken;
 
     flags_restore(l);
-    if (relative_target(l->in) <= l->in->pc)
+    if (target <= l->in->pc)
         flow_poll(l);
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
-    flow_exit(l, l->in->pc + l->in->length);
-    emit_bind(&l->e, taken);
-    flow_exit(l, relative_target(l->in));
+    if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
+        add_exit(l, target)->patch = taken;
+        flow_exit(l, l->in->pc + l->in->length);
+    } else {
+        flow_exit(l, l->in->pc + l->in->length);
+        emit_bind(&l->e, taken);
+        flow_exit(l, target);
+    }
     l->ended = true;
 }
 
