@@ -104,11 +104,15 @@ void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
 
 void cache_unlink(struct cache *cache, struct block_exit *exit)
 {
-    struct block_exit **at = &exit->to->incoming;
+    struct block_exit **at;
 
-    while (*at != exit)
+    if (!exit->to)
+        return;
+    at = &exit->to->incoming;
+    while (*at && *at != exit)
         at = &(*at)->next_incoming;
-    *at = exit->next_incoming;
+    if (*at)
+        *at = exit->next_incoming;
     exit->to = NULL;
     aim(cache, exit, exit->stub);
     cache->stats.unlinks++;
@@ -120,9 +124,10 @@ void cache_invalidate(struct cache *cache, struct block *b)
 
     if (!b->valid)
         return;
-    while (*at != b)
+    while (*at && *at != b)
         at = &(*at)->bucket_next;
-    *at = b->bucket_next;
+    if (*at)
+        *at = b->bucket_next;
     while (b->incoming)
         cache_unlink(cache, b->incoming);
     for (unsigned k = 0; k < 2; k++)

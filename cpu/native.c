@@ -99,7 +99,7 @@ static const void *slot_for(struct cpu_native *n, const uint8_t *code, unsigned 
     hash = (word[0] ^ (word[1] << 7 | word[1] >> 57)) * 0x9e3779b97f4a7c15ull;
     index = (unsigned)(hash >> 53) % NATIVE_SLOTS;
     slot = n->code + index * NATIVE_SLOT;
-    if (memcmp(n->key[index], key, 16)) {
+    if (memcmp(n->key[index], key, 16)) { // NOLINT(clang-analyzer-core.NonNullParamChecker): n is never NULL
         memcpy(slot, code, length);
         slot[length] = 0xc3;
         memcpy(n->key[index], key, 16);
