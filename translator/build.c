@@ -5,9 +5,12 @@
  * memory access, the flags are saved at once, and callers that have them saved enter behind that (entry_saved);
  * else callers that have them saved get them restored first.
  */
+#include "translator/dump.h"
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
@@ -215,6 +218,29 @@ static void count_block(struct translator *t, const struct block *b)
     t->stats.host_bytes += (uint64_t)(b->code_end - b->code);
 }
 
+static void log_code(struct translator *t, const char *topic, const uint8_t *bytes, size_t size, uint64_t address)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *to = open_memstream(&text, &length);
+
+    if (!to)
+        return;
+    fputc('\n', to);
+    dump_code(to, bytes, size, address, 64);
+    fclose(to);
+    t->options.log(t->options.log_opaque, topic, text);
+    free(text);
+}
+
+static void log_block(struct translator *t, const struct block *b, const uint8_t *guest)
+{
+    if (t->options.log && t->options.log_in_asm)
+        log_code(t, "in_asm", guest, b->size, b->pc);
+    if (t->options.log && t->options.log_out_asm)
+        log_code(t, "out_asm", b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code);
+}
+
 static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)
 {
     uint64_t page = page_number(t, s->gpa);
@@ -253,6 +279,7 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
                 return NULL;
         }
         count_block(t, b);
+        log_block(t, b, s.bytes);
     }
     protect(t, v, b->page[0]);
     protect(t, v, b->page[1]);

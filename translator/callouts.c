@@ -37,7 +37,7 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_REQUEST);
     if (v->mode & MODE_SINGLE)
         return leave(v, EXIT_INTERPRET);
-    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
+    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
@@ -102,7 +102,7 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     lookup_catch_up(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
-    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
+    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_link(v, exit, b);
@@ -241,7 +241,7 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     v->rip = instruction_address(current_block(v), info >> 16);
     flags_compose(v);
     tv->no_group = true;
-    b = tv->translator->options.lockstep ? NULL : lookup_block(tv->translator, v);
+    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     tv->no_group = false;

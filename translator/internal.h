@@ -133,6 +133,7 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64;
     struct insn insns[BLOCK_MAX_INSNS];
+    bool leave_each_block;     /* lock-step, -d exec: translated code comes back behind every block */
     unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep; /* NULL without the option */
     struct lower *lower;       /* scratch of translator_build */
@@ -148,6 +149,10 @@ bool decode_ends_block(const struct insn *in);
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
 struct block *translator_build(struct translator *t, struct vcpu *v);
+
+/* --- translator.c --- */
+/* One line of -d exec; SIMD state must be saved. */
+void translator_log_exec(struct translator *t, const struct vcpu *v);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

@@ -119,6 +119,10 @@ void translator_run(struct translator *t, struct vcpu *v)
             simd_save(v);
             b = translator_build(t, v);
         }
+        if (t->options.log_exec && t->options.log) {
+            simd_save(v);
+            translator_log_exec(t, v);
+        }
         translator_of(v)->no_group = false;
         if (!b) {
             v->exit.reason = EXIT_INTERPRET;

@@ -7,6 +7,7 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -50,11 +51,14 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     t->options = *options;
-    if (options->lockstep) {
-        t->options.chain = t->options.jump_cache = false;
-        t->lockstep = lockstep_create();
+    if (options->lockstep && !(t->lockstep = lockstep_create())) {
+        error_set(error, ENOMEM, "out of memory");
+        goto fail;
     }
     t->ram = ram;
+    t->leave_each_block = options->lockstep || (options->log && options->log_exec);
+    if (t->leave_each_block)
+        t->options.chain = t->options.jump_cache = false;
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
     if (status) {
@@ -67,8 +71,10 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     ram->code_written_opaque = t;
     return t;
 fail:
-    if (t)
+    if (t) {
         free(t->lower);
+        lockstep_destroy(t->lockstep);
+    }
     free(t);
     return NULL;
 }
@@ -115,6 +121,14 @@ void translator_thread_leave(struct translator *t, struct vcpu *v)
 {
     signals_set_current(NULL);
     syscall(SYS_arch_prctl, ARCH_SET_GS, 0ul);
+}
+
+void translator_log_exec(struct translator *t, const struct vcpu *v)
+{
+    char text[96];
+
+    snprintf(text, sizeof text, "%016llx cpl %u mode %x", (unsigned long long)v->rip, v->cpl, v->mode);
+    t->options.log(t->options.log_opaque, "exec", text);
 }
 
 void translator_flush(struct translator *t, struct vcpu *v)
