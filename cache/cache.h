@@ -29,6 +29,11 @@ struct block_exit {
     uint64_t *cell;  /* holds the host address to jump to, for exits that leave the page */
     uint8_t *stub;   /* executable view: where an unlinked exit goes */
     enum block_flags flags;
+    /* An exit with the flags in the host's may also tell how to compute them: the registers that takes, and the
+       code that writes it down (executable view) and jumps on (rel32, writable view); NULL: it is written down. */
+    bool has_recipe;
+    uint16_t recipe_registers;
+    uint8_t *recipe_stub, *recipe_patch;
     struct block *from, *to;
     struct block_exit *next_incoming;
     struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
@@ -57,7 +62,8 @@ struct block {
     struct block_exit *exits;
     unsigned exit_count;
     struct block_exit *incoming;
-    uint32_t group_failures;
+    bool takes_recipe; /* entry_saved may find a recipe that needs none of the registers entry_changes */
+    uint16_t entry_changes;
     bool valid;
 };
 

@@ -62,38 +62,17 @@ static void protect(struct translator *t, struct vcpu *v, uint64_t page)
     mmu_protect_host_page(&v->mmu, t->ram->host + (page << PAGE_SHIFT));
 }
 
-/* What the block first does with the flags. */
-static enum block_flags natural_entry(const struct lower *l)
-{
-    for (unsigned i = 0; i < l->count; i++) {
-        const struct insn *in = &l->t->insns[i];
-        bool memory = false;
-
-        if (in->row == lower_nothing || in->row == lower_lea)
-            continue;
-        if (in->row == lower_branch || in->row == lower_loop)
-            return BLOCK_FLAGS_HOST;
-        if (in->row == lower_jump && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-            return BLOCK_FLAGS_EITHER;
-        if (in->row != lower_copy)
-            return BLOCK_FLAGS_SAVED;
-        for (unsigned k = 0; k < in->z.operand_count; k++)
-            memory |= in->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY;
-        if (memory)
-            return BLOCK_FLAGS_SAVED;
-        if (flags_needed(in) || flags_written(in))
-            return BLOCK_FLAGS_HOST;
-    }
-    return BLOCK_FLAGS_EITHER;
-}
-
 static void lower_entries(struct lower *l)
 {
-    enum block_flags natural = natural_entry(l);
+    enum block_flags natural = flags_natural_entry(l);
     struct block *b = l->block;
 
     b->code = emit_here(&l->e);
     if (natural == BLOCK_FLAGS_SAVED) {
+        struct flags_outlook ahead = flags_look_ahead(l, 0);
+
+        b->takes_recipe = ahead.overwritten;
+        b->entry_changes = ahead.changed;
         b->entry_flags = emit_here(&l->e);
         l->flags = FLAGS_HOST;
         flags_clobber(l);
@@ -102,25 +81,52 @@ static void lower_entries(struct lower *l)
     }
     l->flags = FLAGS_SAVED;
     b->entry_saved = emit_here(&l->e);
-    flags_restore(l);
+    if (natural == BLOCK_FLAGS_HOST)
+        flags_restore(l);
     b->entry_flags = b->entry_either = emit_here(&l->e);
-    l->flags = FLAGS_HOST;
+    l->flags = natural == BLOCK_FLAGS_HOST ? FLAGS_HOST : FLAGS_COMPUTED;
+}
+
+/* At the first host instruction of the current guest instruction, or where its work is done. */
+static void note_flags(struct lower *l)
+{
+    struct insn_map *m = &l->map[l->index];
+
+    m->flags_saved_start = m->flags_saved_work = !(l->flags & FLAGS_HOST);
+    m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
 }
 
 static void lower_one(struct lower *l)
 {
-    l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
+    note_flags(l);
     l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
+    flow_prepare_branch(l);
     l->in->row(l);
+    flags_advance(l);
     if (l->store_cold >= 0) {
         l->r11_guest = -1; /* the way by the bounce buffer does not keep it */
-        l->cold[l->store_cold].copy_end = l->e.at;
-        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
+        access_end_store(l);
     }
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
+}
+
+static void look_at_operands(struct insn *in)
+{
+    in->writes = 0;
+    in->memory = false;
+    for (unsigned i = 0; in->valid && i < in->z.operand_count; i++) {
+        const ZydisDecodedOperand *op = &in->op[i];
+        bool high;
+        int guest;
+
+        in->memory |= op->type == ZYDIS_OPERAND_TYPE_MEMORY;
+        if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+            (guest = guest_register(op->reg.value, &high)) >= 0)
+            in->writes |= (uint16_t)(1u << guest);
+    }
 }
 
 static void choose_rows(struct lower *l)
@@ -128,6 +134,7 @@ static void choose_rows(struct lower *l)
     for (unsigned i = 0; i < l->count; i++) {
         struct insn *in = &l->t->insns[i];
 
+        look_at_operands(in);
         in->row = lower_find(in, l->mode);
         if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
             in->row = lower_leave_to_run_loop;

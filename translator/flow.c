@@ -8,6 +8,37 @@
  */
 #include "translator/lower.h"
 
+static gva_t relative_target(const struct insn *in)
+{
+    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
+}
+
+/* The last instruction, if it jumps back on a condition. */
+static const struct insn *loop_branch(const struct lower *l)
+{
+    const struct insn *last = &l->t->insns[l->count - 1];
+
+    return last->row == lower_branch && relative_target(last) <= last->pc ? last : NULL;
+}
+
+void flow_prepare_branch(struct lower *l)
+{
+    const struct insn *branch = l->index + 2 == l->count ? loop_branch(l) : NULL;
+    uint32_t recipe;
+
+    if (!branch || l->in->row != lower_copy || flags_observer(l->in) ||
+        (l->flags == FLAGS_COMPUTED && !l->recipe))
+        return;
+    flow_poll(l);
+    l->polled = true;
+    recipe = flags_recipe(l, l->in);
+    if (recipe && relative_target(branch) == l->block->pc && l->block->takes_recipe &&
+        !(recipe_registers(l->t, recipe) & l->block->entry_changes)) {
+        flags_save_recipe(l, recipe);
+        l->loop_recipe = recipe;
+    }
+}
+
 void flow_poll(struct lower *l)
 {
     bool shadow = l->index > 0 && (l->in[-1].z.mnemonic == ZYDIS_MNEMONIC_STI);
@@ -34,6 +65,11 @@ static struct block_exit *add_exit(struct lower *l, gva_t target)
     x->flags = exit_flags(l);
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;
+    if (l->flags == FLAGS_HOST && l->recipe) {
+        x->has_recipe = true;
+        x->recipe_registers = recipe_registers(l->t, l->recipe);
+        c->recipe_after = l->loop_recipe ? 0 : l->recipe;
+    }
     return x;
 }
 
@@ -93,11 +129,6 @@ void flow_dispatch(struct lower *l)
 
 /* --- rows --- */
 
-static gva_t relative_target(const struct insn *in)
-{
-    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
-}
-
 void lower_jump(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
@@ -113,9 +144,7 @@ void lower_jump(struct lower *l)
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        struct pointer p = access_operand(l, op, false);
-
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
@@ -128,7 +157,7 @@ void lower_branch(struct lower *l)
     uint8_t *taken;
 
     flags_restore(l);
-    if (target <= l->in->pc)
+    if (target <= l->in->pc && !l->polled)
         flow_poll(l);
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
     if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
@@ -168,25 +197,16 @@ static void push_address(struct lower *l, gva_t value)
     struct pointer p = access_stack(l, RSP, -8, true);
 
     if ((int64_t)value == (int32_t)value) {
-        emit_op_mem(&l->e, true, 0xc7, 0, p.reg, H_NONE, 1, p.disp); /* mov qword [p], imm32 */
+        access_emit(l, true, 0xc7, 0, p); /* mov qword [p], imm32 */
         emit32(&l->e, (uint32_t)value);
     } else {
         int scratch = p.reg == H_RAX ? H_R11 : H_RAX;
 
         emit_mov_imm(&l->e, scratch, value);
-        emit_op_mem(&l->e, true, OP_STORE, scratch, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_STORE, scratch, p);
     }
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
-}
-
-/* The copy for a bounced store must end before control leaves. */
-static void end_store(struct lower *l)
-{
-    if (l->store_cold >= 0) {
-        l->cold[l->store_cold].copy_end = l->e.at;
-        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
-        l->store_cold = -1;
-    }
+    access_end_store(l); /* before control leaves */
 }
 
 void lower_call(struct lower *l)
@@ -200,22 +220,18 @@ void lower_call(struct lower *l)
         if (relative_target(l->in) <= l->in->pc)
             flow_poll(l);
         push_address(l, next);
-        end_store(l);
         flow_exit(l, relative_target(l->in));
         return;
     }
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        struct pointer p = access_operand(l, op, false);
-
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     push_address(l, next);
-    end_store(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
     flow_dispatch(l);
 }
@@ -223,20 +239,50 @@ void lower_call(struct lower *l)
 void lower_return(struct lower *l)
 {
     int32_t release = 8;
-    struct pointer p;
 
     if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
         release += (int32_t)(l->in->op[0].imm.value.u & 0xffff);
     flow_poll(l);
     flags_clobber(l);
-    p = access_stack(l, RSP, 0, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, release);
     flow_dispatch(l);
     l->ended = true;
 }
 
 /* --- off the main path --- */
+
+/* RAX is the host address: what the fast path leaves. */
+static void cold_pointer(struct lower *l, const struct cold *c)
+{
+    static const uint8_t clear_r11[] = {0x45, 0x31, 0xdb};
+
+    if (c->fixed)
+        emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, -(int32_t)(c->linear & ~PAGE_MASK));
+    else if (c->form == POINTER_R11)
+        emit_mov(&l->e, H_R11, H_RAX);
+    else if (c->form == POINTER_SUM)
+        emit_bytes(&l->e, clear_r11, sizeof clear_r11);
+}
+
+/* The store again, into the bounce buffer, and its way to memory. */
+static void cold_bounce(struct lower *l, const struct cold *c)
+{
+    struct emitter *e = &l->e;
+
+    cold_pointer(l, c);
+    emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
+    l->flags = c->flags_after;
+    l->recipe = c->recipe_after;
+    flags_save(l);
+    emit_mov_imm(e, H_R11, c->info);
+    emit_call(e, l->t->code.commit);
+    if (c->flags_after & FLAGS_HOST) {
+        l->flags = FLAGS_SAVED;
+        flags_restore(l);
+    }
+    emit_jmp(e, c->copy_end + e->execute_delta);
+}
 
 static void cold_memory(struct lower *l, struct cold *c)
 {
@@ -247,34 +293,37 @@ static void cold_memory(struct lower *l, struct cold *c)
     emit_bind(e, c->from);
     table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
                                               : offsetof(struct mmu_tlb_entry, read));
-    emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
+    if (c->fixed)
+        emit_mov_imm(e, H_RAX, c->linear);
+    else
+        emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
+    if (c->recipe)
+        flags_save_recipe(l, c->recipe);
     emit_mov_imm(e, H_R11, c->info);
     emit_call(e, l->t->code.memory);
     if (c->info & MEMORY_WRITE && c->copy_end && !e->failed) {
         direct = emit_jmp_forward(e); /* BOUNCE_SKIP bytes: callout_memory resumes behind it */
-        if (c->pointer_in_r11)
-            emit_mov(e, H_R11, H_RAX);
-        emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
-        l->flags = c->flags_after;
-        flags_save(l);
-        emit_mov_imm(e, H_R11, c->info);
-        emit_call(e, l->t->code.commit);
-        if (c->flags_after & FLAGS_HOST) {
-            l->flags = FLAGS_SAVED;
-            flags_restore(l);
-        }
-        emit_jmp(e, c->copy_end + e->execute_delta);
+        cold_bounce(l, c);
         emit_bind(e, direct);
     }
-    if (c->pointer_in_r11)
-        emit_mov(e, H_R11, H_RAX);
+    cold_pointer(l, c);
     emit_jmp(e, c->done);
+}
+
+/* Notes how to compute the flags, and goes on to a block that only a fault could have show them. */
+static void cold_recipe(struct lower *l, const struct cold *c)
+{
+    c->exit->recipe_stub = emit_here(&l->e);
+    flags_save_recipe(l, c->recipe_after);
+    c->exit->recipe_patch = emit_jmp_forward(&l->e);
 }
 
 static void cold_exit(struct lower *l, struct cold *c)
 {
     struct emitter *e = &l->e;
 
+    if (c->recipe_after)
+        cold_recipe(l, c);
     c->exit->stub = emit_here(e);
     l->flags = c->flags_after;
     flags_save(l);

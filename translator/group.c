@@ -215,6 +215,18 @@ static void emit_place(struct lower *l, struct place place, int32_t low)
         access_add_segment(l, place.segment);
 }
 
+static struct pointer check_range(struct lower *l, struct place place, int32_t low, uint32_t info)
+{
+    gva_t linear = l->block->pc + (uint64_t)(int64_t)low;
+
+    if (place.base == PLACE_FIXED && place.segment == PLACE_NONE &&
+        (linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE)
+        return access_check_fixed(l, linear, info);
+    group_end(l);
+    emit_place(l, place, low);
+    return access_check(l, info, POINTER_R11);
+}
+
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer)
 {
     struct group *g = &l->group;
@@ -225,17 +237,15 @@ bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t in
         return false;
     if (g->valid && same_place(g->place, place) && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
         (!write || g->write)) {
-        *pointer = (struct pointer){H_R11, at - g->low};
+        *pointer = (struct pointer){H_R11, H_NONE, g->at + at - g->low};
         return true;
     }
     if (look_ahead(l, place, &low, &high, &write) < 2)
         return false;
     flags_clobber(l);
-    group_end(l);
-    emit_place(l, place, low);
-    access_check(l, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP, true);
+    *pointer = check_range(l, place, low, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP);
     l->store_cold = -1;
-    *g = (struct group){true, write, place, low, high, 0};
-    *pointer = (struct pointer){H_R11, disp - low};
+    *g = (struct group){true, write, place, low, high, 0, pointer->disp};
+    pointer->disp += disp - low;
     return true;
 }

@@ -14,7 +14,8 @@
  *   GS base         the struct vcpu
  *
  * Guest arithmetic flags are in the host's flags, or saved in translator_vcpu.flags as AH (LAHF) and AL (OF), or
- * both: the translator knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
+ * both, or (while only a fault could look at them) not kept but known how to compute (recipe.c): the translator
+ * knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
  * Guest SIMD state is in the host's registers (vcpu->simd_live).
  */
 #ifndef NOVT_TRANSLATOR_INTERNAL_H
@@ -60,7 +61,7 @@ struct translator_vcpu {
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
     bool no_group;  /* the next block is to be one without groups */
-    uint16_t flags; /* AH: LAHF image, AL: OF */
+    uint32_t flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -104,6 +105,8 @@ struct insn {
     uint8_t length;
     lower_function *row; /* how it is lowered */
     bool valid;          /* false: does not decode; the interpreter raises the fault */
+    uint16_t writes;     /* general registers, bit per guest register */
+    bool memory;         /* has a memory operand */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */
@@ -115,7 +118,23 @@ struct insn_map {
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
     uint8_t borrowed[2];           /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
+    uint16_t recipe;               /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
 };
+
+/* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added or
+   subtracted. CMP, TEST: of the two as they are. The registers are guest registers. */
+struct flags_recipe {
+    uint8_t kind;  /* enum recipe_kind */
+    uint8_t size;  /* 0, 1, 2, 3 for 8, 16, 32, 64 bits */
+    uint8_t result;
+    uint8_t other; /* or RECIPE_IMMEDIATE */
+    int32_t immediate;
+};
+enum recipe_kind { RECIPE_ADD, RECIPE_SUB, RECIPE_CMP, RECIPE_TEST };
+#define RECIPE_IMMEDIATE 16
+#define RECIPE_MAX 32768u
+#define RECIPE_SLOTS 65536u
+#define FLAGS_WORD_PLAIN 0x200u /* LAHF gives AH bit 1 set (SDM vol. 2, LAHF) */
 
 struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
@@ -137,6 +156,10 @@ struct translator {
     unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep; /* NULL without the option */
     struct lower *lower;       /* scratch of translator_build */
+    bool has_rorx;             /* the host has BMI2 */
+    struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
+    uint32_t recipe_count;
+    uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
 };
 
 /* --- decode.c --- */
@@ -171,11 +194,16 @@ void translator_flush(struct translator *t, struct vcpu *v);
 /* Notes where b is, so that translated code gets there by itself: the jump cache, a direct exit. */
 void lookup_remember_jump(struct vcpu *v, const struct block *b);
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
-/* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. */
-void flags_compose(struct vcpu *v);
-void flags_decompose(struct vcpu *v);
 uint32_t translator_mode(const struct vcpu *v);
 uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
+
+/* --- recipe.c (no SIMD) --- */
+/* The recipe's number, or 0 when there are too many. Numbers stay good until translator_flush. */
+uint32_t recipe_number(struct translator *t, const struct flags_recipe *recipe);
+uint16_t recipe_registers(const struct translator *t, uint32_t number); /* bit per guest register */
+/* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. gpr must be exact. */
+void flags_compose(struct vcpu *v);
+void flags_decompose(struct vcpu *v);
 
 /* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */

@@ -6,13 +6,25 @@
 
 #include "translator/internal.h"
 
-enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3 }; /* where the arithmetic flags are valid */
+/* Where the arithmetic flags are valid. COMPUTED: nowhere, but lower.recipe gives them. */
+enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUTED = 4 };
 
 #define LOWER_MAX_COLD 400
 #define LOWER_MAX_EXITS 2
 #define NOT_RESIDENT (-1)
 
 enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
+
+/* Where a check leaves the host address: in RAX, in R11, or in whatever of RAX, R11 and their sum is cheapest.
+   ONE_REGISTER: in RAX or R11. RAX_ONLY: R11 cannot be encoded, so no group or known address either. */
+enum pointer_form { POINTER_RAX_ONLY, POINTER_ONE_REGISTER, POINTER_R11, POINTER_SUM };
+
+/* A checked access: host base, index (or H_NONE) and displacement. */
+struct pointer {
+    int reg;   /* H_RAX or H_R11 */
+    int index; /* H_R11 */
+    int32_t disp;
+};
 
 /* Code off the main path, emitted behind the block. */
 struct cold {
@@ -21,18 +33,17 @@ struct cold {
     uint8_t *done;            /* executable view: where the main path goes on */
     uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
     uint32_t info;
-    bool pointer_in_r11;
+    enum pointer_form form;
+    bool fixed;          /* the address is `linear` */
+    gva_t linear;
     uint8_t context;     /* enum mmu_context of the access */
     uint8_t flags_after; /* enum flags_place behind the instruction */
+    uint32_t recipe;       /* of the flags at the access, when they are FLAGS_COMPUTED; else 0 */
+    uint32_t recipe_after; /* the same, behind the instruction */
     const struct insn *in;
     struct block_exit *exit;
 };
 
-/* A checked access: host register and displacement. */
-struct pointer {
-    int reg; /* H_RAX or H_R11 */
-    int32_t disp;
-};
 
 /* What an address is made of besides its displacement. */
 struct place {
@@ -44,12 +55,13 @@ struct place {
 #define PLACE_FIXED 16
 #define PLACE_NONE 17
 
-/* R11 holds the host address of the place (as it was at the check) + low. */
+/* R11 + at is the host address of the place (as it was at the check) + low. */
 struct group {
     bool valid, write;
     struct place place;
     int32_t low, high;
     int32_t delta; /* what has been added to the registers since the check */
+    int32_t at;
 };
 
 struct lower {
@@ -61,7 +73,10 @@ struct lower {
     uint32_t mode;
     unsigned context; /* enum mmu_context of data accesses */
     unsigned jump_slot;
-    unsigned flags; /* enum flags_place now */
+    unsigned flags;  /* enum flags_place now */
+    uint32_t recipe; /* what the flags can be computed with, or 0 */
+    uint32_t loop_recipe; /* has been written down for the block's jump to its own start; 0: none */
+    bool polled;     /* the poll that the last instruction needs has been done before the one in front of it */
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
@@ -77,9 +92,24 @@ struct lower {
 };
 
 /* --- flags.c --- */
-void flags_save(struct lower *l);    /* makes FLAGS_SAVED hold; clobbers RAX */
-void flags_clobber(struct lower *l); /* saves them, then only FLAGS_SAVED holds */
+void flags_save(struct lower *l);    /* into memory, as they are or as a recipe; clobbers RAX */
+void flags_clobber(struct lower *l); /* the host's flags may be used for something else now; clobbers RAX */
 void flags_restore(struct lower *l); /* makes FLAGS_HOST hold; clobbers RAX */
+void flags_save_recipe(struct lower *l, uint32_t recipe);
+void flags_advance(struct lower *l); /* behind each instruction */
+/* Will the flags be overwritten before anything but a fault can show them? If so: the registers that change before
+   the last place where a fault can. */
+struct flags_outlook {
+    bool overwritten;
+    uint16_t changed;
+};
+struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from);
+/* What the block first does with the flags: reads them (or looks at nothing else): HOST; lets a fault see them:
+   SAVED; overwrites them: EITHER. */
+enum block_flags flags_natural_entry(const struct lower *l);
+bool flags_observer(const struct insn *in); /* a place where a fault may show the flags */
+/* Number of the recipe for what the instruction leaves in the flags, or 0. */
+uint32_t flags_recipe(const struct lower *l, const struct insn *in);
 #define FLAGS_ALL_SIX 0x8d5u
 /* Which arithmetic flags an instruction reads, and which it surely writes. */
 uint32_t flags_read(const struct insn *in);
@@ -98,11 +128,17 @@ void store_guest(struct lower *l, unsigned guest, int host);
 /* --- access.c --- */
 /* Effective address of a memory operand into `to` (RAX or R11 only may be clobbered besides). */
 void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
-/* The linear address in RAX is checked against the TLB; then the host address is in RAX, or in R11. info:
-   MEMORY_* and the size. Clobbers both, and the flags (they get saved). */
-void access_check(struct lower *l, uint32_t info, bool pointer_in_r11);
-/* A whole memory operand, by a group where one fits. in_r11: RAX is needed for something else. */
-struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11);
+/* The linear address in RAX is checked against the TLB. info: MEMORY_* and the size. Clobbers RAX, R11 and the host's
+   flags. */
+struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form);
+/* The same for an address that is known, on one page. R11 is the pointer then; RAX may be clobbered. */
+struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info);
+/* A whole memory operand, by a group where one fits. */
+struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
+/* op reg, [pointer] */
+void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p);
+/* What a bounced store repeats ends here, if the current instruction has one. */
+void access_end_store(struct lower *l);
 /* The same for the word at [base + disp], 8 bytes. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
@@ -130,6 +166,9 @@ void flow_exit(struct lower *l, gva_t target);
 void flow_dispatch(struct lower *l); /* to the address in RAX */
 void flow_cold(struct lower *l);     /* emits what has been put off */
 void flow_poll(struct lower *l);
+/* In front of the instruction before a backward branch: what the branch needs and would part it from the compare that
+   it should be fused with. */
+void flow_prepare_branch(struct lower *l);
 
 /* Emits the call of the interpreter for an instruction; the flags are saved already. */
 void lower_call_step(struct lower *l, const struct insn *in);

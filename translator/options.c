@@ -17,6 +17,7 @@ static const struct {
     {"chain", offsetof(struct translator_options, chain)},
     {"group", offsetof(struct translator_options, group)},
     {"jump-cache", offsetof(struct translator_options, jump_cache)},
+    {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
@@ -26,7 +27,7 @@ static const struct {
 void translator_default_options(struct translator_options *options)
 {
     *options = (struct translator_options){
-        .chain = true, .group = true, .jump_cache = true, .inline_system = true, .cache_size = 64u << 20};
+        .chain = true, .group = true, .jump_cache = true, .lazy_flags = true, .inline_system = true, .cache_size = 64u << 20};
 }
 
 static int unknown(const char *name, struct error *error)

@@ -48,6 +48,8 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
             v->rip = pc;
             if (!poll)
                 give_back(v, &map[i]);
+            if (saved && map[i].recipe)
+                translator_of(v)->flags = (uint32_t)map[i].recipe << 16;
             if (saved)
                 flags_compose(v);
             else
