@@ -42,6 +42,7 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
     flags_decompose(v);
+    stack_choose(v);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
 }
@@ -174,6 +175,20 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
         v->gpr[RSP] += 8;
     else if (info & DISPATCH_RETURN)
         v->gpr[RSP] -= 8 + (info & 0xffff);
+    return leave(v, EXIT_INTERPRET);
+}
+
+bool callout_return(struct vcpu *v, gva_t target, uint64_t origin)
+{
+    const struct block *b;
+
+    flags_compose(v);
+    v->rip = target;
+    if (__builtin_expect(cpu_is_canonical(target), 1))
+        return go_on(v);
+    b = cache_find_host(&translator_of(v)->translator->cache, (const uint8_t *)(uintptr_t)origin);
+    v->rip = instruction_address(b, b->instructions - 1);
+    v->gpr[RSP] -= 8;
     return leave(v, EXIT_INTERPRET);
 }
 

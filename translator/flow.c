@@ -79,22 +79,64 @@ static bool is_patchable(const struct lower *l, gva_t target)
     return (target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
 }
 
-void flow_exit(struct lower *l, gva_t target)
+/* Through a cell: `extension` 4 jumps, 2 calls. */
+static void emit_cell(struct lower *l, struct block_exit *x, int extension)
 {
-    struct block_exit *x = add_exit(l, target);
-
-    if (is_patchable(l, target)) {
-        emit8(&l->e, 0xe9);
-        x->patch = l->e.at;
-        emit32(&l->e, 0);
-        return;
-    }
     if (l->cells_used == CELL_COUNT) {
         l->e.failed = true;
         return;
     }
     x->cell = &l->tv->cells[l->cells_used];
-    emit_op_vcpu(&l->e, false, 0xff, 4, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
+    emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
+}
+
+static void emit_exit(struct lower *l, gva_t target, bool call)
+{
+    struct block_exit *x = add_exit(l, target);
+
+    if (is_patchable(l, target)) {
+        emit8(&l->e, call ? 0xe8 : 0xe9);
+        x->patch = l->e.at;
+        emit32(&l->e, 0);
+    } else {
+        emit_cell(l, x, call ? 2 : 4);
+    }
+}
+
+void flow_exit(struct lower *l, gva_t target)
+{
+    emit_exit(l, target, false);
+}
+
+/* Behind a host CALL: where a host RET comes to, with the guest's return address in RAX (stack.c). */
+static void return_site(struct lower *l, gva_t next)
+{
+    struct emitter *e = &l->e;
+    uint8_t *constant = NULL;
+
+    l->flags = FLAGS_SAVED;
+    if ((int64_t)next == (int32_t)next) {
+        emit8(e, 0x48); /* cmp rax, imm32 */
+        emit8(e, 0x3d);
+        emit32(e, (uint32_t)next);
+    } else {
+        emit8(e, 0x48); /* cmp rax, [rip + disp32] */
+        emit8(e, OP_CMP);
+        emit8(e, 0x05);
+        constant = e->at;
+        emit32(e, 0);
+    }
+    emit_jcc(e, CC_NE, l->t->code.return_other);
+    if (l->mode & MODE_SMAP && (l->mode & MODE_CPL) == 0) {
+        emit_op_vcpu(e, false, 0xf7, 0, H_NONE, V_OFFSET(mode)); /* test dword, imm32 */
+        emit32(e, MODE_AC);
+        emit_jcc(e, l->mode & MODE_AC ? CC_E : CC_NE, l->t->code.return_other);
+    }
+    emit_cell(l, add_exit(l, next), 4);
+    if (constant) {
+        emit_bind(e, constant);
+        emit64(e, next);
+    }
 }
 
 static uint32_t dispatch_info(const struct lower *l)
@@ -109,14 +151,16 @@ static uint32_t dispatch_info(const struct lower *l)
     return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.u & 0xffff : 0);
 }
 
-void flow_dispatch(struct lower *l)
+static void emit_dispatch(struct lower *l, bool call)
 {
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
     struct cold *c = lower_add_cold(l, COLD_DISPATCH);
 
     c->info = dispatch_info(l);
+    c->call = call;
     if (!l->t->options.jump_cache) {
         c->from = emit_jmp_forward(&l->e);
+        c->done = emit_here(&l->e);
         return;
     }
     emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
@@ -124,7 +168,13 @@ void flow_dispatch(struct lower *l)
     emit_shift(&l->e, false, 4, H_R11, 4);
     emit_op_vcpu(&l->e, true, OP_CMP, H_RAX, H_R11, cache);
     c->from = emit_jcc_forward(&l->e, CC_NE);
-    emit_op_vcpu(&l->e, false, 0xff, 4, H_R11, cache + 8);
+    emit_op_vcpu(&l->e, false, 0xff, call ? 2 : 4, H_R11, cache + 8);
+    c->done = emit_here(&l->e);
+}
+
+void flow_dispatch(struct lower *l)
+{
+    emit_dispatch(l, false);
 }
 
 /* --- rows --- */
@@ -213,14 +263,16 @@ void lower_call(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
     gva_t next = l->in->pc + l->in->length;
-    bool high;
+    bool high, returns = l->t->options.return_stack;
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         if (relative_target(l->in) <= l->in->pc)
             flow_poll(l);
         push_address(l, next);
-        flow_exit(l, relative_target(l->in));
+        emit_exit(l, relative_target(l->in), returns);
+        if (returns)
+            return_site(l, next);
         return;
     }
     flow_poll(l);
@@ -233,20 +285,28 @@ void lower_call(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     push_address(l, next);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
-    flow_dispatch(l);
+    emit_dispatch(l, returns);
+    if (returns)
+        return_site(l, next);
 }
 
+/* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
-    int32_t release = 8;
+    static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
+    bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    bool returns = l->t->options.return_stack && !releases;
 
-    if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-        release += (int32_t)(l->in->op[0].imm.value.u & 0xffff);
-    flow_poll(l);
+    if (!returns)
+        flow_poll(l);
     flags_clobber(l);
     access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, release);
-    flow_dispatch(l);
+    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1,
+                8 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
+    if (returns)
+        emit_bytes(&l->e, origin_ret, sizeof origin_ret);
+    else
+        flow_dispatch(l);
     l->ended = true;
 }
 
@@ -337,6 +397,19 @@ static void cold_exit(struct lower *l, struct cold *c)
         emit_bind_to(e, c->exit->patch, c->exit->stub);
 }
 
+static void cold_dispatch(struct lower *l, const struct cold *c)
+{
+    static const uint8_t over_jump[] = {0xe8, 5, 0, 0, 0};
+
+    if (c->call) { /* leaves the address of the jump to the return site on the return stack */
+        emit_bytes(&l->e, over_jump, sizeof over_jump);
+        emit_jmp(&l->e, c->done);
+    }
+    emit_mov_imm(&l->e, H_R11, c->info);
+    emit_call(&l->e, l->t->code.dispatch);
+    emit8(&l->e, 0xcc); /* keeps the return address in the block */
+}
+
 /* What lower_sti and lower_popf leave to C. */
 static void cold_system(struct lower *l, const struct cold *c)
 {
@@ -361,13 +434,10 @@ void flow_cold(struct lower *l)
             cold_exit(l, c);
         } else {
             emit_bind(&l->e, c->from);
-            if (c->kind == COLD_DISPATCH) {
-                emit_mov_imm(&l->e, H_R11, c->info);
-                emit_call(&l->e, l->t->code.dispatch);
-                emit8(&l->e, 0xcc); /* keeps the return address in the block */
-            } else {
+            if (c->kind == COLD_DISPATCH)
+                cold_dispatch(l, c);
+            else
                 cold_system(l, c);
-            }
         }
     }
 }

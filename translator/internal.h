@@ -6,7 +6,7 @@
  *   host            holds
  *   rax             scratch
  *   r11             scratch
- *   rsp             host stack, 16-byte aligned
+ *   rsp             return stack: host return addresses of guest calls (stack.c)
  *   r10             guest RAX
  *   r15             guest RSP
  *   the others      the guest register of the same name
@@ -53,6 +53,13 @@ struct jump_mode {
     uint8_t pages[512]; /* bit per (linear page % 4096): there may be an entry for it */
 };
 
+/* Host return addresses of guest calls, growing down into an unreadable page; the last entry is a sentinel. */
+#define RETURN_STACK_SIZE 8192u
+struct return_stack {
+    _Alignas(4096) uint8_t guard[4096];
+    uint64_t entry[RETURN_STACK_SIZE];
+};
+
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
@@ -60,6 +67,9 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
+    uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
+    uint64_t return_stack; /* RSP of translated code while C runs */
+    uint64_t jump_base;    /* address of the jump cache of the current mode */
     bool no_group;  /* the next block is to be one without groups */
     uint32_t flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
@@ -81,6 +91,10 @@ struct translator_vcpu {
     atomic_bool in_guest;                /* emitted code may be running */
     atomic_bool poll_armed;              /* the poll page has been made unreadable */
     void *signal_stack;
+    unsigned stack_used;       /* index of the return stack in use */
+    uint64_t stack_at[2];      /* of the other one */
+    uint32_t stack_mode[2];    /* translator_mode of the calls noted there */
+    struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
 };
 _Static_assert(sizeof(struct translator_vcpu) <= VCPU_TRANSLATOR_AREA, "area");
@@ -140,6 +154,7 @@ struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
+    const uint8_t *return_empty, *return_other, *return_c; /* where RET goes without a matching call */
     const uint8_t *syscall, *sysret, *iret, *interrupt;
 };
 
@@ -197,6 +212,15 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
 uint32_t translator_mode(const struct vcpu *v);
 uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
 
+/* --- stack.c (no SIMD) --- */
+bool stack_create(struct translator *t, struct translator_vcpu *tv);
+/* Both return stacks empty: before the first run, and when the code they point to is gone. */
+void stack_forget(struct translator *t, struct translator_vcpu *tv);
+/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. */
+void stack_choose(struct vcpu *v);
+/* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
+uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
+
 /* --- recipe.c (no SIMD) --- */
 /* The recipe's number, or 0 when there are too many. Numbers stay good until translator_flush. */
 uint32_t recipe_number(struct translator *t, const struct flags_recipe *recipe);
@@ -219,6 +243,8 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
+/* RET without a matching call; origin: host address in its block. */
+bool callout_return(struct vcpu *v, gva_t target, uint64_t origin);
 /* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);

@@ -35,6 +35,7 @@ struct cold {
     uint32_t info;
     enum pointer_form form;
     bool fixed;          /* the address is `linear` */
+    bool call;           /* COLD_DISPATCH: of a CALL, whose return site is at `done` */
     gva_t linear;
     uint8_t context;     /* enum mmu_context of the access */
     uint8_t flags_after; /* enum flags_place behind the instruction */

@@ -58,6 +58,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
         simd_load(v);
         flags_decompose(v);
         v->interrupt_shadow = false;
+        stack_choose(v);
         t->code.enter(v, b->entry_saved);
         entered = true;
     }

@@ -80,8 +80,13 @@ bool translator_handle_signal(int number, void *information, void *context)
     if (!v)
         return false;
     tv = translator_of(v);
+    if (number == SIGSEGV && stack_overflow(tv, info->si_addr)) {
+        regs[REG_RSP] = (greg_t)stack_overflow(tv, info->si_addr);
+        return true;
+    }
     if (!cache_holds(&tv->translator->cache, host) || !(b = cache_find_host(&tv->translator->cache, host)))
         return false;
+    tv->return_stack = (uint64_t)regs[REG_RSP];
     poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];

@@ -197,8 +197,12 @@ void lower_smap(struct lower *l)
     l->mode = mode;
     l->context = set ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
     l->jump_slot = lookup_jump_slot(l->t->vcpu, mode & ~MODE_NO_GROUP);
-    if (l->jump_slot == JUMP_MODES)
+    if (l->jump_slot == JUMP_MODES) {
         l->e.failed = true;
+        return;
+    }
+    emit_mov_imm(&l->e, H_R11, (uintptr_t)l->tv->jump_cache[l->jump_slot]);
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(jump_base));
 }
 
 /* Ends the block in a callout that knows the instruction. */

@@ -101,6 +101,8 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
+    if (!stack_create(t, tv))
+        return error_set(error, errno, "cannot protect the page below a return stack: %s", strerror(errno));
     return 0;
 }
 
@@ -142,6 +144,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
     memset(tv->cell_pages, 0, sizeof tv->cell_pages);
     lookup_forget_all(v);
+    stack_forget(t, tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         tv->jump_mode[i].used = false;
     t->stats.cache_flushes++;
