@@ -8,6 +8,10 @@
  *   cmp rax, 4096 - size;  ja cold      ; miss, wrong page, no permission, or it crosses the page's end
  *   mov r11, gs:[r11 + table.host]      ; the operand is [rax + r11]
  *
+ * or, for a base in a host register without an index,
+ *
+ *   mov r11, gs:[r11 + table.addend]    ; the operand is [base + r11 + disp]
+ *
  * For an address that is known, so is the entry:
  *
  *   cmp qword gs:[entry.read], -page;  jne cold
@@ -142,12 +146,12 @@ static int32_t tag_offset(uint32_t info)
                                          : offsetof(struct mmu_tlb_entry, read));
 }
 
-static struct cold *add_memory_cold(struct lower *l, uint32_t info, enum pointer_form form)
+static struct cold *add_memory_cold(struct lower *l, uint32_t info, struct pointer pointer)
 {
     struct cold *c = lower_add_cold(l, COLD_MEMORY);
 
     c->info = info | (uint32_t)l->index << 16;
-    c->form = form;
+    c->pointer = pointer;
     c->context = (uint8_t)l->context;
     c->recipe = l->flags == FLAGS_COMPUTED ? l->recipe : 0;
     return c;
@@ -177,27 +181,52 @@ static void emit_index(struct lower *l)
     emit_op_imm(e, false, 4, H_R11, (int32_t)((MMU_TLB_SIZE - 1) * 32));
 }
 
+/* The lookup up to the branch to the cold path; the entry's offset stays in R11. */
+static void emit_lookup(struct lower *l, struct cold *c)
+{
+    struct emitter *e = &l->e;
+
+    group_end(l);
+    emit_index(l);
+    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(c->info));
+    emit8(e, 0x48); /* cmp rax, imm32 */
+    emit8(e, 0x3d);
+    emit32(e, (uint32_t)PAGE_SIZE - (c->info & 0xff));
+    c->from = emit_jcc_forward(e, CC_A);
+}
+
 struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form)
 {
     struct emitter *e = &l->e;
     int32_t host = table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, host);
-    struct cold *c = add_memory_cold(l, info, form);
+    struct pointer p = {form == POINTER_R11 ? H_R11 : H_RAX, form == POINTER_SUM ? H_R11 : H_NONE, 0};
+    struct cold *c = add_memory_cold(l, info, p);
 
-    group_end(l);
-    emit_index(l);
-    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(info));
-    emit8(e, 0x48); /* cmp rax, imm32 */
-    emit8(e, 0x3d);
-    emit32(e, (uint32_t)PAGE_SIZE - (info & 0xff));
-    c->from = emit_jcc_forward(e, CC_A);
-    if (form == POINTER_RAX_ONLY || form == POINTER_ONE_REGISTER)
+    emit_lookup(l, c);
+    if (p.reg == H_RAX && p.index == H_NONE)
         emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, host);
     else
         emit_op_vcpu(e, true, OP_LOAD, H_R11, H_R11, host);
-    if (form == POINTER_R11)
+    if (p.reg == H_R11)
         emit_op_reg(e, true, OP_ADD, H_R11, H_RAX);
     check_done(l, c);
-    return (struct pointer){form == POINTER_R11 ? H_R11 : H_RAX, form == POINTER_SUM ? H_R11 : H_NONE, 0};
+    return p;
+}
+
+struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info)
+{
+    struct pointer p = {base, H_R11, disp};
+    struct cold *c = add_memory_cold(l, info, p);
+
+    if (disp)
+        emit_op_mem(&l->e, true, OP_LEA, H_RAX, base, H_NONE, 1, disp);
+    else
+        emit_mov(&l->e, H_RAX, base);
+    emit_lookup(l, c);
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_R11,
+                 table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, addend));
+    check_done(l, c);
+    return p;
 }
 
 struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info)
@@ -205,7 +234,8 @@ struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info)
     struct emitter *e = &l->e;
     int32_t entry = table_offset(l) + (int32_t)((linear >> PAGE_SHIFT & (MMU_TLB_SIZE - 1)) * 32);
     uint64_t tag = 0 - (linear & PAGE_MASK);
-    struct cold *c = add_memory_cold(l, info, POINTER_R11);
+    struct pointer p = {H_R11, H_NONE, (int32_t)(linear & ~PAGE_MASK)};
+    struct cold *c = add_memory_cold(l, info, p);
 
     c->fixed = true;
     c->linear = linear;
@@ -220,7 +250,7 @@ struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info)
     c->from = emit_jcc_forward(e, CC_NE);
     emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, entry + (int32_t)offsetof(struct mmu_tlb_entry, host));
     check_done(l, c);
-    return (struct pointer){H_R11, H_NONE, (int32_t)(linear & ~PAGE_MASK)};
+    return p;
 }
 
 void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p)
@@ -230,10 +260,11 @@ void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct po
 
 void access_end_store(struct lower *l)
 {
-    struct cold *c = &l->cold[l->store_cold];
+    struct cold *c;
 
     if (l->store_cold < 0)
         return;
+    c = &l->cold[l->store_cold];
     c->copy_end = l->e.at;
     c->flags_after = (uint8_t)l->flags;
     c->recipe_after = l->recipe;
@@ -274,12 +305,26 @@ static bool fixed_address(const struct lower *l, const ZydisDecodedOperand *op, 
     return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;
 }
 
+/* Is the operand [base] or [base + disp] with a base in a host register? */
+static bool plain_base(const struct lower *l, const ZydisDecodedOperand *op, int *base)
+{
+    bool high;
+    int guest = guest_register(op->mem.base, &high);
+
+    if (guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
+        op->mem.segment == ZYDIS_REGISTER_GS || l->in->z.address_width != 64)
+        return false;
+    *base = host_register((unsigned)guest);
+    return *base != NOT_RESIDENT;
+}
+
 struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form)
 {
     struct pointer pointer;
     struct place place;
     int32_t disp;
     gva_t linear;
+    int base;
 
     if (form != POINTER_RAX_ONLY && group_operand(l, l->in, op, &place, &disp) &&
         group_access(l, place, disp, access_info(op), &pointer))
@@ -287,6 +332,8 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
     flags_clobber(l);
     if (form != POINTER_RAX_ONLY && fixed_address(l, op, &linear))
         return access_check_fixed(l, linear, access_info(op));
+    if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
+        return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op));
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS);
@@ -302,9 +349,5 @@ struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool w
     if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
-    if (disp)
-        emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base), H_NONE, 1, disp);
-    else
-        emit_mov(&l->e, H_RAX, host_register(base));
-    return access_check(l, info, POINTER_ONE_REGISTER);
+    return access_check_base(l, host_register(base), disp, info);
 }

@@ -382,10 +382,9 @@ static void emit_modrm(struct lower *l, const struct plan *p, const struct bytes
     uint8_t old = l->in->bytes[b->modrm];
     int r = reg == NO_FIELD ? old >> 3 & 7 : reg & 7;
 
-    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp) {
-        emit8(&l->e, 0x80u | (unsigned)r << 3 | (unsigned)(p->pointer.reg & 7)); /* a disp8 would be scaled */
-        emit32(&l->e, (uint32_t)p->pointer.disp);
-    } else if (p->memory)
+    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
+        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index, p->pointer.disp); /* a disp8 would be scaled */
+    else if (p->memory)
         emit_address(&l->e, r, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
     else
         emit8(&l->e, 0xc0u | (unsigned)r << 3 | (unsigned)(rm == NO_FIELD ? old & 7 : rm & 7));

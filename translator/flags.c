@@ -181,33 +181,39 @@ static uint8_t size_index(const ZydisDecodedOperand *op)
 /* How to compute what the instruction leaves in the flags; false if its operands do not tell any more. */
 static bool recipe_for(const struct insn *in, struct flags_recipe *r)
 {
+    bool operand;
+
     *r = (struct flags_recipe){.size = size_index(&in->op[0])};
     if (!recipe_operand(&in->op[0], &r->result))
         return false;
+    operand = recipe_operand(&in->op[1], &r->other);
     if (in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        operand = true;
         r->other = RECIPE_IMMEDIATE;
         r->immediate = (int32_t)in->op[1].imm.value.s;
-    } else if (!recipe_operand(&in->op[1], &r->other)) {
-        return false;
     }
     switch (in->z.mnemonic) {
     case ZYDIS_MNEMONIC_ADD:
         r->kind = RECIPE_ADD;
-        return r->other != r->result;
+        return operand && r->other != r->result;
     case ZYDIS_MNEMONIC_SUB:
         r->kind = r->other == r->result ? RECIPE_CMP : RECIPE_SUB;
-        return true;
+        return operand;
     case ZYDIS_MNEMONIC_CMP:
         r->kind = RECIPE_CMP;
-        return true;
+        return operand;
     case ZYDIS_MNEMONIC_TEST:
         r->kind = RECIPE_TEST;
-        return true;
+        return operand;
     case ZYDIS_MNEMONIC_AND:
     case ZYDIS_MNEMONIC_OR:
     case ZYDIS_MNEMONIC_XOR:
         r->kind = RECIPE_TEST;
         r->other = r->result;
+        return true;
+    case ZYDIS_MNEMONIC_NEG:
+        r->kind = RECIPE_NEG;
+        r->other = RECIPE_IMMEDIATE;
         return true;
     default:
         return false;

@@ -312,17 +312,19 @@ void lower_return(struct lower *l)
 
 /* --- off the main path --- */
 
-/* RAX is the host address: what the fast path leaves. */
+/* RAX is the host address: makes of it what the fast path leaves. */
 static void cold_pointer(struct lower *l, const struct cold *c)
 {
-    static const uint8_t clear_r11[] = {0x45, 0x31, 0xdb};
+    struct pointer p = c->pointer;
 
-    if (c->fixed)
-        emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, -(int32_t)(c->linear & ~PAGE_MASK));
-    else if (c->form == POINTER_R11)
+    if (p.reg == H_RAX && p.index == H_NONE)
+        return;
+    if (p.disp)
+        emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, -p.disp);
+    else
         emit_mov(&l->e, H_R11, H_RAX);
-    else if (c->form == POINTER_SUM)
-        emit_bytes(&l->e, clear_r11, sizeof clear_r11);
+    if (p.index != H_NONE)
+        emit_op_reg(&l->e, true, OP_SUB, H_R11, p.reg);
 }
 
 /* The store again, into the bounce buffer, and its way to memory. */

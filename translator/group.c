@@ -222,6 +222,9 @@ static struct pointer check_range(struct lower *l, struct place place, int32_t l
     if (place.base == PLACE_FIXED && place.segment == PLACE_NONE &&
         (linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE)
         return access_check_fixed(l, linear, info);
+    if (place.base < PLACE_FIXED && place.index == PLACE_NONE && place.segment == PLACE_NONE &&
+        host_register(place.base) != NOT_RESIDENT)
+        return access_check_base(l, host_register(place.base), low, info);
     group_end(l);
     emit_place(l, place, low);
     return access_check(l, info, POINTER_R11);
@@ -237,7 +240,9 @@ bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t in
         return false;
     if (g->valid && same_place(g->place, place) && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
         (!write || g->write)) {
-        *pointer = (struct pointer){H_R11, H_NONE, g->at + at - g->low};
+        *pointer = g->pointer;
+        /* A pointer that is made of the base follows it; the other one stays where the place was at the check. */
+        pointer->disp += (pointer->index == H_NONE ? at : disp) - g->low;
         return true;
     }
     if (look_ahead(l, place, &low, &high, &write) < 2)
@@ -245,7 +250,7 @@ bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t in
     flags_clobber(l);
     *pointer = check_range(l, place, low, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP);
     l->store_cold = -1;
-    *g = (struct group){true, write, place, low, high, 0, pointer->disp};
+    *g = (struct group){true, write, place, low, high, 0, *pointer};
     pointer->disp += disp - low;
     return true;
 }

@@ -136,7 +136,7 @@ struct insn_map {
 };
 
 /* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added or
-   subtracted. CMP, TEST: of the two as they are. The registers are guest registers. */
+   subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest registers. */
 struct flags_recipe {
     uint8_t kind;  /* enum recipe_kind */
     uint8_t size;  /* 0, 1, 2, 3 for 8, 16, 32, 64 bits */
@@ -144,7 +144,7 @@ struct flags_recipe {
     uint8_t other; /* or RECIPE_IMMEDIATE */
     int32_t immediate;
 };
-enum recipe_kind { RECIPE_ADD, RECIPE_SUB, RECIPE_CMP, RECIPE_TEST };
+enum recipe_kind { RECIPE_ADD, RECIPE_SUB, RECIPE_CMP, RECIPE_TEST, RECIPE_NEG };
 #define RECIPE_IMMEDIATE 16
 #define RECIPE_MAX 32768u
 #define RECIPE_SLOTS 65536u

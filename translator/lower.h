@@ -15,13 +15,13 @@ enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUT
 
 enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
 
-/* Where a check leaves the host address: in RAX, in R11, or in whatever of RAX, R11 and their sum is cheapest.
-   ONE_REGISTER: in RAX or R11. RAX_ONLY: R11 cannot be encoded, so no group or known address either. */
+/* Where a check may leave the host address. RAX_ONLY: R11 cannot be encoded. ONE_REGISTER: RAX or R11. R11: RAX is
+   wanted for something else. SUM: whatever is cheapest. */
 enum pointer_form { POINTER_RAX_ONLY, POINTER_ONE_REGISTER, POINTER_R11, POINTER_SUM };
 
 /* A checked access: host base, index (or H_NONE) and displacement. */
 struct pointer {
-    int reg;   /* H_RAX or H_R11 */
+    int reg;   /* H_RAX, H_R11, or that of the guest's base register */
     int index; /* H_R11 */
     int32_t disp;
 };
@@ -33,8 +33,8 @@ struct cold {
     uint8_t *done;            /* executable view: where the main path goes on */
     uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
     uint32_t info;
-    enum pointer_form form;
-    bool fixed;          /* the address is `linear` */
+    struct pointer pointer; /* what the fast path leaves, for the address that was checked */
+    bool fixed;             /* the address is `linear` */
     bool call;           /* COLD_DISPATCH: of a CALL, whose return site is at `done` */
     gva_t linear;
     uint8_t context;     /* enum mmu_context of the access */
@@ -56,13 +56,13 @@ struct place {
 #define PLACE_FIXED 16
 #define PLACE_NONE 17
 
-/* R11 + at is the host address of the place (as it was at the check) + low. */
+/* The host address of the place (as it was at the check) + low is `pointer`. */
 struct group {
     bool valid, write;
     struct place place;
     int32_t low, high;
     int32_t delta; /* what has been added to the registers since the check */
-    int32_t at;
+    struct pointer pointer;
 };
 
 struct lower {
@@ -132,6 +132,8 @@ void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
 /* The linear address in RAX is checked against the TLB. info: MEMORY_* and the size. Clobbers RAX, R11 and the host's
    flags. */
 struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form);
+/* The same for base + disp (host register), which the pointer then is made of too: it follows a base that changes. */
+struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info);
 /* The same for an address that is known, on one page. R11 is the pointer then; RAX may be clobbered. */
 struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info);
 /* A whole memory operand, by a group where one fits. */

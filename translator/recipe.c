@@ -64,6 +64,9 @@ static uint64_t evaluate(const struct vcpu *v, const struct flags_recipe *r)
     case RECIPE_CMP:
         alu_arith[ALU_CMP][r->size](result, other, &flags);
         break;
+    case RECIPE_NEG:
+        alu_one[ALU_NEG][r->size](truncate(0 - result, r->size), &flags);
+        break;
     case RECIPE_TEST:
         alu_test[r->size](result, other, &flags);
         break;
