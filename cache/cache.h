@@ -64,6 +64,8 @@ struct block {
     struct block_exit *incoming;
     bool takes_recipe; /* entry_saved may find a recipe that needs none of the registers entry_changes */
     uint16_t entry_changes;
+    uint16_t borrowed;    /* guest registers that the translator keeps elsewhere while the block's instructions run */
+    uint16_t loop_recipe; /* of the flags at the start of each iteration but the first; 0: they are written down */
     bool valid;
 };
 

@@ -64,7 +64,7 @@ static void protect(struct translator *t, struct vcpu *v, uint64_t page)
 
 static void lower_entries(struct lower *l)
 {
-    enum block_flags natural = flags_natural_entry(l);
+    enum block_flags natural = l->loop.active ? BLOCK_FLAGS_SAVED : flags_natural_entry(l);
     struct block *b = l->block;
 
     b->code = emit_here(&l->e);
@@ -111,21 +111,33 @@ static void lower_one(struct lower *l)
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
+    loop_advance(l);
+}
+
+static uint16_t register_bit(struct insn *in, ZydisRegister reg)
+{
+    bool high;
+    int guest = guest_register(reg, &high);
+
+    in->high_byte |= guest >= 0 && high;
+    return guest < 0 ? 0 : (uint16_t)(1u << guest);
 }
 
 static void look_at_operands(struct insn *in)
 {
-    in->writes = 0;
-    in->memory = false;
+    in->writes = in->uses = 0;
+    in->memory = in->high_byte = false;
     for (unsigned i = 0; in->valid && i < in->z.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->op[i];
-        bool high;
-        int guest;
 
-        in->memory |= op->type == ZYDIS_OPERAND_TYPE_MEMORY;
-        if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
-            (guest = guest_register(op->reg.value, &high)) >= 0)
-            in->writes |= (uint16_t)(1u << guest);
+        if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            in->memory = true;
+            in->uses |= register_bit(in, op->mem.base) | register_bit(in, op->mem.index);
+        } else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            in->uses |= register_bit(in, op->reg.value);
+            if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+                in->writes |= register_bit(in, op->reg.value);
+        }
     }
 }
 
@@ -144,7 +156,10 @@ static void choose_rows(struct lower *l)
 static bool lower_all(struct lower *l)
 {
     choose_rows(l);
+    loop_find(l);
     lower_entries(l);
+    l->index = 0;
+    loop_enter(l);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];
         lower_one(l);

@@ -8,35 +8,42 @@
  */
 #include "translator/lower.h"
 
-static gva_t relative_target(const struct insn *in)
+gva_t flow_target(const struct insn *in)
 {
     return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
 }
 
 /* The last instruction, if it jumps back on a condition. */
-static const struct insn *loop_branch(const struct lower *l)
+static const struct insn *loop_branch_of(const struct lower *l)
 {
     const struct insn *last = &l->t->insns[l->count - 1];
 
-    return last->row == lower_branch && relative_target(last) <= last->pc ? last : NULL;
+    return last->row == lower_branch && flow_target(last) <= last->pc ? last : NULL;
+}
+
+uint32_t flow_loop_recipe(const struct lower *l)
+{
+    const struct insn *compare = l->count < 2 ? NULL : &l->t->insns[l->count - 2], *branch = loop_branch_of(l);
+    uint32_t recipe;
+
+    if (!branch || !compare || flow_target(branch) != l->block->pc || !l->block->takes_recipe ||
+        compare->row != lower_copy || flags_observer(compare))
+        return 0;
+    recipe = flags_recipe(l, compare);
+    return recipe && recipe_registers(l->t, recipe) & l->block->entry_changes ? 0 : recipe;
 }
 
 void flow_prepare_branch(struct lower *l)
 {
-    const struct insn *branch = l->index + 2 == l->count ? loop_branch(l) : NULL;
-    uint32_t recipe;
-
-    if (!branch || l->in->row != lower_copy || flags_observer(l->in) ||
-        (l->flags == FLAGS_COMPUTED && !l->recipe))
+    if (l->index + 2 != l->count || !loop_branch_of(l) || l->in->row != lower_copy || flags_observer(l->in))
         return;
-    flow_poll(l);
-    l->polled = true;
-    recipe = flags_recipe(l, l->in);
-    if (recipe && relative_target(branch) == l->block->pc && l->block->takes_recipe &&
-        !(recipe_registers(l->t, recipe) & l->block->entry_changes)) {
-        flags_save_recipe(l, recipe);
-        l->loop_recipe = recipe;
+    if (l->flags != FLAGS_COMPUTED || l->recipe) {
+        flow_poll(l);
+        l->polled = true;
     }
+    l->loop_recipe = flow_loop_recipe(l);
+    if (l->loop_recipe && !l->block->loop_recipe)
+        flags_save_recipe(l, l->loop_recipe);
 }
 
 void flow_poll(struct lower *l)
@@ -186,9 +193,9 @@ void lower_jump(struct lower *l)
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (relative_target(l->in) <= l->in->pc)
+        if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);
-        flow_exit(l, relative_target(l->in));
+        flow_exit(l, flow_target(l->in));
         return;
     }
     flow_poll(l);
@@ -203,12 +210,18 @@ void lower_jump(struct lower *l)
 
 void lower_branch(struct lower *l)
 {
-    gva_t target = relative_target(l->in);
+    gva_t target = flow_target(l->in);
     uint8_t *taken;
 
     flags_restore(l);
     if (target <= l->in->pc && !l->polled)
         flow_poll(l);
+    l->ended = true;
+    if (l->loop.active) {
+        loop_branch(l, l->in->z.opcode & 15u);
+        flow_exit(l, l->in->pc + l->in->length);
+        return;
+    }
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
     if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
         add_exit(l, target)->patch = taken;
@@ -228,14 +241,14 @@ void lower_loop(struct lower *l)
 
     if (flags_read(l->in))
         flags_restore(l);
-    if (relative_target(l->in) <= l->in->pc)
+    if (flow_target(l->in) <= l->in->pc)
         flow_poll(l);
     if (l->in->z.address_width == 32)
         emit8(&l->e, 0x67);
     emit8(&l->e, l->in->z.opcode);
     emit8(&l->e, 5); /* over the jump behind it */
     around = emit_jmp_forward(&l->e);
-    flow_exit(l, relative_target(l->in));
+    flow_exit(l, flow_target(l->in));
     emit_bind(&l->e, around);
     flow_exit(l, l->in->pc + l->in->length);
     l->ended = true;
@@ -267,10 +280,10 @@ void lower_call(struct lower *l)
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (relative_target(l->in) <= l->in->pc)
+        if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);
         push_address(l, next);
-        emit_exit(l, relative_target(l->in), returns);
+        emit_exit(l, flow_target(l->in), returns);
         if (returns)
             return_site(l, next);
         return;
@@ -438,6 +451,8 @@ void flow_cold(struct lower *l)
             emit_bind(&l->e, c->from);
             if (c->kind == COLD_DISPATCH)
                 cold_dispatch(l, c);
+            else if (c->kind == COLD_LOOP)
+                loop_again(l);
             else
                 cold_system(l, c);
         }

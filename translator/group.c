@@ -9,8 +9,6 @@
  */
 #include "translator/lower.h"
 
-#define GROUP_MAX_SPAN 255 /* fits MEMORY_SIZE in the callout's info */
-
 void group_end(struct lower *l)
 {
     l->group.valid = false;
@@ -22,6 +20,13 @@ static bool is_register(const ZydisDecodedOperand *op, unsigned guest)
     bool high;
 
     return op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) == (int)guest;
+}
+
+static bool is_same_register(ZydisRegister reg, unsigned guest)
+{
+    bool high;
+
+    return guest_register(reg, &high) == (int)guest;
 }
 
 /* What an instruction does to a register: true if it adds *delta (0: leaves it alone), false if it is unknown. */
@@ -45,6 +50,16 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
         *delta = 8;
         return !is_register(&in->op[0], RSP);
     }
+    if ((m == ZYDIS_MNEMONIC_INC || m == ZYDIS_MNEMONIC_DEC) && is_register(&in->op[0], guest)) {
+        *delta = m == ZYDIS_MNEMONIC_INC ? 1 : -1;
+        return true;
+    }
+    if (m == ZYDIS_MNEMONIC_LEA && is_same_register(in->op[1].mem.base, guest) &&
+        in->op[1].mem.index == ZYDIS_REGISTER_NONE && in->z.address_width == 64 &&
+        in->op[1].mem.disp.value >= -0x10000 && in->op[1].mem.disp.value <= 0x10000) {
+        *delta = (int32_t)in->op[1].mem.disp.value;
+        return true;
+    }
     if ((m == ZYDIS_MNEMONIC_ADD || m == ZYDIS_MNEMONIC_SUB) && is_register(&in->op[0], guest) &&
         in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && in->op[1].imm.value.s >= -0x10000 &&
         in->op[1].imm.value.s <= 0x10000) {
@@ -55,7 +70,7 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
 }
 
 /* What an instruction adds to a place; false if that is unknown. */
-static bool place_effect(const struct insn *in, struct place place, int32_t *delta)
+bool group_place_effect(const struct insn *in, struct place place, int32_t *delta)
 {
     int32_t base = 0, index = 0;
 
@@ -75,13 +90,13 @@ void group_advance(struct lower *l)
 
     if (!l->group.valid)
         return;
-    if (place_effect(l->in, l->group.place, &delta))
+    if (group_place_effect(l->in, l->group.place, &delta))
         l->group.delta += delta;
     else
         l->group.valid = false;
 }
 
-static bool same_place(struct place a, struct place b)
+bool group_same_place(struct place a, struct place b)
 {
     return a.base == b.base && a.index == b.index && a.scale == b.scale && a.segment == b.segment;
 }
@@ -164,13 +179,13 @@ static unsigned look_ahead(const struct lower *l, struct place place, int32_t *l
     unsigned found = 1;
     int32_t delta = 0, step;
 
-    if (!place_effect(l->in, place, &delta))
+    if (!group_place_effect(l->in, place, &delta))
         return found;
     for (unsigned i = l->index + 1; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
         struct reach r = reach_of(l, in);
 
-        if (r.found && same_place(r.place, place)) {
+        if (r.found && group_same_place(r.place, place)) {
             int32_t from = delta + r.disp, to = from + (int32_t)r.size;
             int32_t new_low = from < *low ? from : *low, new_high = to > *high ? to : *high;
 
@@ -183,7 +198,7 @@ static unsigned look_ahead(const struct lower *l, struct place place, int32_t *l
         } else if (r.found || r.stop) {
             break;
         }
-        if (r.stop || !place_effect(in, place, &step))
+        if (r.stop || !group_place_effect(in, place, &step))
             break;
         delta += step;
     }
@@ -215,7 +230,7 @@ static void emit_place(struct lower *l, struct place place, int32_t low)
         access_add_segment(l, place.segment);
 }
 
-static struct pointer check_range(struct lower *l, struct place place, int32_t low, uint32_t info)
+struct pointer group_check_range(struct lower *l, struct place place, int32_t low, uint32_t info)
 {
     gva_t linear = l->block->pc + (uint64_t)(int64_t)low;
 
@@ -238,7 +253,9 @@ bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t in
 
     if (!l->grouping)
         return false;
-    if (g->valid && same_place(g->place, place) && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
+    if (l->loop.active)
+        return loop_access(l, place, disp, pointer);
+    if (g->valid && group_same_place(g->place, place) && at >= g->low && at + (int32_t)(info & 0xff) <= g->high &&
         (!write || g->write)) {
         *pointer = g->pointer;
         /* A pointer that is made of the base follows it; the other one stays where the place was at the check. */
@@ -248,7 +265,7 @@ bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t in
     if (look_ahead(l, place, &low, &high, &write) < 2)
         return false;
     flags_clobber(l);
-    *pointer = check_range(l, place, low, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP);
+    *pointer = group_check_range(l, place, low, (uint32_t)(high - low) | (write ? MEMORY_WRITE : 0) | MEMORY_GROUP);
     l->store_cold = -1;
     *g = (struct group){true, write, place, low, high, 0, *pointer};
     pointer->disp += disp - low;

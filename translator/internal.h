@@ -31,6 +31,7 @@
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
+#define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define JUMP_MODES 8 /* modes that have a jump cache at a time */
@@ -67,6 +68,8 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
+    uint64_t loop_spill[LOOP_MAX]; /* guest values of block.borrowed */
+    uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
     uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
     uint64_t return_stack; /* RSP of translated code while C runs */
     uint64_t jump_base;    /* address of the jump cache of the current mode */
@@ -120,6 +123,8 @@ struct insn {
     lower_function *row; /* how it is lowered */
     bool valid;          /* false: does not decode; the interpreter raises the fault */
     uint16_t writes;     /* general registers, bit per guest register */
+    uint16_t uses;       /* those read, written or in an address */
+    bool high_byte;      /* AH, CH, DH or BH is an operand */
     bool memory;         /* has a memory operand */
 };
 

@@ -13,7 +13,7 @@ enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUT
 #define LOWER_MAX_EXITS 2
 #define NOT_RESIDENT (-1)
 
-enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
+enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP, COLD_LOOP };
 
 /* Where a check may leave the host address. RAX_ONLY: R11 cannot be encoded. ONE_REGISTER: RAX or R11. R11: RAX is
    wanted for something else. SUM: whatever is cheapest. */
@@ -65,6 +65,25 @@ struct group {
     struct pointer pointer;
 };
 
+#define GROUP_MAX_SPAN 255 /* fits the size in the callout's info */
+
+/* A place that a loop reaches, [low, high) around where it is at the loop's top. */
+struct loop_place {
+    struct place place;
+    int32_t low, high;
+    int32_t delta; /* what an iteration adds */
+    int32_t now;   /* what has been added since the top */
+    bool write;
+    uint8_t reg; /* holds the host address of its `low` at the top */
+};
+
+struct loop {
+    bool active;
+    unsigned count;
+    struct loop_place place[LOOP_MAX];
+    const uint8_t *next; /* executable view: where the jump back goes */
+};
+
 struct lower {
     struct emitter e;
     struct translator *t;
@@ -76,7 +95,8 @@ struct lower {
     unsigned jump_slot;
     unsigned flags;  /* enum flags_place now */
     uint32_t recipe; /* what the flags can be computed with, or 0 */
-    uint32_t loop_recipe; /* has been written down for the block's jump to its own start; 0: none */
+    uint32_t loop_recipe; /* of the flags at the block's jump to its own start; 0: unknown */
+    struct loop loop;
     bool polled;     /* the poll that the last instruction needs has been done before the one in front of it */
     uint32_t cells_used;
     struct insn_map *map;
@@ -155,6 +175,20 @@ bool group_operand(const struct lower *l, const struct insn *in, const ZydisDeco
 void group_end(struct lower *l);     /* R11 is about to be used for something else */
 void group_advance(struct lower *l); /* behind each instruction */
 
+bool group_same_place(struct place a, struct place b);
+/* What an instruction adds to a place; false if that is unknown. */
+bool group_place_effect(const struct insn *in, struct place place, int32_t *delta);
+/* Checks a range that begins at place + low. */
+struct pointer group_check_range(struct lower *l, struct place place, int32_t low, uint32_t info);
+
+/* --- loop.c --- */
+void loop_find(struct lower *l);  /* is the block one? */
+void loop_enter(struct lower *l); /* what is done before the loop, if it is one */
+bool loop_access(const struct lower *l, struct place place, int32_t disp, struct pointer *pointer);
+void loop_advance(struct lower *l);                     /* behind each instruction */
+void loop_branch(struct lower *l, unsigned condition); /* the jump back; the loop is left behind it */
+void loop_again(struct lower *l); /* a place leaves its page: back to the checks */
+
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop,
@@ -169,6 +203,9 @@ void flow_exit(struct lower *l, gva_t target);
 void flow_dispatch(struct lower *l); /* to the address in RAX */
 void flow_cold(struct lower *l);     /* emits what has been put off */
 void flow_poll(struct lower *l);
+gva_t flow_target(const struct insn *in); /* of a relative jump or call */
+/* The recipe that is written down before the last compare of a block that jumps to its own start; 0: none. */
+uint32_t flow_loop_recipe(const struct lower *l);
 /* In front of the instruction before a backward branch: what the branch needs and would part it from the compare that
    it should be fused with. */
 void flow_prepare_branch(struct lower *l);

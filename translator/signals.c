@@ -35,6 +35,22 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
             v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
 }
 
+/* The same of a whole block (loop.c). A pointer that has moved tells that it is not the first iteration, and how the
+   flags are to be computed if they are those of its start. */
+static void give_back_borrowed(struct vcpu *v, const struct block *b)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    unsigned k = 0;
+
+    for (unsigned guest = 0; guest < 16; guest++) {
+        if (!(b->borrowed >> guest & 1))
+            continue;
+        if (b->loop_recipe && v->gpr[guest] != tv->loop_pointer[k])
+            tv->flags = (uint32_t)b->loop_recipe << 16;
+        v->gpr[guest] = tv->loop_spill[k++];
+    }
+}
+
 /* RIP, what is put aside and the place of the flags, from the host address. */
 static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool poll, uint64_t host_flags)
 {
@@ -48,6 +64,7 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
             v->rip = pc;
             if (!poll)
                 give_back(v, &map[i]);
+            give_back_borrowed(v, b);
             if (saved && map[i].recipe)
                 translator_of(v)->flags = (uint32_t)map[i].recipe << 16;
             if (saved)
