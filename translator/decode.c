@@ -71,10 +71,20 @@ static ZyanStatus decode_one(struct translator *t, struct insn *in, const uint8_
     return status;
 }
 
+/* May the block go on behind it, if it does not jump? Behind a jump back, the end of a loop, it may not. */
+static bool is_side_exit(const struct insn *in)
+{
+    return in->valid && in->z.meta.category == ZYDIS_CATEGORY_COND_BR &&
+           in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOP &&
+           in->z.mnemonic != ZYDIS_MNEMONIC_LOOPE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
+           in->z.mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->z.mnemonic != ZYDIS_MNEMONIC_JECXZ &&
+           in->z.operand_width == 64 && in->z.raw.imm[0].value.s > 0;
+}
+
 unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles)
 {
-    unsigned count = 0, at = 0;
+    unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
 
     *straddles = false;
     while (count < max && at < available) {
@@ -88,7 +98,7 @@ unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsi
         in->pc = pc + at;
         at += in->length;
         count++;
-        if (decode_ends_block(in))
+        if (decode_ends_block(in) && !(is_side_exit(in) && side_exits++ < MAX_SIDE_EXITS))
             break;
     }
     return count;

@@ -235,6 +235,6 @@ void flags_advance(struct lower *l)
 
     if (in->row == lower_copy && flags_written(in))
         l->recipe = flags_recipe(l, in);
-    else if (l->recipe && (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))
+    else if (l->recipe && in->row != lower_branch && (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))
         l->recipe = 0;
 }

@@ -86,15 +86,20 @@ static bool is_patchable(const struct lower *l, gva_t target)
     return (target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
 }
 
-/* Through a cell: `extension` 4 jumps, 2 calls. */
-static void emit_cell(struct lower *l, struct block_exit *x, int extension)
+static void take_cell(struct lower *l, struct block_exit *x)
 {
-    if (l->cells_used == CELL_COUNT) {
+    if (l->cells_used == CELL_COUNT)
         l->e.failed = true;
-        return;
-    }
-    x->cell = &l->tv->cells[l->cells_used];
-    emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
+    else
+        x->cell = &l->tv->cells[l->cells_used++];
+}
+
+/* Through the exit's cell: `extension` 4 jumps, 2 calls. */
+static void emit_cell(struct lower *l, const struct block_exit *x, int extension)
+{
+    if (x->cell)
+        emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE,
+                     TV_OFFSET(cells) + 8 * (int32_t)(x->cell - l->tv->cells));
 }
 
 static void emit_exit(struct lower *l, gva_t target, bool call)
@@ -106,6 +111,7 @@ static void emit_exit(struct lower *l, gva_t target, bool call)
         x->patch = l->e.at;
         emit32(&l->e, 0);
     } else {
+        take_cell(l, x);
         emit_cell(l, x, call ? 2 : 4);
     }
 }
@@ -120,6 +126,7 @@ static void return_site(struct lower *l, gva_t next)
 {
     struct emitter *e = &l->e;
     uint8_t *constant = NULL;
+    struct block_exit *x;
 
     l->flags = FLAGS_SAVED;
     if ((int64_t)next == (int32_t)next) {
@@ -139,7 +146,9 @@ static void return_site(struct lower *l, gva_t next)
         emit32(e, MODE_AC);
         emit_jcc(e, l->mode & MODE_AC ? CC_E : CC_NE, l->t->code.return_other);
     }
-    emit_cell(l, add_exit(l, next), 4);
+    x = add_exit(l, next);
+    take_cell(l, x);
+    emit_cell(l, x, 4);
     if (constant) {
         emit_bind(e, constant);
         emit64(e, next);
@@ -211,27 +220,33 @@ void lower_jump(struct lower *l)
 void lower_branch(struct lower *l)
 {
     gva_t target = flow_target(l->in);
+    struct block_exit *x;
     uint8_t *taken;
 
     flags_restore(l);
     if (target <= l->in->pc && !l->polled)
         flow_poll(l);
-    l->ended = true;
     if (l->loop.active) {
+        l->ended = true;
         loop_branch(l, l->in->z.opcode & 15u);
         flow_exit(l, l->in->pc + l->in->length);
         return;
     }
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
+    x = add_exit(l, target);
     if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
-        add_exit(l, target)->patch = taken;
-        flow_exit(l, l->in->pc + l->in->length);
+        x->patch = taken;
     } else {
-        flow_exit(l, l->in->pc + l->in->length);
-        emit_bind(&l->e, taken);
-        flow_exit(l, target);
+        struct cold *c = lower_add_cold(l, COLD_CELL);
+
+        take_cell(l, x);
+        c->from = taken;
+        c->exit = x;
     }
-    l->ended = true;
+    if (l->index + 1 == l->count) {
+        l->ended = true;
+        flow_exit(l, l->in->pc + l->in->length);
+    }
 }
 
 /* LOOP, LOOPE, LOOPNE, JRCXZ, JECXZ: RCX is resident, so they are copied, with a short displacement. */
@@ -453,6 +468,8 @@ void flow_cold(struct lower *l)
                 cold_dispatch(l, c);
             else if (c->kind == COLD_LOOP)
                 loop_again(l);
+            else if (c->kind == COLD_CELL)
+                emit_cell(l, c->exit, 4);
             else
                 cold_system(l, c);
         }

@@ -145,7 +145,7 @@ static struct reach reach_of(const struct lower *l, const struct insn *in)
 {
     struct reach none = {.stop = false}, end = {.stop = true};
 
-    if (in->row == lower_nothing || in->row == lower_lea)
+    if (in->row == lower_nothing || in->row == lower_lea || in->row == lower_branch)
         return none;
     if (in->row == lower_push && in->z.operand_width == 64 && in->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
         return stack_reach(RSP, -8, true, false);
@@ -176,6 +176,7 @@ static struct reach reach_of(const struct lower *l, const struct insn *in)
 /* Looks ahead from the current instruction for accesses to share a check with; widens *low, *high, *write. */
 static unsigned look_ahead(const struct lower *l, struct place place, int32_t *low, int32_t *high, bool *write)
 {
+    bool may_write = true; /* a write that a side exit may prevent does not make the page dirty */
     unsigned found = 1;
     int32_t delta = 0, step;
 
@@ -185,7 +186,8 @@ static unsigned look_ahead(const struct lower *l, struct place place, int32_t *l
         const struct insn *in = &l->t->insns[i];
         struct reach r = reach_of(l, in);
 
-        if (r.found && group_same_place(r.place, place)) {
+        may_write &= in->row != lower_branch || *write;
+        if (r.found && group_same_place(r.place, place) && (may_write || !r.write)) {
             int32_t from = delta + r.disp, to = from + (int32_t)r.size;
             int32_t new_low = from < *low ? from : *low, new_high = to > *high ? to : *high;
 

@@ -30,6 +30,7 @@
 
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
+#define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13

@@ -10,10 +10,10 @@
 enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUTED = 4 };
 
 #define LOWER_MAX_COLD 400
-#define LOWER_MAX_EXITS 2
+#define LOWER_MAX_EXITS (MAX_SIDE_EXITS + 2)
 #define NOT_RESIDENT (-1)
 
-enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP, COLD_LOOP };
+enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP, COLD_LOOP, COLD_CELL };
 
 /* Where a check may leave the host address. RAX_ONLY: R11 cannot be encoded. ONE_REGISTER: RAX or R11. R11: RAX is
    wanted for something else. SUM: whatever is cheapest. */

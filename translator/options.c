@@ -18,6 +18,7 @@ static const struct {
     {"group", offsetof(struct translator_options, group)},
     {"jump-cache", offsetof(struct translator_options, jump_cache)},
     {"loop", offsetof(struct translator_options, loop)},
+    {"extend", offsetof(struct translator_options, extend)},
     {"return-stack", offsetof(struct translator_options, return_stack)},
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
@@ -29,7 +30,7 @@ static const struct {
 void translator_default_options(struct translator_options *options)
 {
     *options = (struct translator_options){
-        .chain = true, .group = true, .jump_cache = true, .loop = true, .return_stack = true, .lazy_flags = true, .inline_system = true, .cache_size = 64u << 20};
+        .chain = true, .group = true, .jump_cache = true, .loop = true, .extend = true, .return_stack = true, .lazy_flags = true, .inline_system = true, .cache_size = 64u << 20};
 }
 
 static int unknown(const char *name, struct error *error)

@@ -16,6 +16,7 @@ struct translator_options {
     bool group;          /* check runs of accesses through one base register once */
     bool jump_cache;     /* inline lookup of indirect jumps */
     bool loop;           /* check the memory of a block that loops before the loop */
+    bool extend;         /* blocks go on behind conditional jumps */
     bool return_stack;   /* predict returns: a host CALL and RET for the guest's */
     bool lazy_flags;     /* do not save flags that only a fault could show */
     bool inline_system;  /* system calls and the like without leaving translated code */
