@@ -52,6 +52,7 @@ bool cache_insert(struct cache *cache, struct block *b)
         return false;
     cache->order[cache->order_count++] = b;
     cache->code_used = (size_t)(b->code_end - cache->execute_view);
+    cache->cold_used = (size_t)(b->cold_end - cache->execute_view);
     enter(cache, b);
     cache->stats.blocks++;
     return true;

@@ -153,6 +153,13 @@ static void choose_rows(struct lower *l)
     }
 }
 
+/* From now on code goes to [from, limit) of the buffer, as much of it as a block may take. */
+static void open_room(struct lower *l, size_t from, size_t limit)
+{
+    l->e.at = l->t->cache.write_view + from;
+    l->e.end = l->e.at + (limit - from < BLOCK_ROOM ? limit - from : BLOCK_ROOM);
+}
+
 static bool lower_all(struct lower *l)
 {
     choose_rows(l);
@@ -168,8 +175,11 @@ static bool lower_all(struct lower *l)
         l->index = l->count - 1;
         flow_exit(l, l->in->pc + l->in->length);
     }
-    flow_cold(l);
     l->block->code_end = emit_here(&l->e);
+    open_room(l, l->t->cache.cold_used, l->t->cache.code_size);
+    l->block->cold = emit_here(&l->e);
+    flow_cold(l);
+    l->block->cold_end = emit_here(&l->e);
     return !l->e.failed;
 }
 
@@ -202,7 +212,6 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 {
     struct cache *cache = &t->cache;
     struct lower *l = t->lower;
-    size_t room = cache->code_size - cache->code_used;
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
@@ -217,8 +226,8 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));
     l->cells_used = l->tv->cells_used;
-    l->e.start = l->e.at = cache->write_view + cache->code_used;
-    l->e.end = l->e.start + (room < BLOCK_ROOM ? room : BLOCK_ROOM);
+    l->e.failed = false;
+    open_room(l, cache->code_used, cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
     if (!l->block || l->jump_slot == JUMP_MODES || !lower_all(l))
@@ -238,6 +247,7 @@ static void count_block(struct translator *t, const struct block *b)
     t->stats.guest_instructions += b->instructions;
     t->stats.guest_bytes += b->size;
     t->stats.host_bytes += (uint64_t)(b->code_end - b->code);
+    t->stats.cold_bytes += (uint64_t)(b->cold_end - b->cold);
 }
 
 static void log_code(struct translator *t, const char *topic, const uint8_t *bytes, size_t size, uint64_t address)
@@ -259,8 +269,10 @@ static void log_block(struct translator *t, const struct block *b, const uint8_t
 {
     if (t->options.log && t->options.log_in_asm)
         log_code(t, "in_asm", guest, b->size, b->pc);
-    if (t->options.log && t->options.log_out_asm)
+    if (t->options.log && t->options.log_out_asm) {
         log_code(t, "out_asm", b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code);
+        log_code(t, "out_asm", b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold);
+    }
 }
 
 static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)

@@ -380,5 +380,6 @@ _Noreturn void lockstep_report(struct translator *t, struct vcpu *v, const struc
         dump_code(stderr, bytes, b->size, b->pc, 64);
     fprintf(stderr, "host code:\n");
     dump_code(stderr, b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code, 64);
+    dump_code(stderr, b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold, 64);
     abort();
 }

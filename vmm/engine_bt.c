@@ -85,6 +85,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "translated_instructions", s->guest_instructions);
     stats_add(stats, "translated_bytes", s->guest_bytes);
     stats_add(stats, "emitted_bytes", s->host_bytes);
+    stats_add(stats, "emitted_cold_bytes", s->cold_bytes);
     stats_add(stats, "entries", s->entries);
     for (unsigned i = 0; i < sizeof exit_names / sizeof exit_names[0]; i++)
         stats_add(stats, exit_names[i], s->exits[i]);
