@@ -1,8 +1,8 @@
 /*
  * cache.c - memory of the code cache: the two views of the code, the arena, and dropping it all.
  *
- * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address, by that
- * of their cold part too.
+ * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address, by
+ * that of their cold part too.
  */
 #include "cache/cache.h"
 

@@ -57,7 +57,7 @@ struct block {
     uint8_t *entry_either; /* the cheaper one when they are in both places */
     uint8_t *code, *code_end;
     uint8_t *cold, *cold_end; /* in the second part */
-    const uint8_t *map; /* per instruction: guest length, host length, kind (translator's format) */
+    const uint8_t *map;       /* per instruction: guest length, host length, kind (translator's format) */
     /* links */
     struct block *bucket_next;
     struct block *page_next[2];
@@ -66,7 +66,7 @@ struct block {
     struct block_exit *incoming;
     bool takes_recipe; /* entry_saved may find a recipe that needs none of the registers entry_changes */
     uint16_t entry_changes;
-    uint16_t borrowed;    /* guest registers that the translator keeps elsewhere while the block's instructions run */
+    uint16_t borrowed; /* guest registers that the translator keeps elsewhere while the block's instructions run */
     uint16_t loop_recipe; /* of the flags at the start of each iteration but the first; 0: they are written down */
     bool valid;
 };

@@ -95,8 +95,8 @@ static int component(struct lower *l, ZydisRegister reg, int scratch)
         return H_NONE;
     if (host_of_guest[guest] != NOT_RESIDENT)
         return host_of_guest[guest];
-    if (scratch == H_R11)
-        l->group.valid = false;
+    if (scratch == H_R11 && l->r11_guest != guest)
+        group_clobber_r11(l);
     load_guest(l, scratch, (unsigned)guest);
     return scratch;
 }
@@ -186,7 +186,7 @@ static void emit_lookup(struct lower *l, struct cold *c)
 {
     struct emitter *e = &l->e;
 
-    group_end(l);
+    group_clobber_r11(l);
     emit_index(l);
     emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(c->info));
     emit8(e, 0x48); /* cmp rax, imm32 */
@@ -195,27 +195,27 @@ static void emit_lookup(struct lower *l, struct cold *c)
     c->from = emit_jcc_forward(e, CC_A);
 }
 
-struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form)
+struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form, int to)
 {
     struct emitter *e = &l->e;
     int32_t host = table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, host);
-    struct pointer p = {form == POINTER_R11 ? H_R11 : H_RAX, form == POINTER_SUM ? H_R11 : H_NONE, 0};
+    struct pointer p = {form == POINTER_R11 ? to : H_RAX, form == POINTER_SUM ? H_R11 : H_NONE, 0};
     struct cold *c = add_memory_cold(l, info, p);
 
     emit_lookup(l, c);
     if (p.reg == H_RAX && p.index == H_NONE)
         emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, host);
     else
-        emit_op_vcpu(e, true, OP_LOAD, H_R11, H_R11, host);
-    if (p.reg == H_R11)
-        emit_op_reg(e, true, OP_ADD, H_R11, H_RAX);
+        emit_op_vcpu(e, true, OP_LOAD, form == POINTER_R11 ? to : H_R11, H_R11, host);
+    if (form == POINTER_R11)
+        emit_op_reg(e, true, OP_ADD, to, H_RAX);
     check_done(l, c);
     return p;
 }
 
-struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info)
+struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info, int to)
 {
-    struct pointer p = {base, H_R11, disp};
+    struct pointer p = {base, to, disp};
     struct cold *c = add_memory_cold(l, info, p);
 
     if (disp)
@@ -223,23 +223,24 @@ struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32
     else
         emit_mov(&l->e, H_RAX, base);
     emit_lookup(l, c);
-    emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_R11,
+    emit_op_vcpu(&l->e, true, OP_LOAD, to, H_R11,
                  table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, addend));
     check_done(l, c);
     return p;
 }
 
-struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info)
+struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, int to)
 {
     struct emitter *e = &l->e;
     int32_t entry = table_offset(l) + (int32_t)((linear >> PAGE_SHIFT & (MMU_TLB_SIZE - 1)) * 32);
     uint64_t tag = 0 - (linear & PAGE_MASK);
-    struct pointer p = {H_R11, H_NONE, (int32_t)(linear & ~PAGE_MASK)};
+    struct pointer p = {to, H_NONE, (int32_t)(linear & ~PAGE_MASK)};
     struct cold *c = add_memory_cold(l, info, p);
 
     c->fixed = true;
     c->linear = linear;
-    group_end(l);
+    if (to == H_R11)
+        group_clobber_r11(l);
     if ((int64_t)tag == (int32_t)tag) {
         emit_op_vcpu(e, true, 0x81, 7, H_NONE, entry + tag_offset(info)); /* cmp qword gs:[entry], imm32 */
         emit32(e, (uint32_t)tag);
@@ -248,7 +249,7 @@ struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info)
         emit_op_vcpu(e, true, OP_CMP, H_RAX, H_NONE, entry + tag_offset(info));
     }
     c->from = emit_jcc_forward(e, CC_NE);
-    emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, entry + (int32_t)offsetof(struct mmu_tlb_entry, host));
+    emit_op_vcpu(e, true, OP_LOAD, to, H_NONE, entry + (int32_t)offsetof(struct mmu_tlb_entry, host));
     check_done(l, c);
     return p;
 }
@@ -300,8 +301,8 @@ static bool fixed_address(const struct lower *l, const ZydisDecodedOperand *op, 
         op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
         l->in->z.address_width != 64)
         return false;
-    *linear = (op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0) +
-              (rip ? l->in->pc + l->in->length : 0);
+    *linear =
+        (op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0) + (rip ? l->in->pc + l->in->length : 0);
     return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;
 }
 
@@ -331,13 +332,13 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
         return pointer;
     flags_clobber(l);
     if (form != POINTER_RAX_ONLY && fixed_address(l, op, &linear))
-        return access_check_fixed(l, linear, access_info(op));
+        return access_check_fixed(l, linear, access_info(op), H_R11);
     if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
-        return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op));
+        return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op), H_R11);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS);
-    return access_check(l, access_info(op), form);
+    return access_check(l, access_info(op), form, H_R11);
 }
 
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)
@@ -349,5 +350,5 @@ struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool w
     if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
-    return access_check_base(l, host_register(base), disp, info);
+    return access_check_base(l, host_register(base), disp, info, H_R11);
 }

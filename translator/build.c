@@ -96,11 +96,22 @@ static void note_flags(struct lower *l)
     m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
 }
 
+/* Rows that C does not look at the guest's registers in, but by callouts_give_back. */
+static bool keeps_borrowed(const struct insn *in)
+{
+    return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
+           in->row == lower_pop || in->row == lower_leave || in->row == lower_branch || in->row == lower_jump ||
+           in->row == lower_call || in->row == lower_return;
+}
+
 static void lower_one(struct lower *l)
 {
     note_flags(l);
     l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
+    if (!keeps_borrowed(l->in))
+        group_give_back(l);
+    l->map[l->index].borrowing = l->borrowing;
     flow_prepare_branch(l);
     l->in->row(l);
     flags_advance(l);
@@ -167,6 +178,7 @@ static bool lower_all(struct lower *l)
     lower_entries(l);
     l->index = 0;
     loop_enter(l);
+    group_start(l);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];
         lower_one(l);
@@ -221,7 +233,6 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->count = count;
     l->mode = translator_block_mode(v);
     l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
-    l->group.valid = false;
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));

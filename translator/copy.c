@@ -15,8 +15,8 @@ struct plan {
     bool memory;
     enum pointer_form form;
     struct pointer pointer; /* of the memory operand */
-    bool keep_r11; /* a group's pointer is there */
-    bool rax;      /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
+    bool keep_r11;          /* a group's pointer is there */
+    bool rax;               /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
     bool no_rex;
 };
 
@@ -273,7 +273,8 @@ static bool is_used(const struct plan *p, const struct temporaries *t, int host)
         if (t->host[i] == host)
             return true;
     return p->reg == host || p->rm == host || p->vvvv == host || p->opcode == host ||
-           (p->memory && (p->pointer.reg == host || p->pointer.index == host)) || (p->rax && host == H_RAX) || (p->keep_r11 && host == H_R11);
+           (p->memory && (p->pointer.reg == host || p->pointer.index == host)) || (p->rax && host == H_RAX) ||
+           (p->keep_r11 && host == H_R11);
 }
 
 /* Finds a host register for a guest register that has none, or returns the one it has. */
@@ -383,7 +384,8 @@ static void emit_modrm(struct lower *l, const struct plan *p, const struct bytes
     int r = reg == NO_FIELD ? old >> 3 & 7 : reg & 7;
 
     if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
-        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index, p->pointer.disp); /* a disp8 would be scaled */
+        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index,
+                          p->pointer.disp); /* a disp8 would be scaled */
     else if (p->memory)
         emit_address(&l->e, r, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
     else
@@ -405,7 +407,7 @@ static void emit_legacy(struct lower *l, const struct plan *p, const struct byte
     }
     rex |= p->reg != NO_FIELD ? (p->reg & 8 ? 4u : 0) : b->rex & 4u;
     if (p->memory)
-        rex |= (p->pointer.reg & 8 ? 1u : 0) | (p->pointer.index == H_R11 ? 2u : 0);
+        rex |= (p->pointer.reg & 8 ? 1u : 0) | (p->pointer.index > 7 ? 2u : 0);
     else if (p->rm != NO_FIELD)
         rex |= p->rm & 8 ? 1u : 0;
     else if (p->opcode != NO_FIELD)
@@ -436,7 +438,7 @@ static void emit_vex(struct lower *l, const struct plan *p, const struct bytes *
     if (p->reg != NO_FIELD)
         b1 = (b1 & ~0x80u) | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        b1 = (b1 & ~0x60u) | (p->pointer.index == H_R11 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
+        b1 = (b1 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
     else if (p->rm != NO_FIELD)
         b1 = (b1 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != NO_FIELD)
@@ -458,7 +460,7 @@ static void emit_evex(struct lower *l, const struct plan *p, const struct bytes 
     if (p->reg != NO_FIELD)
         p0 = (p0 & ~0x90u) | 0x10u | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        p0 = (p0 & ~0x60u) | (p->pointer.index == H_R11 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
+        p0 = (p0 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
     else if (p->rm != NO_FIELD)
         p0 = (p0 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != NO_FIELD) {
@@ -474,8 +476,8 @@ static void emit_evex(struct lower *l, const struct plan *p, const struct bytes 
     emit_bytes(&l->e, l->in->bytes + b->tail, l->in->length - b->tail);
 }
 
-/* The group-1 extension of "op AL/AX/EAX/RAX, imm", which has a form with ModRM too (SDM vol. 2, table A-6); -1: it is
-   another instruction. */
+/* The group-1 extension of "op AL/AX/EAX/RAX, imm", which has a form with ModRM too (SDM vol. 2, table A-6); -1:
+   it is another instruction. */
 static int accumulator_immediate(const struct insn *in)
 {
     uint8_t opcode = in->z.opcode;
@@ -533,7 +535,7 @@ void lower_copy(struct lower *l)
         p.rax = false;
     if (p.memory)
         p.pointer = access_operand(l, memory_operand(in), p.form);
-    p.keep_r11 = l->group.valid;
+    p.keep_r11 = group_in_r11(l);
     if (flags_needed(in))
         flags_restore(l);
     if (p.rax)

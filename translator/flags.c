@@ -91,7 +91,6 @@ bool flags_needed(const struct insn *in)
     return flags_read(in) || (written && (written != FLAGS_ALL_SIX || is_uncertain_shift(in)));
 }
 
-
 bool flags_observer(const struct insn *in)
 {
     if (in->row == lower_nothing || in->row == lower_lea)
@@ -235,6 +234,7 @@ void flags_advance(struct lower *l)
 
     if (in->row == lower_copy && flags_written(in))
         l->recipe = flags_recipe(l, in);
-    else if (l->recipe && in->row != lower_branch && (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))
+    else if (l->recipe && in->row != lower_branch &&
+             (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))
         l->recipe = 0;
 }

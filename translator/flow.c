@@ -106,6 +106,7 @@ static void emit_exit(struct lower *l, gva_t target, bool call)
 {
     struct block_exit *x = add_exit(l, target);
 
+    group_give_back(l);
     if (is_patchable(l, target)) {
         emit8(&l->e, call ? 0xe8 : 0xe9);
         x->patch = l->e.at;
@@ -172,6 +173,7 @@ static void emit_dispatch(struct lower *l, bool call)
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
     struct cold *c = lower_add_cold(l, COLD_DISPATCH);
 
+    group_give_back(l);
     c->info = dispatch_info(l);
     c->call = call;
     if (!l->t->options.jump_cache) {
@@ -234,14 +236,16 @@ void lower_branch(struct lower *l)
     }
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
     x = add_exit(l, target);
-    if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
+    if (is_patchable(l, target) && !l->borrowing) { /* the conditional jump itself is what gets patched */
         x->patch = taken;
     } else {
-        struct cold *c = lower_add_cold(l, COLD_CELL);
+        struct cold *c = lower_add_cold(l, COLD_SIDE);
 
-        take_cell(l, x);
+        if (!is_patchable(l, target))
+            take_cell(l, x);
         c->from = taken;
         c->exit = x;
+        c->give_back = l->borrowing;
     }
     if (l->index + 1 == l->count) {
         l->ended = true;
@@ -331,10 +335,12 @@ void lower_return(struct lower *l)
     access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1,
                 8 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
-    if (returns)
+    if (returns) {
+        group_give_back(l);
         emit_bytes(&l->e, origin_ret, sizeof origin_ret);
-    else
+    } else {
         flow_dispatch(l);
+    }
     l->ended = true;
 }
 
@@ -344,15 +350,16 @@ void lower_return(struct lower *l)
 static void cold_pointer(struct lower *l, const struct cold *c)
 {
     struct pointer p = c->pointer;
+    int to = p.index == H_NONE ? p.reg : p.index;
 
-    if (p.reg == H_RAX && p.index == H_NONE)
+    if (to == H_RAX)
         return;
     if (p.disp)
-        emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, -p.disp);
+        emit_op_mem(&l->e, true, OP_LEA, to, H_RAX, H_NONE, 1, -p.disp);
     else
-        emit_mov(&l->e, H_R11, H_RAX);
+        emit_mov(&l->e, to, H_RAX);
     if (p.index != H_NONE)
-        emit_op_reg(&l->e, true, OP_SUB, H_R11, p.reg);
+        emit_op_reg(&l->e, true, OP_SUB, to, p.reg);
 }
 
 /* The store again, into the bounce buffer, and its way to memory. */
@@ -408,6 +415,17 @@ static void cold_recipe(struct lower *l, const struct cold *c)
     c->exit->recipe_patch = emit_jmp_forward(&l->e);
 }
 
+/* Where a conditional jump leaves the block by more than its own target. */
+static void cold_side(struct lower *l, const struct cold *c)
+{
+    if (c->give_back)
+        group_emit_back(l);
+    if (c->exit->cell)
+        emit_cell(l, c->exit, 4);
+    else
+        emit_bind_to(&l->e, c->exit->patch = emit_jmp_forward(&l->e), c->exit->stub);
+}
+
 static void cold_exit(struct lower *l, struct cold *c)
 {
     struct emitter *e = &l->e;
@@ -423,7 +441,7 @@ static void cold_exit(struct lower *l, struct cold *c)
         return;
     if (c->exit->cell)
         *c->exit->cell = (uintptr_t)c->exit->stub;
-    else
+    else if (c->exit->patch)
         emit_bind_to(e, c->exit->patch, c->exit->stub);
 }
 
@@ -468,8 +486,8 @@ void flow_cold(struct lower *l)
                 cold_dispatch(l, c);
             else if (c->kind == COLD_LOOP)
                 loop_again(l);
-            else if (c->kind == COLD_CELL)
-                emit_cell(l, c->exit, 4);
+            else if (c->kind == COLD_SIDE)
+                cold_side(l, c);
             else
                 cold_system(l, c);
         }

@@ -30,9 +30,9 @@
 
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
-#define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
+#define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
-#define LOOP_MAX 6 /* places of a loop */
+#define LOOP_MAX 6                /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define JUMP_MODES 8 /* modes that have a jump cache at a time */
@@ -74,8 +74,9 @@ struct translator_vcpu {
     uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
     uint64_t return_stack; /* RSP of translated code while C runs */
     uint64_t jump_base;    /* address of the jump cache of the current mode */
-    bool no_group;  /* the next block is to be one without groups */
-    uint32_t flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
+    bool no_group;         /* the next block is to be one without groups */
+    uint32_t
+        flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -95,9 +96,9 @@ struct translator_vcpu {
     atomic_bool in_guest;                /* emitted code may be running */
     atomic_bool poll_armed;              /* the poll page has been made unreadable */
     void *signal_stack;
-    unsigned stack_used;       /* index of the return stack in use */
-    uint64_t stack_at[2];      /* of the other one */
-    uint32_t stack_mode[2];    /* translator_mode of the calls noted there */
+    unsigned stack_used;          /* index of the return stack in use */
+    uint64_t stack_at[2];         /* of the other one */
+    uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
     struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
 };
@@ -137,15 +138,17 @@ struct insn_map {
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
+    uint8_t borrowing : 1;         /* the values of block.borrowed are in loop_spill[] */
     uint8_t borrowed[2];           /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
-    uint16_t recipe;               /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
+    uint16_t recipe; /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
 };
 
-/* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added or
-   subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest registers. */
+/* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added
+   or subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest
+   registers. */
 struct flags_recipe {
-    uint8_t kind;  /* enum recipe_kind */
-    uint8_t size;  /* 0, 1, 2, 3 for 8, 16, 32, 64 bits */
+    uint8_t kind; /* enum recipe_kind */
+    uint8_t size; /* 0, 1, 2, 3 for 8, 16, 32, 64 bits */
     uint8_t result;
     uint8_t other; /* or RECIPE_IMMEDIATE */
     int32_t immediate;
@@ -239,11 +242,15 @@ void flags_decompose(struct vcpu *v);
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
 #define MEMORY_READ_TOO 0x200u
 #define MEMORY_GROUP 0x800u    /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
+#define MEMORY_BEFORE 0x1000u  /* in front of the block's first instruction: nothing is borrowed yet */
 #define MEMORY_STACK 0x400u    /* a non-canonical address gives #SS */
 #define STEP_ENDS_BLOCK 0x100u /* in callout_step's `length`: go on with a lookup in any case */
 /* Info of callout_dispatch: bytes released by RET in the low half, the instruction's index in the top byte. */
 #define DISPATCH_CALL 0x10000u
 #define DISPATCH_RETURN 0x20000u
+/* The guest's values of what the block has borrowed, if it has at this instruction. gpr as translated code left
+ * it. */
+void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index);
 #define BOUNCE_SKIP 5 /* bytes from a memory callout's return address to the bounced copy */
 bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);

@@ -1,9 +1,9 @@
 /*
  * loop.c - a block that jumps back to its own start: its memory checks are done before the loop.
  *
- * Interface: lower.h. When every access of the block is at a place (group.c) that moves by a constant an iteration,
- * the places are checked once, and each gets a host register, borrowed from a guest register that the block does not
- * use; an iteration then adds its constant and compares with the end of the page:
+ * Interface: lower.h. When every access of the block is at a place (group.c) that moves by a constant an
+ * iteration, the places are checked once, and each gets a host register, borrowed from a guest register that the
+ * block does not use; an iteration then adds its constant and compares with the end of the page:
  *
  *   entry:  check each place; note its pointer and limit; put the borrowed registers aside; jmp top
  *   next:   lea p, [p + constant];  cmp p, gs:[limit];  ja cold    ; for each place that moves
@@ -11,20 +11,11 @@
  *           the borrowed registers again; on behind the loop
  *   cold:   the borrowed registers again; jmp entry
  *
- * Nothing in the loop calls C, so the TLB cannot change under it. Host faults and polls give the borrowed registers
- * back (signals.c, block.borrowed). A place whose range is not in one page: the version without groups runs.
+ * Nothing in the loop calls C, so the TLB cannot change under it. Host faults and polls give the borrowed
+ * registers back (signals.c, block.borrowed). A place whose range is not in one page: the version without groups
+ * runs.
  */
 #include "translator/lower.h"
-
-static uint16_t candidates(void)
-{
-    uint16_t mask = 0;
-
-    for (unsigned guest = 0; guest < 16; guest++)
-        if (host_register(guest) == (int)guest)
-            mask |= (uint16_t)(1u << guest);
-    return mask;
-}
 
 static struct loop_place *find_place(struct loop *loop, struct place place)
 {
@@ -95,11 +86,9 @@ static bool add_instruction(struct lower *l, const struct insn *in, unsigned ind
 /* Gives each place a register. */
 static bool borrow(struct lower *l)
 {
-    uint16_t spare = candidates();
+    uint16_t spare = group_spare_registers(l);
     unsigned k = 0;
 
-    for (unsigned i = 0; i < l->count; i++)
-        spare &= (uint16_t)~l->t->insns[i].uses;
     for (unsigned guest = 0; guest < 16 && k < l->loop.count; guest++)
         if (spare >> guest & 1) {
             l->loop.place[k++].reg = (uint8_t)guest;
@@ -141,7 +130,7 @@ static void emit_check(struct lower *l, unsigned k)
     struct loop_place *p = &l->loop.place[k];
     int32_t span = p->high - p->low;
     struct pointer at = group_check_range(
-        l, p->place, p->low, (uint32_t)span | (p->write ? MEMORY_WRITE : 0) | MEMORY_GROUP);
+        l, p->place, p->low, (uint32_t)span | (p->write ? MEMORY_WRITE : 0) | MEMORY_GROUP | MEMORY_BEFORE, H_R11);
 
     l->store_cold = -1;
     emit_op_mem(&l->e, true, OP_LEA, H_RAX, at.reg, at.index, 1, at.disp);
@@ -189,9 +178,10 @@ void loop_enter(struct lower *l)
     l->loop_recipe = flow_loop_recipe(l);
     for (unsigned k = 0; k < l->loop.count; k++)
         emit_check(l, k);
-    group_end(l);
+    group_clobber_r11(l);
     emit_borrowed(l, OP_STORE, TV_OFFSET(loop_spill));
     emit_borrowed(l, OP_LOAD, TV_OFFSET(loop_pointer));
+    l->borrowing = true;
     top = emit_jmp_forward(&l->e);
     l->loop.next = emit_here(&l->e);
     emit_next(l);
@@ -223,13 +213,13 @@ void loop_advance(struct lower *l)
 void loop_branch(struct lower *l, unsigned condition)
 {
     emit_jcc(&l->e, condition, l->loop.next);
-    emit_borrowed(l, OP_LOAD, TV_OFFSET(loop_spill));
+    group_give_back(l);
 }
 
 void loop_again(struct lower *l)
 {
     if (l->block->loop_recipe)
         flags_save_recipe(l, l->block->loop_recipe);
-    emit_borrowed(l, OP_LOAD, TV_OFFSET(loop_spill));
+    group_emit_back(l);
     emit_jmp(&l->e, l->block->entry_saved);
 }

@@ -19,6 +19,7 @@ static const struct {
     {"jump-cache", offsetof(struct translator_options, jump_cache)},
     {"loop", offsetof(struct translator_options, loop)},
     {"extend", offsetof(struct translator_options, extend)},
+    {"borrow", offsetof(struct translator_options, borrow)},
     {"return-stack", offsetof(struct translator_options, return_stack)},
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
@@ -29,8 +30,16 @@ static const struct {
 
 void translator_default_options(struct translator_options *options)
 {
-    *options = (struct translator_options){
-        .chain = true, .group = true, .jump_cache = true, .loop = true, .extend = true, .return_stack = true, .lazy_flags = true, .inline_system = true, .cache_size = 64u << 20};
+    *options = (struct translator_options){.chain = true,
+                                           .group = true,
+                                           .jump_cache = true,
+                                           .loop = true,
+                                           .extend = true,
+                                           .borrow = true,
+                                           .return_stack = true,
+                                           .lazy_flags = true,
+                                           .inline_system = true,
+                                           .cache_size = 64u << 20};
 }
 
 static int unknown(const char *name, struct error *error)

@@ -88,5 +88,6 @@ void flags_compose(struct vcpu *v)
 
 void flags_decompose(struct vcpu *v)
 {
-    translator_of(v)->flags = (uint32_t)((v->rflags & 0xff) << 8) | FLAGS_WORD_PLAIN | (v->rflags & FLAG_OF ? 1 : 0);
+    translator_of(v)->flags =
+        (uint32_t)((v->rflags & 0xff) << 8) | FLAGS_WORD_PLAIN | (v->rflags & FLAG_OF ? 1 : 0);
 }

@@ -56,7 +56,7 @@ void lower_lea(struct lower *l)
     access_address(l, &l->in->op[1], H_RAX);
     if (l->in->z.operand_width == 16) {
         if (host == NOT_RESIDENT) {
-            group_end(l);
+            group_clobber_r11(l);
             load_guest(l, H_R11, guest);
         }
         emit8(&l->e, operand_size);
@@ -129,7 +129,7 @@ void lower_bit_memory(struct lower *l)
         return;
     }
     guest = (unsigned)guest_register(l->in->op[1].reg.value, &high);
-    group_end(l);
+    group_clobber_r11(l);
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_GS)
@@ -140,7 +140,7 @@ void lower_bit_memory(struct lower *l)
     emit_shift(&l->e, true, 7, H_R11, wide ? 6 : 5);
     emit_shift(&l->e, true, 4, H_R11, wide ? 3 : 2);
     emit_op_reg(&l->e, true, OP_ADD, H_RAX, H_R11);
-    access_check(l, access_info(op), POINTER_R11);
+    access_check(l, access_info(op), POINTER_R11, H_R11);
     load_guest(l, H_RAX, guest);
     emit_op_imm(&l->e, false, 4, H_RAX, wide ? 63 : 31);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));

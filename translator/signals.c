@@ -35,22 +35,6 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
             v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
 }
 
-/* The same of a whole block (loop.c). A pointer that has moved tells that it is not the first iteration, and how the
-   flags are to be computed if they are those of its start. */
-static void give_back_borrowed(struct vcpu *v, const struct block *b)
-{
-    struct translator_vcpu *tv = translator_of(v);
-    unsigned k = 0;
-
-    for (unsigned guest = 0; guest < 16; guest++) {
-        if (!(b->borrowed >> guest & 1))
-            continue;
-        if (b->loop_recipe && v->gpr[guest] != tv->loop_pointer[k])
-            tv->flags = (uint32_t)b->loop_recipe << 16;
-        v->gpr[guest] = tv->loop_spill[k++];
-    }
-}
-
 /* RIP, what is put aside and the place of the flags, from the host address. */
 static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool poll, uint64_t host_flags)
 {
@@ -64,7 +48,7 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
             v->rip = pc;
             if (!poll)
                 give_back(v, &map[i]);
-            give_back_borrowed(v, b);
+            callouts_give_back(v, b, i);
             if (saved && map[i].recipe)
                 translator_of(v)->flags = (uint32_t)map[i].recipe << 16;
             if (saved)
@@ -78,8 +62,10 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
     /* In the copy of a bounced store: callout_memory has set RIP, and the saved flags are those before it. */
     pc = b->pc;
     for (unsigned i = 0; i < b->instructions && !poll; pc += map[i++].length)
-        if (pc == v->rip)
+        if (pc == v->rip) {
             give_back(v, &map[i]);
+            callouts_give_back(v, b, i);
+        }
     flags_compose(v);
 }
 
@@ -105,6 +91,9 @@ bool translator_handle_signal(int number, void *information, void *context)
         return false;
     tv->return_stack = (uint64_t)regs[REG_RSP];
     poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
+    /* The memory of the guest's accesses is mapped; what is not is a bug (a #GP has the code SI_KERNEL). */
+    if (!poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR))
+        return false;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
     locate(v, b, (uint32_t)(host - b->code), poll, (uint64_t)regs[REG_EFL]);

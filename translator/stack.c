@@ -3,12 +3,12 @@
  *
  * Interface: internal.h. A CALL leaves on the return stack the address of a few instructions behind it (its return
  * site), which compare where the guest really returns to with where the call came from: equal, and the block there
- * is entered; else the stack is dropped and the address looked up. So the stack is only a hint: whatever is on it, a
- * site goes on nowhere but at its own return address and in its own mode.
+ * is entered; else the stack is dropped and the address looked up. So the stack is only a hint: whatever is on it,
+ * a site goes on nowhere but at its own return address and in its own mode.
  *
- * Supervisor and user have a stack each. Invariants: the sites on a stack are of blocks of stack_mode; SMAP's AC bit,
- * which translated code changes by itself, is checked by the site. Pages may be mapped anew under a site: it goes on
- * through a cell, which TLB flushes reset.
+ * Supervisor and user have a stack each. Invariants: the sites on a stack are of blocks of stack_mode; SMAP's AC
+ * bit, which translated code changes by itself, is checked by the site. Pages may be mapped anew under a site: it
+ * goes on through a cell, which TLB flushes reset.
  */
 #include "translator/internal.h"
 

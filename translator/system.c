@@ -40,7 +40,7 @@ void lower_swapgs(struct lower *l)
 {
     if (left_to_interpreter(l, IS_KERNEL(l)))
         return;
-    group_end(l);
+    group_end(l); /* the GS base changes */
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, V_OFFSET(seg[SEG_GS].base));
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_OFFSET(kernel_gs_base));
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, V_OFFSET(kernel_gs_base));

@@ -5,8 +5,8 @@
  * guest's registers in the vCPU, calls a C function (compiled without SIMD) with (vcpu, RAX, R11D), and goes on at
  * translator_vcpu.resume (the return address unless the function changed it) with RAX = translator_vcpu.value and
  * the guest's registers loaded again; or leaves translated code if the function returns true.
- * Invariants: C runs on its own stack, translated code on a return stack (stack.c); a callout is left by RET, so that
- * the host's prediction of returns stays in step.
+ * Invariants: C runs on its own stack, translated code on a return stack (stack.c); a callout is left by RET, so
+ * that the host's prediction of returns stays in step.
  */
 #include "translator/internal.h"
 

@@ -17,6 +17,7 @@ struct translator_options {
     bool jump_cache;     /* inline lookup of indirect jumps */
     bool loop;           /* check the memory of a block that loops before the loop */
     bool extend;         /* blocks go on behind conditional jumps */
+    bool borrow;         /* groups in guest registers that a block does not use */
     bool return_stack;   /* predict returns: a host CALL and RET for the guest's */
     bool lazy_flags;     /* do not save flags that only a fault could show */
     bool inline_system;  /* system calls and the like without leaving translated code */
@@ -31,7 +32,7 @@ struct translator_options {
 
 struct translator_stats {
     uint64_t blocks, guest_instructions, guest_bytes, host_bytes, cold_bytes; /* translated */
-    uint64_t entries, exits[16];                                  /* by enum vcpu_exit_reason */
+    uint64_t entries, exits[16];                                              /* by enum vcpu_exit_reason */
     uint64_t chained, lookups, jump_cache_fills;
     uint64_t invalidated_blocks, code_writes, cache_flushes;
     uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, group_failures;
