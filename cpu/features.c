@@ -6,6 +6,8 @@
  */
 #include "cpu/features.h"
 
+#include <string.h>
+
 #include "cpu/words.h"
 
 #define W(field) offsetof(struct cpu_model, field)
@@ -124,7 +126,7 @@ const struct feature features[] = {
     {"svm", W(f80000001_ecx), 2, LEVEL_OPTION, NOT_SUPPORTED},
     {"abm", W(f80000001_ecx), 5, LEVEL_V3, NATIVE},
     {"lzcnt", W(f80000001_ecx), 5, LEVEL_V3, NATIVE},
-    {"sse4a", W(f80000001_ecx), 6, LEVEL_DEFAULT, NATIVE},
+    {"sse4a", W(f80000001_ecx), 6, LEVEL_OPTION, NOT_SUPPORTED},
     {"misalignsse", W(f80000001_ecx), 7, LEVEL_DEFAULT, NATIVE},
     {"3dnowprefetch", W(f80000001_ecx), 8, LEVEL_DEFAULT, NATIVE},
     {"topoext", W(f80000001_ecx), 22, LEVEL_OPTION, NOT_SUPPORTED},
@@ -167,7 +169,6 @@ const struct feature_need feature_needs[] = {
     {"aes", "sse2"},
     {"sha-ni", "sse2"},
     {"gfni", "sse2"},
-    {"sse4a", "sse3"},
     {"xsave", "fxsr"},
     {"xsaveopt", "xsave"},
     {"xsavec", "xsave"},
@@ -216,4 +217,11 @@ const struct feature *feature_find(const char *name, size_t length)
         if (words_equal(features[i].name, name, length))
             return &features[i];
     return NULL;
+}
+
+bool cpu_model_has(const struct cpu_model *model, const char *feature)
+{
+    const struct feature *f = feature_find(feature, strlen(feature));
+
+    return f && *feature_word((struct cpu_model *)(uintptr_t)model, f) >> f->bit & 1;
 }

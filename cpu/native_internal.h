@@ -108,6 +108,7 @@ unsigned native_element_size(const struct native_row *row, const struct insn *i)
 struct cpu_native {
     _Alignas(4096) uint8_t code[NATIVE_SLOTS * NATIVE_SLOT]; /* executable: the instruction and RET */
     uint8_t key[NATIVE_SLOTS][16];
+    bool defined[NATIVE_SLOTS]; /* the host takes the instruction in the slot */
     _Alignas(64) uint8_t bounce[NATIVE_BOUNCE];
     uint8_t *operand;                            /* where in the bounce buffer [RBX] points */
     uint32_t avx_at, opmask_at, zmm_at, hi16_at; /* offsets of the components in the XSAVE image */

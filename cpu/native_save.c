@@ -74,7 +74,10 @@ static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uin
 {
     gva_t linear = offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
 
-    return linear & (align - 1) ? raise_gp(v) : CPU_OK;
+    if (!(linear & (align - 1)))
+        return CPU_OK;
+    /* not canonical in the stack segment: processors tell of that first */
+    return cpu_raise_error(v, i->segment == SEG_SS && !cpu_is_canonical(linear) ? EXC_SS : EXC_GP, 0);
 }
 
 static enum cpu_status fxsave(struct vcpu *v, struct insn *i, bool restore)

@@ -27,6 +27,7 @@
 #include "translator/emit.h"
 #include "translator/translator.h"
 
+#define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
@@ -104,6 +105,7 @@ struct insn {
     uint8_t length;
     lower_function *row; /* how it is lowered */
     bool valid;          /* false: does not decode; the interpreter raises the fault */
+    bool lacking;        /* the guest's CPU model does not have it, or means something else by it */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */
@@ -133,10 +135,11 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64;
     struct insn insns[BLOCK_MAX_INSNS];
-    bool leave_each_block;     /* lock-step, -d exec: translated code comes back behind every block */
-    unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
-    struct lockstep *lockstep; /* NULL without the option */
-    struct lower *lower;       /* scratch of translator_build */
+    bool leave_each_block;      /* lock-step, -d exec: translated code comes back behind every block */
+    unsigned max_instructions;  /* of the next block, for lock-step; 0: the usual limit */
+    struct lockstep *lockstep;  /* NULL without the option */
+    struct lower *lower;        /* scratch of translator_build */
+    bool lacking[FEATURE_SETS]; /* by enum ZydisISASet */
 };
 
 /* --- decode.c --- */
@@ -145,6 +148,9 @@ struct translator {
 unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles);
 bool decode_ends_block(const struct insn *in);
+
+/* --- features.c --- */
+void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
 
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
