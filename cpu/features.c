@@ -6,8 +6,6 @@
  */
 #include "cpu/features.h"
 
-#include <string.h>
-
 #include "cpu/words.h"
 
 #define W(field) offsetof(struct cpu_model, field)
@@ -217,11 +215,4 @@ const struct feature *feature_find(const char *name, size_t length)
         if (words_equal(features[i].name, name, length))
             return &features[i];
     return NULL;
-}
-
-bool cpu_model_has(const struct cpu_model *model, const char *feature)
-{
-    const struct feature *f = feature_find(feature, strlen(feature));
-
-    return f && *feature_word((struct cpu_model *)(uintptr_t)model, f) >> f->bit & 1;
 }

@@ -510,12 +510,11 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
 static enum cpu_status raise_pending(struct vcpu *v, const struct native_row *row, const struct insn *i)
 {
     uint8_t code[16];
-    bool defined;
+    bool memory = i->has_modrm && i->mod != 3;
+    bool defined = row->flags & N_MASKMOV
+                       ? !memory
+                       : (!memory || native_operand_size(row, i)) && is_defined(v, code, encode(code, row, i));
 
-    if (i->has_modrm && i->mod != 3)
-        defined = native_operand_size(row, i) != 0;
-    else
-        defined = row->flags & N_MASKMOV || is_defined(v, code, encode(code, row, i));
     return cpu_raise(v, defined ? EXC_MF : EXC_UD);
 }
 

@@ -38,6 +38,8 @@ static void set_alarm(struct insn_engine *stop)
 {
     struct itimerval t = {{0, STOP_AFTER}, {0, STOP_AFTER}};
 
+    setitimer(ITIMER_REAL, &(struct itimerval){0},
+              NULL); /* one more of the old ones would be taken for a new one */
     to_stop = stop;
     alarms = 0;
     if (!stop)

@@ -127,7 +127,8 @@ static bool is_makers_choice(const ZydisDecodedInstruction *i)
 static bool reads_exit(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *op, uint64_t rip)
 {
     for (unsigned n = 0; n < i->operand_count; n++)
-        if (op[n].type == ZYDIS_OPERAND_TYPE_MEMORY && op[n].mem.base == ZYDIS_REGISTER_RIP &&
+        if (op[n].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (op[n].mem.base == ZYDIS_REGISTER_RIP || op[n].mem.base == ZYDIS_REGISTER_EIP) &&
             rip + i->length + (uint64_t)op[n].mem.disp.value + 64 - INSN_EXIT < 4096 + 64)
             return true;
     return false;
