@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "cpu/cpuid.h"
+
 /* Always there. */
 static const uint8_t base_sets[] = {
     ZYDIS_ISA_SET_I86,          ZYDIS_ISA_SET_I186,          ZYDIS_ISA_SET_I286PROTECTED, ZYDIS_ISA_SET_I286REAL,

@@ -216,13 +216,13 @@ void judge_end(struct judge *j, const struct insn_state *end)
         j->native = false; /* the host may have something there */
 }
 
-/* Does the manual leave open which of two exceptions comes first? Two operands of a string instruction; an
-   undefined instruction whose length is too great, or whose end is on the next page. */
+/* Does the manual leave open which of two exceptions comes first? Two operands of a string instruction or a call;
+   an undefined instruction whose length is too great, or whose end is on the next page. */
 bool judge_either(const struct judge *j, unsigned a, unsigned b)
 {
     if (a > b)
         return judge_either(j, b, a);
-    if (a == 13 && b == 14)
+    if (a >= 12 && b <= 14)
         return j->c->cr2_free;
     return a == 6 && ((b == 13 && j->may_be_long) || (b == 14 && j->may_be_cut));
 }
