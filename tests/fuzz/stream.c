@@ -1,10 +1,11 @@
 /*
  * stream.c - fuzz-stream: hostile instruction streams in the interpreter, the translator and on the host.
  *
- * Usage: fuzz-stream [STREAMS [SEED [FIRST [OPTIONS-OF-BT]]]]
+ * Usage: fuzz-stream [STREAMS [SEED [FIRST [OPTIONS-OF-BT [CPU-MODEL]]]]]
  * The interpreter goes first and is followed (stream_judge.c). What the host may run, it runs: then both engines
- * must end as the host did. The rest the translator must do as the interpreter did. Compared are registers, memory
- * and the code area, into which streams write. A crash or a stream that never ends names its seed and index.
+ * must end as the host did. The rest, and all with a CPU model that is not the host's, the translator must do as
+ * the interpreter did. Compared are registers, memory and the code area, into which streams write. A crash or a
+ * stream that never ends names its seed and index.
  */
 #include "tests/fuzz/stream.h"
 
@@ -21,7 +22,7 @@
 
 struct run {
     uint64_t seed, streams, first;
-    const char *options;
+    const char *cpu, *options; /* of the engines; cpu NULL: the host's */
     struct insn_generator *generator;
     struct insn_engine *engine[2];
     struct insn_case *c;
@@ -124,6 +125,8 @@ static void run_stream(struct run *r, uint64_t index)
     stream_make(r->generator, r->c, r->seed, index);
     judge_start(&r->judge, r->c, insn_engine_code(r->engine[INSN_INTERP]));
     run_engine(r, INSN_INTERP, &interp, &data);
+    if (r->cpu)
+        r->judge.native = false;
     if (interp.hung)
         r->judge.comparable = r->judge.native = false;
     else
@@ -172,8 +175,8 @@ static bool prepare(struct run *r)
     insn_native_begin();
     insn_generator_probe(r->generator, usable);
     insn_native_end();
-    r->engine[INSN_INTERP] = insn_engine_open(INSN_INTERP, NULL);
-    r->engine[INSN_BT] = insn_engine_open(INSN_BT, r->options);
+    r->engine[INSN_INTERP] = insn_engine_open(INSN_INTERP, r->cpu, NULL);
+    r->engine[INSN_BT] = insn_engine_open(INSN_BT, r->cpu, r->options);
     if (!r->engine[INSN_INTERP] || !r->engine[INSN_BT])
         return false;
     insn_engine_watch(r->engine[INSN_INTERP], judge_watch, &r->judge);
@@ -191,8 +194,10 @@ int main(int argc, char **argv)
         r.seed = strtoull(argv[2], NULL, 0);
     if (argc > 3)
         r.first = strtoull(argv[3], NULL, 0);
-    if (argc > 4)
+    if (argc > 4 && *argv[4])
         r.options = argv[4];
+    if (argc > 5)
+        r.cpu = argv[5];
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!prepare(&r))
         return 1;

@@ -168,7 +168,7 @@ static void look_at_undefined(struct judge *j, uint64_t at)
 
     while (prefixes < available && prefixes < 15 && is_prefix(j->code[at + prefixes]))
         prefixes++;
-    j->may_be_long = prefixes > 3; /* EVEX, opcode, ModRM, SIB, disp32 and imm8 make 12 */
+    j->may_be_long = prefixes > 1; /* EVEX, opcode, ModRM, SIB, disp32 and imm8 make 12, an imm64 14 */
     j->may_be_cut = available < 15;
     if (j->may_be_cut && memchr(j->code + at, 0x66, prefixes))
         j->native = false;

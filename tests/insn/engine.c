@@ -338,7 +338,7 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *options)
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *cpu, const char *options)
 {
     static const struct vcpu_ops ops = {io_read,      io_write, no_interrupt, no_msr_read,
                                         no_msr_write, NULL,     NULL,         no_log};
@@ -348,7 +348,7 @@ struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *opt
     if (!e)
         return NULL;
     e->kind = kind;
-    if (cpu_model_parse(&e->model, "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
+    if (cpu_model_parse(&e->model, cpu ? cpu : "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
         goto fail;
     e->v = vcpu_create(&e->ram, &e->model);
     if (!e->v)

@@ -112,7 +112,8 @@ uint64_t insn_xstate_mask(void);
 /* --- engine.c --- */
 enum insn_engine_kind { INSN_INTERP, INSN_BT };
 struct insn_engine;
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *options);
+/* cpu: as -cpu; NULL: max, what the host has. */
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *cpu, const char *options);
 void insn_engine_close(struct insn_engine *e);
 void insn_engine_begin(struct insn_engine *e, const uint8_t *const_page);
 void insn_engine_end(struct insn_engine *e);
