@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define MAX_FAILURES 400u
-#define PATIENCE 20     /* seconds for one stream */
+#define PATIENCE 20     /* seconds of CPU time for one stream */
 #define STOP_AFTER 2000 /* microseconds that a stream without a defined result gets */
 
 struct run {
@@ -39,13 +39,13 @@ static void set_alarm(struct insn_engine *stop)
 {
     struct itimerval t = {{0, STOP_AFTER}, {0, STOP_AFTER}};
 
-    setitimer(ITIMER_REAL, &(struct itimerval){0},
+    setitimer(ITIMER_PROF, &(struct itimerval){0},
               NULL); /* one more of the old ones would be taken for a new one */
     to_stop = stop;
     alarms = 0;
     if (!stop)
         t.it_interval.tv_sec = t.it_value.tv_sec = PATIENCE;
-    setitimer(ITIMER_REAL, &t, NULL);
+    setitimer(ITIMER_PROF, &t, NULL);
 }
 
 static void on_alarm(int number)
@@ -202,10 +202,10 @@ int main(int argc, char **argv)
     if (!prepare(&r))
         return 1;
     current = &i;
-    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
+    sigaction(SIGPROF, &(struct sigaction){.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
     for (i = r.first; i < r.first + r.streams; i++)
         run_stream(&r, i);
-    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL);
     printf("%" PRIu64 " streams, seed %" PRIu64 ": %" PRIu64 " on the host, %" PRIu64 " compared, %" PRIu64
            " without an end; failures: %" PRIu64 "\n",
            r.streams, r.seed, r.native, r.compared, r.endless, r.failures);

@@ -161,7 +161,7 @@ static bool is_prefix(uint8_t byte)
 }
 
 /* Undefined, and perhaps too long or on a page that is not there: what comes first is the processor's choice. A
-   branch with 0x66 may even be complete. */
+   branch with 0x66 may even be complete, and short enough. */
 static void look_at_undefined(struct judge *j, uint64_t at)
 {
     unsigned available = INSN_CODE_SIZE - (unsigned)at, prefixes = 0;
@@ -170,7 +170,7 @@ static void look_at_undefined(struct judge *j, uint64_t at)
         prefixes++;
     j->may_be_long = prefixes > 1; /* EVEX, opcode, ModRM, SIB, disp32 and imm8 make 12, an imm64 14 */
     j->may_be_cut = available < 15;
-    if (j->may_be_cut && memchr(j->code + at, 0x66, prefixes))
+    if ((j->may_be_cut || j->may_be_long) && memchr(j->code + at, 0x66, prefixes))
         j->native = false;
     /* group 7 with a prefix: VMCALL, RDPKRU and the like, which the host may have; LOCK MOV CR0 is CR8 with AMD */
     if (prefixes + 2 <= available && j->code[at + prefixes] == 0x0f &&
