@@ -1,6 +1,6 @@
 /*
- * gates.c - call gates and interrupt gates that are wrong in every way the manual lists, gates that are right, IST,
- * LDT descriptors, alignment checks (SDM vol. 3, 5.8.3 to 5.8.6, 6.12 to 6.14; vol. 2, CALL, JMP, INT n).
+ * gates.c - call gates and interrupt gates that are wrong in every way the manual lists, gates that are right,
+ * IST, LDT descriptors, alignment checks (SDM vol. 3, 5.8.3 to 5.8.6, 6.12 to 6.14; vol. 2, CALL, JMP, INT n).
  */
 #include "rt.h"
 
