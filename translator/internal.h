@@ -28,6 +28,7 @@
 #include "translator/emit.h"
 #include "translator/translator.h"
 
+#define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
@@ -128,6 +129,7 @@ struct insn {
     uint16_t uses;       /* those read, written or in an address */
     bool high_byte;      /* AH, CH, DH or BH is an operand */
     bool memory;         /* has a memory operand */
+    bool lacking;        /* the guest's CPU model does not have it, or means something else by it */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */
@@ -184,6 +186,7 @@ struct translator {
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
+    bool lacking[FEATURE_SETS]; /* by enum ZydisISASet */
 };
 
 /* --- decode.c --- */
@@ -192,6 +195,9 @@ struct translator {
 unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles);
 bool decode_ends_block(const struct insn *in);
+
+/* --- features.c --- */
+void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
 
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */

@@ -354,6 +354,11 @@ bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b,
     return false;
 }
 
+unsigned lockstep_compared(const struct lockstep *s)
+{
+    return s->overflow ? 0 : s->steps;
+}
+
 unsigned lockstep_instructions_left(const struct block *b, gva_t rip)
 {
     const struct insn_map *map = (const struct insn_map *)(const void *)b->map;

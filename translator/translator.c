@@ -98,6 +98,7 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     if (t->vcpu)
         return error_set(error, EBUSY, "the translator runs one vCPU");
     t->vcpu = v;
+    features_find_lacking(t->lacking, v->model);
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;

@@ -37,7 +37,7 @@ int build_gpr(ZydisRegister reg);
 /* A fault in the middle may leave a part of the result behind. */
 bool build_is_piecewise(const ZydisDecodedInstruction *i);
 /* CMPS and MOVS read or write at two places: which page fault comes first is the processor's choice;
-   FLDENV and FRSTOR read in pieces. */
+   FLDENV, FRSTOR, FXSAVE and FXRSTOR work in pieces. */
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i);
 uint32_t build_fault_flags(const ZydisDecodedInstruction *i);
 void build_sequence(struct builder *b, unsigned steps);

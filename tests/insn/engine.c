@@ -16,6 +16,7 @@
 #include "memory/ram.h"
 #include "translator/translator.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@
 #define EXIT 0x440000u
 #define RAM_SIZE 0x800000u
 #define MAX_STEPS 100000u
+#define NX (1ull << 63)
 
 struct insn_engine {
     enum insn_engine_kind kind;
@@ -39,6 +41,9 @@ struct insn_engine {
     struct vcpu *v;
     struct translator *translator;
     gpa_t next_table;
+    bool (*watch)(void *opaque, const struct vcpu *v);
+    void *watch_opaque;
+    atomic_bool stop;
 };
 
 const char *insn_engine_name(enum insn_engine_kind kind)
@@ -76,8 +81,8 @@ static void build_address_space(struct insn_engine *e)
     e->next_table = TABLES + PAGE_SIZE;
     map(e, KERNEL, 0, 0x80 | 0x63); /* present, writable, A, D */
     for (i = 0; i < INSN_DATA_SIZE; i += PAGE_SIZE)
-        map(e, INSN_DATA + i, DATA + i, 0x67);
-    map(e, INSN_DATA + INSN_DATA_SIZE, DATA + INSN_DATA_SIZE, 0x65);
+        map(e, INSN_DATA + i, DATA + i, NX | 0x67);
+    map(e, INSN_DATA + INSN_DATA_SIZE, DATA + INSN_DATA_SIZE, NX | 0x65);
     for (i = 0; i < INSN_CODE_SIZE; i += PAGE_SIZE)
         map(e, INSN_CODE + i, CODE + i, 0x67);
     map(e, INSN_EXIT, EXIT, 0x65);
@@ -150,13 +155,17 @@ static void start_user(struct vcpu *v, const struct insn_case *c)
     cpu_update_mode(v);
 }
 
-static bool interpret(struct vcpu *v)
+static bool interpret(struct insn_engine *e)
 {
+    struct vcpu *v = e->v;
     unsigned n;
 
-    for (n = 0; n < MAX_STEPS; n++)
+    for (n = 0; n < MAX_STEPS; n++) {
+        if (e->watch && !e->watch(e->watch_opaque, v))
+            return false;
         if (cpu_step(v) == CPU_EXIT)
             return v->exit.reason == EXIT_HLT;
+    }
     return false;
 }
 
@@ -173,6 +182,8 @@ static bool translate(struct insn_engine *e)
                 return v->exit.reason == EXIT_HLT;
         } else if (v->exit.reason == EXIT_REQUEST) {
             atomic_store(&v->exit_request, 0);
+            if (atomic_load(&e->stop))
+                return false;
         } else {
             return v->exit.reason == EXIT_HLT;
         }
@@ -188,7 +199,7 @@ static void take_frame(struct insn_engine *e, struct insn_state *out)
 
     out->vector = (uint32_t)(handler / 16);
     if (handler >= 4096 || top > KERNEL_STACK - 40 || top < KERNEL_STACK - 64) {
-        out->hung = 1;
+        out->vector = INSN_NO_FRAME;
         return;
     }
     frame = (const uint64_t *)(const void *)ram_host(&e->ram, top);
@@ -215,8 +226,9 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
     for (i = 0; i < c->pokes; i++)
         memcpy(*data + c->poke[i].offset, &c->poke[i].value, 8);
     start_user(v, c);
+    atomic_store(&e->stop, false);
     insn_signals_case(c);
-    out->hung = !(e->kind == INSN_BT ? translate(e) : interpret(v));
+    out->hung = !(e->kind == INSN_BT ? translate(e) : interpret(e));
     memcpy(out->gpr, v->gpr, sizeof out->gpr);
     out->rip = v->rip;
     out->rflags = v->rflags;
@@ -237,6 +249,29 @@ void insn_engine_place(struct insn_engine *e, const struct insn_case *c)
 
     memset(code + c->slot * INSN_SLOT, 0xcc, INSN_SLOT);
     memcpy(code + (c->start - INSN_CODE), c->code, c->code_length);
+}
+
+void insn_engine_stop(struct insn_engine *e)
+{
+    atomic_store(&e->stop, true);
+    atomic_store(&e->v->exit_request, 1);
+    translator_kick(e->v);
+}
+
+void insn_engine_clear_code(struct insn_engine *e)
+{
+    memset(ram_host(&e->ram, CODE), 0xcc, INSN_CODE_SIZE);
+}
+
+const uint8_t *insn_engine_code(const struct insn_engine *e)
+{
+    return ram_host(&e->ram, CODE);
+}
+
+void insn_engine_watch(struct insn_engine *e, bool (*watch)(void *opaque, const struct vcpu *v), void *opaque)
+{
+    e->watch = watch;
+    e->watch_opaque = opaque;
 }
 
 void insn_engine_placed(struct insn_engine *e)
@@ -303,7 +338,7 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *options)
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *cpu, const char *options)
 {
     static const struct vcpu_ops ops = {io_read,      io_write, no_interrupt, no_msr_read,
                                         no_msr_write, NULL,     NULL,         no_log};
@@ -313,7 +348,7 @@ struct insn_engine *insn_engine_open(enum insn_engine_kind kind, const char *opt
     if (!e)
         return NULL;
     e->kind = kind;
-    if (cpu_model_parse(&e->model, "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
+    if (cpu_model_parse(&e->model, cpu ? cpu : "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
         goto fail;
     e->v = vcpu_create(&e->ram, &e->model);
     if (!e->v)

@@ -237,6 +237,33 @@ static void tame_before(struct builder *b)
         tame_repeat(b);
 }
 
+/* Where the memory operand of the finished bytes lies. */
+static uint64_t operand_address(const struct builder *b)
+{
+    ZydisDecodedInstruction i;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    const ZydisDecodedOperand *m = &op[0];
+    uint64_t ea;
+
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->forms->decoder, b->bytes, sizeof b->bytes, &i, op)))
+        return 0;
+    ea = (uint64_t)m->mem.disp.value;
+    if (m->mem.base == ZYDIS_REGISTER_RIP || m->mem.base == ZYDIS_REGISTER_EIP)
+        ea += b->ip + i.length;
+    else if (m->mem.base != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(m->mem.base)];
+    if (m->mem.index != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(m->mem.index)] * m->mem.scale;
+    return (i.address_width == 32 ? (uint32_t)ea : ea) + segment_base(b, m);
+}
+
+/* FXRSTOR: reserved bits of MXCSR give #GP, which random bytes nearly always have. */
+static void tame_restore(struct builder *b)
+{
+    if (insn_chance(b->r, 90))
+        build_poke(b, operand_address(b) + 24, insn_random(b->r) & 0xffff);
+}
+
 /* POPF may set neither TF nor AC. CMPXCHG should also succeed. */
 static bool tame_after(struct builder *b)
 {
@@ -254,9 +281,15 @@ static bool tame_after(struct builder *b)
         if (!b->sequence && reg > 0 && insn_chance(b->r, 40))
             b->c->in.gpr[reg] = b->c->in.gpr[R_AX];
         return true;
-    case ZYDIS_MNEMONIC_CMPXCHG8B:
-    case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+        if (!b->sequence)
+            tame_restore(b);
         return true;
+    case ZYDIS_MNEMONIC_FXSAVE: /* a page that is read-only, then one that is not there: which is first is free */
+    case ZYDIS_MNEMONIC_FXSAVE64:
+        value = operand_address(b);
+        return value + 512 <= AREA_END || value >= AREA_END;
     default:
         return true;
     }
