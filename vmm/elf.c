@@ -1,5 +1,5 @@
 /*
- * elf.c - reads an ELF kernel with a PVH entry (a vmlinux with CONFIG_PVH, Xen-style direct boot).
+ * elf.c - reads an ELF kernel: its segments, and its PVH entry (a vmlinux with CONFIG_PVH, Xen-style direct boot).
  *
  * Interface: boot.h. The entry is in the note XEN_ELFNOTE_PHYS32_ENTRY of owner "Xen" (Xen's public/elfnote.h).
  * Invariant: every byte read lies in [data, data + size), whatever the file says.
@@ -43,6 +43,7 @@ static bool read_header(const uint8_t *data, size_t size, bool wide, Elf64_Ehdr 
     memcpy(header->e_ident, narrow.e_ident, EI_NIDENT);
     header->e_type = narrow.e_type;
     header->e_machine = narrow.e_machine;
+    header->e_entry = narrow.e_entry;
     header->e_phoff = narrow.e_phoff;
     header->e_phnum = narrow.e_phnum;
     header->e_phentsize = narrow.e_phentsize;
@@ -145,7 +146,7 @@ static int walk_programs(struct elf_image *image, const uint8_t *data, size_t si
     return 0;
 }
 
-int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
+int elf_read(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
 {
     Elf64_Ehdr header;
     bool wide = size > EI_CLASS && data[EI_CLASS] == ELFCLASS64;
@@ -171,6 +172,16 @@ int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const c
         return status;
     if (!image->segment_count)
         return error_set(error, ENOEXEC, "-kernel %s: an ELF file with nothing to load; give a vmlinux", name);
+    image->entry = header.e_entry;
+    return 0;
+}
+
+int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
+{
+    int status = elf_read(image, data, size, name, error);
+
+    if (status)
+        return status;
     if (!image->pvh_entry)
         return error_set(error, ENOEXEC,
                          "-kernel %s: an ELF file without a PVH entry; build it with CONFIG_PVH=y, or "

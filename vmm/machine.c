@@ -173,6 +173,19 @@ static void start_vcpu(struct machine *m)
     kernel_start(&m->kernel, m->vcpu);
 }
 
+static int open_kernel(struct machine *m, struct error *error)
+{
+    const struct options *o = m->options;
+
+    return kernel_open(&m->kernel,
+                       &(struct kernel_options){.image = o->kernel,
+                                                .initrd = o->initrd,
+                                                .append = o->append,
+                                                .entry = o->kernel_entry,
+                                                .long_mode = m->model.f80000001_edx >> 29 & 1},
+                       o->memory, error);
+}
+
 static int create_core(struct machine *m, struct error *error)
 {
     const struct options *o = m->options;
@@ -183,7 +196,7 @@ static int create_core(struct machine *m, struct error *error)
     if (!status)
         status = cpu_model_parse(&m->model, o->cpu, error);
     if (!status)
-        status = kernel_open(&m->kernel, o->kernel, o->initrd, o->append, o->memory, error);
+        status = open_kernel(m, error);
     if (!status)
         status = ram_create(&m->ram, o->memory, error);
     if (status)

@@ -172,13 +172,15 @@ static int set_stats(struct options *o, const char *value, struct error *error)
 
 static const struct option option_table[] = {
     {"m", "SIZE", "guest memory: MiB, or with suffix K, M, G (default 128)", options_set_memory},
-    {"kernel", "FILE", "Linux kernel: bzImage, or ELF vmlinux with a PVH entry", set_kernel},
-    {"initrd", "FILE", "initial RAM disk, or initramfs", set_initrd},
+    {"kernel", "FILE", "Linux bzImage, multiboot kernel, or ELF vmlinux with a PVH entry", set_kernel},
+    {"initrd", "FILE", "initial RAM disk or initramfs; for multiboot the modules: \"FILE ARGS,FILE ARGS\"",
+     set_initrd},
     {"append", "STRING", "kernel command line", set_append},
     {"cpu", "MODEL", "max, x86-64-v1, -v2 or -v3, with ,+FEATURE and ,-FEATURE (default max)", set_cpu},
     {"accel", "ENGINE", "how guest code is run: bt or interp, with properties (bt,chain=off)", set_accel},
     {"smp", "N", "virtual CPUs: 1 so far", options_set_smp},
-    {"machine", "TYPE", "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE",
+    {"machine", "TYPE",
+     "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE ,kernel-entry=auto|16|32|64",
      options_set_machine},
     {"M", "TYPE", NULL, options_set_machine},
     {"nographic", NULL, "console on the terminal; Ctrl-A H there lists the keys", set_nographic},

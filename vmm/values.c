@@ -69,8 +69,24 @@ int options_set_smp(struct options *o, const char *value, struct error *error)
 
 static const char *const machine_types[] = {"pc", "q35", "microvm"};
 /* Properties of QEMU's machines that turn off what novt has not got anyway. */
-static const char *const machine_properties[] = {"accel", "type", "usb", "vmport", "graphics", "kernel-irqchip",
-                                                 "smm",   "acpi", "pit", "pic",    "rtc",      "isa-serial"};
+static const char *const machine_properties[] = {
+    "accel", "type", "kernel-entry", "usb", "vmport", "graphics",  "kernel-irqchip",
+    "smm",   "acpi", "pit",          "pic", "rtc",    "isa-serial"};
+
+static int kernel_entry(struct options *o, const char *given, const char *text, struct error *error)
+{
+    static const char *const words[] = {[KERNEL_ENTRY_AUTO] = "auto",
+                                        [KERNEL_ENTRY_16] = "16",
+                                        [KERNEL_ENTRY_32] = "32",
+                                        [KERNEL_ENTRY_64] = "64"};
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (!strcmp(text, words[i])) {
+            o->kernel_entry = (enum kernel_entry)i;
+            return 0;
+        }
+    return error_set(error, EINVAL, "-machine %s: kernel-entry is auto, 16, 32 or 64, not '%s'", given, text);
+}
 
 static int machine_property(struct options *o, const char *given, const char *key, const char *text,
                             struct error *error)
@@ -78,6 +94,8 @@ static int machine_property(struct options *o, const char *given, const char *ke
     size_t count = sizeof machine_properties / sizeof machine_properties[0];
     const char *near;
 
+    if (!strcmp(key, "kernel-entry"))
+        return kernel_entry(o, given, text, error);
     if (!strcmp(key, "accel")) {
         snprintf(o->accel_word, sizeof o->accel_word, "%s", text);
         o->accel = o->accel_word;
