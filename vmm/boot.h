@@ -38,7 +38,7 @@ int bzimage_parse(struct bzimage *image, const uint8_t *data, size_t size, const
 
 #define ELF_SEGMENTS 16
 struct elf_segment {
-    uint64_t address; /* physical */
+    uint64_t address, virtual_address; /* physical; as linked */
     const uint8_t *data;
     uint64_t file_size, memory_size;
 };
@@ -46,7 +46,7 @@ struct elf_image {
     struct elf_segment segment[ELF_SEGMENTS];
     unsigned segment_count;
     uint64_t low, high; /* physical range it occupies */
-    uint64_t entry;     /* what the ELF header says; perhaps a virtual address */
+    uint64_t entry;     /* physical */
     uint32_t pvh_entry; /* physical address, 32-bit protected mode; of the XEN_ELFNOTE_PHYS32_ENTRY note, or 0 */
 };
 

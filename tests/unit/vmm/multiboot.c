@@ -2,6 +2,7 @@
  * multiboot.c - tests of the multiboot loader: headers good and spoilt, what is in memory, the start state.
  */
 #include <criterion/criterion.h>
+#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,12 @@ Test(multiboot, elf)
     cr_assert_eq(image.entry, 0x200010u);
     cr_assert_eq(image.load.segment[0].file_size, 256u);
     cr_assert_eq(image.load.high, 0x200200u);
+
+    /* Linked at 3 GiB and something, entered through the virtual address. */
+    memcpy(file + offsetof(Elf32_Ehdr, e_entry), &(uint32_t){0xc0001020}, 4);
+    memcpy(file + sizeof(Elf32_Ehdr) + offsetof(Elf32_Phdr, p_vaddr), &(uint32_t){0xc0001000}, 4);
+    cr_assert_eq(multiboot_parse(&image, file, sizeof file, "x", &error), 0, "%s", error.text);
+    cr_assert_eq(image.entry, 0x200020u);
 }
 
 Test(multiboot, spoilt)
