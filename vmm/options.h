@@ -11,6 +11,7 @@
 
 #include "memory/error.h"
 #include "vmm/kernel.h"
+#include "vmm/loader.h"
 
 #define OPTIONS_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (128ull << 20)
@@ -25,6 +26,9 @@ struct options {
     uint64_t memory; /* bytes */
     const char *kernel, *initrd, *append;
     enum kernel_entry kernel_entry;
+    const char *bios;
+    struct loader_options loader[LOADER_MAX];
+    unsigned loader_count;
     const char *cpu;      /* cpu_model_parse reads it */
     const char *accel;    /* engine_parse reads it: "bt,chain=off" */
     char accel_word[256]; /* accel points here when it came from -machine accel= */
