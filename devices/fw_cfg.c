@@ -1,10 +1,10 @@
 /*
  * fw_cfg.c - QEMU's firmware configuration device (QEMU's docs/specs/fw_cfg.rst).
  *
- * Interface: fw_cfg_create, fw_cfg_add, fw_cfg_add_file. A 16-bit write to 0x510 selects an item, each byte read from
- * 0x511 is its next one; the two halves of an address, big-endian, at 0x514 and 0x518 start a copy that the structure
- * there describes. Items are read-only. Invariants: the directory is an item like the others and always lists all
- * files; nothing beyond an item's size is ever read: it is zeros.
+ * Interface: fw_cfg_create, fw_cfg_add, fw_cfg_add_file. A 16-bit write to 0x510 selects an item, each byte read
+ * from 0x511 is its next one; the two halves of an address, big-endian, at 0x514 and 0x518 start a copy that the
+ * structure there describes. Items are read-only. Invariants: the directory is an item like the others and always
+ * lists all files; nothing beyond an item's size is ever read: it is zeros.
  */
 #include <endian.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * fw_cfg.h - QEMU's firmware configuration device: items by key, and named files among them, which firmware reads at
- * ports 0x510 and 0x511 or has copied to its memory through port 0x514 (QEMU's docs/specs/fw_cfg.rst).
+ * fw_cfg.h - QEMU's firmware configuration device: items by key, and named files among them, which firmware reads
+ * at ports 0x510 and 0x511 or has copied to its memory through port 0x514 (QEMU's docs/specs/fw_cfg.rst).
  */
 #ifndef NOVT_DEVICES_FW_CFG_H
 #define NOVT_DEVICES_FW_CFG_H

@@ -1,10 +1,10 @@
 /*
  * firmware.c - -bios: the ROM in the guest's memory, and the items of fw_cfg that SeaBIOS and U-Boot read.
  *
- * Interface: firmware.h. The ROM ends at 4 GiB, where the processor starts 16 bytes below. Its last 256 KiB, or all of
- * a smaller one, are also in the RAM that ends at 1 MiB, as on a PC once its firmware has opened the shadow RAM and
- * has copied itself there: the board has no chipset registers to do so with, and firmware keeps its variables there.
- * Invariant: what fw_cfg hands out lives in struct firmware until firmware_close.
+ * Interface: firmware.h. The ROM ends at 4 GiB, where the processor starts 16 bytes below. Its last 256 KiB, or
+ * all of a smaller one, are also in the RAM that ends at 1 MiB, as on a PC once its firmware has opened the shadow
+ * RAM and has copied itself there: the board has no chipset registers to do so with, and firmware keeps its
+ * variables there. Invariant: what fw_cfg hands out lives in struct firmware until firmware_close.
  */
 #include "vmm/firmware.h"
 
@@ -164,9 +164,9 @@ static int read_kernel(struct firmware *f, const struct kernel *kernel, const st
         return status;
     top = image->initrd_max < top ? image->initrd_max + 1 : top;
     if (kernel->initrd.size > top - KERNEL_ADDRESS)
-        return error_set(error, EFBIG, "-initrd %s: its %llu KiB do not fit below %llu KiB; give more memory with -m",
-                         kernel->initrd.name, (unsigned long long)(kernel->initrd.size >> 10),
-                         (unsigned long long)(top >> 10));
+        return error_set(
+            error, EFBIG, "-initrd %s: its %llu KiB do not fit below %llu KiB; give more memory with -m",
+            kernel->initrd.name, (unsigned long long)(kernel->initrd.size >> 10), (unsigned long long)(top >> 10));
     f->initrd_address = (uint32_t)((top - kernel->initrd.size) & PAGE_MASK);
     f->initrd_size = (uint32_t)kernel->initrd.size;
     return 0;
@@ -212,7 +212,7 @@ int firmware_add_items(struct firmware *f, struct fw_cfg *fw_cfg, const struct r
     if (kernel->options.image)
         status = add_kernel(f, &a, kernel, ram, error);
     if (!status && a.status)
-        status = error_set(error, -a.status, "-bios %s: cannot fill fw_cfg: %s", f->options.rom,
-                           strerror(-a.status));
+        status =
+            error_set(error, -a.status, "-bios %s: cannot fill fw_cfg: %s", f->options.rom, strerror(-a.status));
     return status;
 }

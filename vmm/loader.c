@@ -19,7 +19,6 @@ static int bad(const char *value, const char *what, struct error *error)
     return error_set(error, EINVAL, "-device loader,%s: %s", value, what);
 }
 
-
 static bool set_file(struct loader_options *o, const char *text)
 {
     strcpy(o->file, text);
@@ -96,8 +95,10 @@ static int set_property(struct loader_options *o, const char *value, const char 
         return error_set(error, EINVAL, "-device loader,%s: %s=%s: give %s", value, key, text, p->wants);
     }
     near = text_nearest(key, properties, PROPERTIES, sizeof properties[0]);
-    return error_set(error, EINVAL, "-device loader,%s: no property '%s'%s%s; there are file, addr, data, data-len, "
-                     "data-be, force-raw and cpu-num", value, key, near ? "; did you mean " : "", near ? near : "");
+    return error_set(error, EINVAL,
+                     "-device loader,%s: no property '%s'%s%s; there are file, addr, data, data-len, "
+                     "data-be, force-raw and cpu-num",
+                     value, key, near ? "; did you mean " : "", near ? near : "");
 }
 
 static int check_together(const struct loader_options *o, const char *value, struct error *error)
@@ -113,7 +114,8 @@ static int check_together(const struct loader_options *o, const char *value, str
     if (!o->file[0] && !o->has_data && !o->start)
         return bad(value, "nothing to load; give file=, or data= and data-len=", error);
     if (o->start && o->address >= 0x100000)
-        return bad(value, "cpu-num=0 starts in real mode, which addr= must be for: give one below 0x100000", error);
+        return bad(value, "cpu-num=0 starts in real mode, which addr= must be for: give one below 0x100000",
+                   error);
     return 0;
 }
 
@@ -143,10 +145,11 @@ static int refuse_elf(const struct loader *l, struct error *error)
     status = image_file_read_part(&l->file, head, sizeof head, error);
     if (status || !elf_probe(head, sizeof head))
         return status;
-    return error_set(error, EINVAL,
-                     "-device loader,file=%s: an ELF file; boot it with -kernel, or add force-raw=on to load its bytes "
-                     "as they are",
-                     l->file.name);
+    return error_set(
+        error, EINVAL,
+        "-device loader,file=%s: an ELF file; boot it with -kernel, or add force-raw=on to load its bytes "
+        "as they are",
+        l->file.name);
 }
 
 int loader_open(struct loader *l, const struct loader_options *options, uint64_t ram_size, struct error *error)
@@ -171,10 +174,11 @@ void loader_close(struct loader *l)
 
 static int no_ram(const struct loader *l, uint64_t size, struct error *error)
 {
-    return error_set(error, EFBIG,
-                     "-device loader,addr=0x%llx: its %llu bytes do not fit the guest's memory there; give another "
-                     "address, or more with -m",
-                     (unsigned long long)l->options->address, (unsigned long long)size);
+    return error_set(
+        error, EFBIG,
+        "-device loader,addr=0x%llx: its %llu bytes do not fit the guest's memory there; give another "
+        "address, or more with -m",
+        (unsigned long long)l->options->address, (unsigned long long)size);
 }
 
 static int load_file(const struct loader *l, struct ram *ram, struct error *error)

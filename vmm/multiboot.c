@@ -64,7 +64,8 @@ static int read_addresses(struct multiboot_image *image, const struct header *h,
     if (end < h->load_address + length)
         return bad(name, "ends the BSS within what it loads", error);
     memset(&image->load, 0, sizeof image->load);
-    image->load.segment[0] = (struct elf_segment){h->load_address, h->load_address, data + start, length, end - h->load_address};
+    image->load.segment[0] =
+        (struct elf_segment){h->load_address, h->load_address, data + start, length, end - h->load_address};
     image->load.segment_count = 1;
     image->load.low = h->load_address;
     image->load.high = end;

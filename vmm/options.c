@@ -303,9 +303,10 @@ static int check_together(const struct options *o, struct error *error)
         return error_set(error, EINVAL, "-append %s: needs a kernel; add -kernel FILE", o->append);
     if (boots_without_kernel(o))
         return 0;
-    return error_set(error, EINVAL,
-                     "nothing to boot: name a kernel with -kernel FILE, or firmware with -bios FILE ('-h' lists the "
-                     "options)");
+    return error_set(
+        error, EINVAL,
+        "nothing to boot: name a kernel with -kernel FILE, or firmware with -bios FILE ('-h' lists the "
+        "options)");
 }
 
 int options_parse(struct options *options, int argc, char **argv, struct error *error)

@@ -251,8 +251,8 @@ static bool memory_read(void *opaque, uint64_t address, void *to, uint32_t size)
     return ram_copy_from(&m->ram, to, address, size);
 }
 
-/* As a store does: code that was made from what is written is dropped. The lock's holder is the vCPU's own thread: the
-   devices that copy do so when it writes a port of theirs. */
+/* As a store does: code that was made from what is written is dropped. The lock's holder is the vCPU's own thread:
+   the devices that copy do so when it writes a port of theirs. */
 static bool memory_write(void *opaque, uint64_t address, const void *from, uint32_t size)
 {
     struct machine *m = opaque;

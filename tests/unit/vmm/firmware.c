@@ -45,7 +45,8 @@ Test(firmware, places)
         uint64_t size;
         gpa_t low;
         uint8_t first_low, last;
-    } vectors[] = {{0x10000, 0xf0000, 1, 1}, {0x20000, 0xe0000, 1, 2}, {0x40000, 0xc0000, 1, 4}, {0x80000, 0xc0000, 5, 8}};
+    } vectors[] = {
+        {0x10000, 0xf0000, 1, 1}, {0x20000, 0xe0000, 1, 2}, {0x40000, 0xc0000, 1, 4}, {0x80000, 0xc0000, 5, 8}};
 
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         struct firmware f;
@@ -110,9 +111,8 @@ Test(firmware, items)
     image_make_bzimage(image);
     name = files_make(image, sizeof image);
     initrd = files_make("initrd", 6);
-    cr_assert_eq(kernel_open(&kernel,
-                             &(struct kernel_options){.image = name, .initrd = initrd, .append = "quiet"}, 64 << 20,
-                             &error),
+    cr_assert_eq(kernel_open(&kernel, &(struct kernel_options){.image = name, .initrd = initrd, .append = "quiet"},
+                             64 << 20, &error),
                  0);
     cr_assert_eq(open_rom(&f, 0x10000), 0);
     cr_assert_eq(ram_create(&ram, 16 << 20, &error), 0);
