@@ -64,7 +64,9 @@ void firmware_close(struct firmware *f)
     free(f->rom);
     free(f->kernel);
     free(f->initrd);
+    free(f->acpi);
     f->rom = f->kernel = f->initrd = NULL;
+    f->acpi = NULL;
 }
 
 int firmware_load(struct firmware *f, struct ram *ram, struct error *error)
@@ -103,7 +105,7 @@ static void add_machine(struct firmware *f, struct adder *a, const struct ram *r
 {
     f->ram_size = ram->size;
     f->nographic = f->options.nographic;
-    f->cpus = (uint16_t)f->options.cpus;
+    f->cpus = (uint16_t)f->options.acpi.cpus;
     f->irq0_override = 1; /* the timer is at the I/O APIC's input 2, as the ACPI tables say too */
     add(a, FW_CFG_UUID, f->uuid, sizeof f->uuid);
     add(a, FW_CFG_RAM_SIZE, &f->ram_size, sizeof f->ram_size);
@@ -202,14 +204,28 @@ static int add_kernel(struct firmware *f, struct adder *a, const struct kernel *
     return 0;
 }
 
+static int add_acpi(struct firmware *f, struct adder *a, struct error *error)
+{
+    int status = acpi_make(&f->acpi, &f->options.acpi, 0, error);
+    uint32_t size;
+
+    if (status)
+        return status;
+    size = acpi_script(f->acpi, f->acpi_script);
+    add_file(a, ACPI_TABLES_FILE, f->acpi->bytes, f->acpi->rsdp);
+    add_file(a, ACPI_RSDP_FILE, f->acpi->bytes + f->acpi->rsdp, f->acpi->size - f->acpi->rsdp);
+    add_file(a, "etc/table-loader", f->acpi_script, size);
+    return 0;
+}
+
 int firmware_add_items(struct firmware *f, struct fw_cfg *fw_cfg, const struct ram *ram,
                        const struct kernel *kernel, struct error *error)
 {
     struct adder a = {fw_cfg, 0};
-    int status = 0;
+    int status = add_acpi(f, &a, error);
 
     add_machine(f, &a, ram);
-    if (kernel->options.image)
+    if (!status && kernel->options.image)
         status = add_kernel(f, &a, kernel, ram, error);
     if (!status && a.status)
         status =

@@ -5,12 +5,13 @@
 #define NOVT_VMM_FIRMWARE_H
 
 #include "devices/fw_cfg.h"
+#include "vmm/acpi.h"
 #include "vmm/kernel.h"
 
 struct firmware_options {
     const char *rom; /* NULL: no firmware */
     bool nographic;  /* its console is the first serial port */
-    unsigned cpus;
+    struct acpi_config acpi;
 };
 
 struct firmware_range { /* an entry of the file etc/e820 */
@@ -23,6 +24,8 @@ struct firmware {
     uint8_t *rom; /* the file's bytes, owned; NULL: no firmware */
     uint64_t size;
     uint8_t *kernel, *initrd; /* of -kernel and -initrd, owned */
+    struct acpi_image *acpi;  /* owned */
+    uint8_t acpi_script[ACPI_SCRIPT_MAX];
     /* the data of items, as the guest reads them */
     uint64_t ram_size, serial_port;
     uint16_t nographic, cpus, boot_menu;

@@ -154,16 +154,22 @@ static int create_board(struct machine *m, struct error *error)
     return 0;
 }
 
+static struct acpi_config describe_board(const struct options *o)
+{
+    struct acpi_config acpi = {.cpus = 1};
+
+    for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
+        acpi.serial_present[i] = strcmp(serial_spec(o, i), "none") != 0;
+    return acpi;
+}
+
 /* The guest's memory as firmware would hand it over. */
 static int load_without_firmware(struct machine *m, struct error *error)
 {
-    struct acpi_config acpi = {.cpus = 1};
+    const struct acpi_config acpi = describe_board(m->options);
     gpa_t rsdp = 0;
-    int status;
+    int status = acpi_build(&m->ram, &acpi, &rsdp, error);
 
-    for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
-        acpi.serial_present[i] = strcmp(serial_spec(m->options, i), "none") != 0;
-    status = acpi_build(&m->ram, &acpi, &rsdp, error);
     return status ? status : kernel_load(&m->kernel, &m->ram, rsdp, error);
 }
 
@@ -195,7 +201,8 @@ static int open_images(struct machine *m, struct error *error)
                                           .append = o->append,
                                           .entry = o->kernel_entry,
                                           .long_mode = m->model.f80000001_edx >> 29 & 1};
-    const struct firmware_options firmware = {.rom = o->bios, .nographic = o->nographic, .cpus = 1};
+    const struct firmware_options firmware = {
+        .rom = o->bios, .nographic = o->nographic, .acpi = describe_board(o)};
     int status = kernel_open(&m->kernel, &kernel, o->memory, error);
 
     if (!status)

@@ -26,7 +26,7 @@ static int open_rom(struct firmware *f, uint64_t size)
         bytes[i] = (uint8_t)(1 + (i >> 16));
     name = files_make(bytes, size);
     free(bytes);
-    status = firmware_open(f, &(struct firmware_options){.rom = name, .nographic = true, .cpus = 1}, &error);
+    status = firmware_open(f, &(struct firmware_options){.rom = name, .nographic = true, .acpi.cpus = 1}, &error);
     unlink(name);
     return status;
 }
