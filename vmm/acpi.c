@@ -417,6 +417,7 @@ int acpi_make(struct acpi_image **made, const struct acpi_config *config, uint32
     struct acpi_image *image;
     struct builder b;
 
+    *made = NULL;
     if (config->cpus == 0 || config->cpus > LAPIC_MAX_CPUS)
         return error_set(error, EINVAL, "ACPI tables: cannot describe %u CPUs: use 1 to %u", config->cpus,
                          LAPIC_MAX_CPUS);
@@ -440,7 +441,7 @@ int acpi_build(struct ram *ram, const struct acpi_config *config, gpa_t *rsdp, s
     struct acpi_image *image;
     int status = acpi_make(&image, config, (uint32_t)ACPI_REGION_START, error);
 
-    if (status)
+    if (!image)
         return status;
     if (ram_copy_to(ram, ACPI_REGION_START, image->bytes, image->size))
         *rsdp = ACPI_REGION_START + image->rsdp;
