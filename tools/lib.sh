@@ -16,6 +16,8 @@ LIB_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libz
 libxxhash-dev libjson-c-dev"
 LIB_TEST_PACKAGES="libcriterion-dev nasm clang-format clang-tidy binutils"
 LIB_BENCH_PACKAGES="qemu-system-x86"
+# Not installed, only unpacked: what tests/guest/others runs.
+LIB_GUEST_PACKAGES="seabios memtest86+ u-boot-qemu gnumach-image-1.8-486:i386"
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -115,23 +117,30 @@ lib_as_user() {
     fi
 }
 
-# lib_apt_foreign ARCH: apt options that give it a state of its own, in which ARCH is the only architecture. So what
-# the system's apt and dpkg know of architectures stays as it is, and no root is needed.
+# lib_apt_foreign ARCH COMMAND...: runs an apt command with a state of its own, in which ARCH is the only
+# architecture. So what the system's apt and dpkg know of architectures stays as it is, and no root is needed.
 lib_apt_foreign() {
     lib_state=$NOVT_GUEST/apt-$1
-    printf '%s ' -o "Dir::State=$lib_state" -o "Dir::State::status=$lib_state/status" -o "Dir::Cache=$lib_state" \
-        -o "APT::Architecture=$1" -o "APT::Architectures::=$1"
+    if [ ! -f "$lib_state/apt.conf" ]; then
+        mkdir -p "$lib_state/lists/partial" "$lib_state/archives/partial" || die "cannot make $lib_state"
+        : >"$lib_state/status"
+        cat >"$lib_state/apt.conf" <<END
+Dir::State "$lib_state";
+Dir::State::status "$lib_state/status";
+Dir::Cache "$lib_state";
+APT::Architecture "$1";
+APT::Architectures { "$1"; };
+END
+    fi
+    shift
+    APT_CONFIG=$lib_state/apt.conf "$@"
 }
 
 # lib_apt_update ARCH: fetches that private state's package lists. One list of several may fail (a mirror in the
 # middle of its update, a source without this architecture): whether what we want is known is asked later.
 lib_apt_update() {
-    lib_state=$NOVT_GUEST/apt-$1
-    mkdir -p "$lib_state/lists/partial" "$lib_state/archives/partial" || die "cannot make $lib_state"
-    : >>"$lib_state/status"
     say "fetching the package lists of $1"
-    # shellcheck disable=SC2046
-    apt-get -q $(lib_apt_foreign "$1") -o "APT::Sandbox::User=$(id -un)" update >"$lib_state/log" 2>&1 || :
+    lib_apt_foreign "$1" apt-get -q -o "APT::Sandbox::User=$(id -un)" update >"$NOVT_GUEST/apt-$1.log" 2>&1 || :
 }
 
 # lib_apt_show PACKAGE[:ARCH]: what apt knows of the package. Without ARCH: the system's lists, which are fetched
@@ -156,8 +165,7 @@ lib_apt_show() {
 }
 
 lib_apt_show_foreign() {
-    # shellcheck disable=SC2046
-    apt-cache $(lib_apt_foreign "$2") show --no-all-versions "$1" 2>/dev/null
+    lib_apt_foreign "$2" apt-cache show --no-all-versions "$1" 2>/dev/null
 }
 
 # lib_deb PACKAGE[:ARCH] DIR: Debian's current package, downloaded and unpacked in DIR (once).
@@ -168,13 +176,15 @@ lib_deb() {
     command -v apt-get >/dev/null 2>&1 || die "no apt-get here to download the package $lib_package with"
     lib_work=$NOVT_GUEST/download.$$
     mkdir -p "$lib_work" || die "cannot make $lib_work"
-    lib_options="-q -o APT::Sandbox::User=$(id -un)"
+    set -- "$1" "$2" apt-get -q -o "APT::Sandbox::User=$(id -un)" download "$lib_package"
     if [ "$1" != "$lib_package" ]; then
-        lib_apt_show "$1" >/dev/null || die "apt knows no package $1: see $NOVT_GUEST/apt-${1#*:}/log"
-        lib_options="$lib_options $(lib_apt_foreign "${1#*:}")"
+        lib_apt_show "$1" >/dev/null || die "apt knows no package $1: see $NOVT_GUEST/apt-${1#*:}.log"
+        lib_arch=${1#*:}
+        shift 2
+        set -- "" "" lib_apt_foreign "$lib_arch" "$@"
     fi
-    # shellcheck disable=SC2086
-    if ! (cd "$lib_work" && apt-get $lib_options download "$lib_package") >"$lib_work/log" 2>&1; then
+    shift 2
+    if ! (cd "$lib_work" && "$@") >"$lib_work/log" 2>&1; then
         cat "$lib_work/log" >&2
         rm -rf "$lib_work"
         die "apt-get could not download $lib_package (is 'apt-get update' due?)"
