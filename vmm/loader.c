@@ -181,6 +181,11 @@ static int no_ram(const struct loader *l, uint64_t size, struct error *error)
         (unsigned long long)l->options->address, (unsigned long long)size);
 }
 
+static bool copy(struct ram *ram, uint64_t address, const void *bytes, uint64_t size)
+{
+    return address + size >= address && ram_copy_to(ram, address, bytes, size);
+}
+
 static int load_file(const struct loader *l, struct ram *ram, struct error *error)
 {
     uint8_t *bytes = malloc(l->file.size);
@@ -190,7 +195,7 @@ static int load_file(const struct loader *l, struct ram *ram, struct error *erro
         return error_set(error, ENOMEM, "-device loader,file=%s: no memory to read its %llu bytes", l->file.name,
                          (unsigned long long)l->file.size);
     status = image_file_read(&l->file, bytes, error);
-    if (!status && !ram_copy_to(ram, l->options->address, bytes, l->file.size))
+    if (!status && !copy(ram, l->options->address, bytes, l->file.size))
         status = no_ram(l, l->file.size, error);
     free(bytes);
     return status;
@@ -207,7 +212,7 @@ int loader_load(const struct loader *l, struct ram *ram, struct error *error)
         return 0;
     if (o->big_endian)
         data = __builtin_bswap64(data) >> (64 - 8 * o->data_length);
-    return ram_copy_to(ram, o->address, &data, o->data_length) ? 0 : no_ram(l, o->data_length, error);
+    return copy(ram, o->address, &data, o->data_length) ? 0 : no_ram(l, o->data_length, error);
 }
 
 void loader_start(const struct loader *l, struct vcpu *v)

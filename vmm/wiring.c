@@ -248,7 +248,7 @@ static bool memory_read(void *opaque, uint64_t address, void *to, uint32_t size)
 {
     struct machine *m = opaque;
 
-    return ram_copy_from(&m->ram, to, address, size);
+    return address + size >= address && ram_copy_from(&m->ram, to, address, size);
 }
 
 /* As a store does: code that was made from what is written is dropped. The lock's holder is the vCPU's own thread:
@@ -257,8 +257,11 @@ static bool memory_write(void *opaque, uint64_t address, const void *from, uint3
 {
     struct machine *m = opaque;
     struct ram *ram = &m->ram;
-    bool ok = ram_copy_to(ram, address, from, size);
+    bool ok;
 
+    if (address + size < address)
+        return false;
+    ok = ram_copy_to(ram, address, from, size);
     for (uint64_t at = address, part; at < address + size; at += part) {
         uint64_t offset = ram_offset(ram, at);
 

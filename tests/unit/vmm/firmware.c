@@ -208,6 +208,9 @@ Test(loader, memory)
     snprintf(value, sizeof value, "file=%s,addr=0xffffc", name);
     cr_assert_eq(load(&ram, value), -EFBIG);
     cr_assert_eq(load(&ram, "addr=0xffffffffffffffff,data=1,data-len=1"), -EFBIG);
+    memset(ram.host, 0xcc, 8);
+    cr_assert_eq(load(&ram, "addr=0xfffffffffffffffe,data=1,data-len=8"), -EFBIG);
+    cr_assert_eq(*ram.host, 0xcc, "it does not go on at address 0");
     snprintf(value, sizeof value, "file=%s,addr=0", elf);
     cr_assert_eq(load(&ram, value), -EINVAL);
     cr_assert_not_null(strstr(error.text, "force-raw"));
