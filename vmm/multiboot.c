@@ -99,7 +99,8 @@ int multiboot_parse(struct multiboot_image *image, const uint8_t *data, size_t s
     }
     if (status)
         return status;
-    if (image->load.entry < image->load.low || image->load.entry >= image->load.high)
+    if (image->load.entry < image->load.low || image->load.entry >= image->load.high ||
+        image->load.entry > UINT32_MAX)
         return bad(name, "or ELF header has an entry outside of what is loaded", error);
     image->entry = (uint32_t)image->load.entry;
     return 0;

@@ -61,6 +61,9 @@ Test(multiboot, elf)
     memcpy(file + sizeof(Elf32_Ehdr) + offsetof(Elf32_Phdr, p_vaddr), &(uint32_t){0xc0001000}, 4);
     cr_assert_eq(multiboot_parse(&image, file, sizeof file, "x", &error), 0, "%s", error.text);
     cr_assert_eq(image.entry, 0x200020u);
+
+    memcpy(file + sizeof(Elf32_Ehdr) + offsetof(Elf32_Phdr, p_paddr), &(uint32_t){0xfffffff0}, 4);
+    cr_assert_eq(multiboot_parse(&image, file, sizeof file, "x", &error), -ENOEXEC, "an entry beyond 4 GiB");
 }
 
 Test(multiboot, spoilt)
