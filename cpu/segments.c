@@ -72,8 +72,7 @@ void cpu_load_segment_real(struct vcpu *v, unsigned seg, uint16_t selector)
         s->attributes = SEGATTR_P | SEGATTR_S | 3;
         s->limit = 0xffff;
     }
-    if (seg != SEG_FS && seg != SEG_GS)
-        cpu_update_mode(v);
+    cpu_update_mode(v);
 }
 
 /* SDM vol. 2, MOV: the checks for SS. */
@@ -126,8 +125,7 @@ enum cpu_status cpu_load_segment(struct vcpu *v, unsigned seg, uint16_t selector
     if (status != CPU_OK)
         return status;
     cpu_unpack_descriptor(&v->seg[seg], selector, d, false);
-    if (seg != SEG_FS && seg != SEG_GS)
-        cpu_update_mode(v);
+    cpu_update_mode(v);
     return CPU_OK;
 }
 

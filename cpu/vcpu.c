@@ -114,6 +114,12 @@ static bool segment_is_flat(const struct segment *s, uint16_t type)
            (s->attributes & 0xc) != 4;
 }
 
+/* The same but for the base, and writable data. */
+static bool segment_is_whole(const struct segment *s)
+{
+    return s->limit == 0xffffffffu && (s->attributes & (SEGATTR_P | SEGATTR_S | 0xe)) == (SEGATTR_P | SEGATTR_S | 2);
+}
+
 static bool is_flat(const struct vcpu *v)
 {
     return segment_is_flat(&v->seg[SEG_CS], SEGATTR_S | 8) && segment_is_flat(&v->seg[SEG_SS], SEGATTR_S | 2) &&
@@ -162,6 +168,8 @@ void cpu_update_mode(struct vcpu *v)
         mode |= v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0;
         mode |= vm ? MODE_VM : 0;
         mode |= is_flat(v) ? MODE_FLAT : 0;
+        mode |= segment_is_whole(&v->seg[SEG_FS]) ? MODE_FLAT_FS : 0;
+        mode |= segment_is_whole(&v->seg[SEG_GS]) ? MODE_FLAT_GS : 0;
     }
     v->mode = mode;
     v->cpl = cpl;

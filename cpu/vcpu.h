@@ -189,6 +189,8 @@ struct vcpu_ops {
 #define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
 #define MODE_FLAT 0x10000u /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
 #define MODE_LMA 0x20000u  /* long mode active */
+#define MODE_FLAT_FS 0x200000u /* FS, but in 64-bit mode: any base, no limit below 4 GiB, writable data */
+#define MODE_FLAT_GS 0x400000u
 #define MODE_SINGLE                                                                                               \
     0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
 #define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */

@@ -288,7 +288,7 @@ uint32_t access_info(const ZydisDecodedOperand *op)
 
 void access_add_segment(struct lower *l, unsigned segment)
 {
-    emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE,
+    emit_op_vcpu(&l->e, l->wide, OP_ADD, H_RAX, H_NONE,
                  V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
 }
 
@@ -299,10 +299,12 @@ static bool fixed_address(const struct lower *l, const ZydisDecodedOperand *op, 
 
     if ((!rip && op->mem.base != ZYDIS_REGISTER_NONE) || op->mem.index != ZYDIS_REGISTER_NONE ||
         op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
-        l->in->z.address_width != 64)
+        l->in->z.address_width != insn_width(l->in))
         return false;
     *linear =
         (op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0) + (rip ? l->in->pc + l->in->length : 0);
+    if (!l->wide)
+        *linear = (uint32_t)*linear;
     return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;
 }
 
@@ -312,7 +314,8 @@ static bool plain_base(const struct lower *l, const ZydisDecodedOperand *op, int
     bool high;
     int guest = guest_register(op->mem.base, &high);
 
-    if (guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
+    /* 32-bit addresses wrap, so that a base cannot be part of a 64-bit pointer. */
+    if (!l->wide || guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
         op->mem.segment == ZYDIS_REGISTER_GS || l->in->z.address_width != 64)
         return false;
     *base = host_register((unsigned)guest);
@@ -343,12 +346,15 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
 
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)
 {
-    uint32_t info = 8 | MEMORY_STACK | (write ? MEMORY_WRITE : 0);
+    uint32_t info = l->word | MEMORY_STACK | (write ? MEMORY_WRITE : 0);
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
     struct pointer pointer;
 
     if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
-    return access_check_base(l, host_register(base), disp, info, H_R11);
+    if (l->wide)
+        return access_check_base(l, host_register(base), disp, info, H_R11);
+    emit_op_mem(&l->e, false, OP_LEA, H_RAX, host_register(base), H_NONE, 1, disp);
+    return access_check(l, info, POINTER_ONE_REGISTER, H_R11);
 }

@@ -100,7 +100,7 @@ static void note_flags(struct lower *l)
 static bool keeps_borrowed(const struct insn *in)
 {
     return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
-           in->row == lower_pop || in->row == lower_leave || in->row == lower_branch || in->row == lower_jump ||
+           in->row == lower_pop || in->row == lower_absolute || in->row == lower_leave || in->row == lower_branch || in->row == lower_jump ||
            in->row == lower_call || in->row == lower_return;
 }
 
@@ -185,7 +185,7 @@ static bool lower_all(struct lower *l)
     }
     if (!l->ended) {
         l->index = l->count - 1;
-        flow_exit(l, l->in->pc + l->in->length);
+        flow_exit(l, flow_next(l->in));
     }
     l->block->code_end = emit_here(&l->e);
     open_room(l, l->t->cache.cold_used, l->t->cache.code_size);
@@ -232,6 +232,8 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->tv = translator_of(v);
     l->count = count;
     l->mode = translator_block_mode(v);
+    l->wide = (l->mode & MODE_CODE_MASK) == MODE_CODE64;
+    l->word = l->wide ? 8 : 4;
     l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
     l->r11_guest = -1;
     l->context = v->data_context;
@@ -305,16 +307,16 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     if (t->max_instructions)
         max = t->max_instructions;
 
-    if ((v->mode & MODE_CODE_MASK) != MODE_CODE64 || !fetch_page(v, v->rip, &s.bytes, &s.gpa))
+    if (!translator_handles(v->mode) || !fetch_page(v, v->rip, &s.bytes, &s.gpa))
         return NULL;
     s.available = (unsigned)(PAGE_SIZE - (v->rip & ~PAGE_MASK));
     b = revive(t, v, &s);
     if (!b) {
-        count = decode_block(t, v->rip, s.bytes, s.available, max, &straddles);
+        count = decode_block(t, v->mode, v->rip, s.bytes, s.available, max, &straddles);
         if (straddles) {
             if (!fetch_across(v, &s))
                 return NULL;
-            count = decode_block(t, v->rip, s.bytes, s.available, 1, &straddles);
+            count = decode_block(t, v->mode, v->rip, s.bytes, s.available, 1, &straddles);
         }
         b = lower_block(t, v, &s, count);
         if (!b) { /* out of room: start anew */

@@ -88,7 +88,7 @@ bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length)
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length)
 {
     flags_compose(v);
-    return finish(v, cpu_iret(v, 8));
+    return finish(v, cpu_iret(v, (v->mode & MODE_CODE_MASK) == MODE_CODE64 ? 8 : 4));
 }
 
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti)
@@ -320,6 +320,8 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
     tv->translator->stats.memory_slow++;
     if (info & MEMORY_GROUP)
         return group_check(v, linear, info);
+    if (linear + size > 1ull << 32 && (v->mode & MODE_CODE_MASK) != MODE_CODE64)
+        return access_failed(v, linear, info, MMU_NONCANONICAL); /* wraps */
     if (size > first) {
         r = bounce_part(v, 0, linear, first, write);
         if (r == MMU_OK) {

@@ -121,6 +121,40 @@ static bool mnemonic_refused(const struct insn *in)
     }
 }
 
+/* Copied into 64-bit code it would mean something else than in 32-bit code (SDM vol. 2, 2.3 and the instructions). */
+static bool is_other_in_64bit(const struct insn *in)
+{
+    if (insn_width(in) == 64)
+        return false;
+    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || in->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL ||
+        in->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER)
+        return true;
+    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->z.opcode == 0x82;
+    for (unsigned i = 0; i < in->z.operand_count; i++)
+        if (in->op[i].encoding == ZYDIS_OPERAND_ENCODING_IS4 ||
+            (in->z.raw.vex.W && in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+             ZydisRegisterGetClass(in->op[i].reg.value) == ZYDIS_REGCLASS_GPR32))
+            return true;
+    return in->z.raw.vex.W && (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2);
+}
+
+bool copy_segment_good(const struct insn *in, uint32_t mode)
+{
+    if (insn_width(in) == 64)
+        return true;
+    for (unsigned i = 0; i < in->z.operand_count; i++) {
+        const ZydisDecodedOperand *op = &in->op[i];
+
+        if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
+            (op->mem.segment == ZYDIS_REGISTER_CS ||
+             (op->mem.segment == ZYDIS_REGISTER_FS && !(mode & MODE_FLAT_FS)) ||
+             (op->mem.segment == ZYDIS_REGISTER_GS && !(mode & MODE_FLAT_GS))))
+            return false;
+    }
+    return true;
+}
+
 /* The MODE_* bit an instruction needs (SDM vol. 3, table 2-2 and 13.1), or 0. */
 static uint32_t mode_needed(const struct insn *in)
 {
@@ -161,7 +195,7 @@ static bool operand_allowed(const struct insn *in, const ZydisDecodedOperand *op
 {
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in);
+               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in) && in->z.address_width != 16;
     if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         ZydisRegisterClass c = ZydisRegisterGetClass(op->reg.value);
 
@@ -239,7 +273,7 @@ bool copy_possible(const struct insn *in, uint32_t mode)
     unsigned memory = 0;
     struct plan p;
 
-    if (!category_allowed(in) || mnemonic_refused(in) || in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+    if (!category_allowed(in) || mnemonic_refused(in) || is_other_in_64bit(in) || in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
         in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
         in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
         return false;
@@ -362,7 +396,7 @@ static struct bytes split(const struct insn *in)
     for (;; at++) {
         uint8_t c = in->bytes[at];
 
-        if ((c & 0xf0) == 0x40)
+        if ((c & 0xf0) == 0x40 && insn_width(in) == 64)
             b.rex = c;
         else if (c == 0x66 || c == 0x67 || c == 0xf2 || c == 0xf3 || c == 0xf0 || c == 0x2e || c == 0x36 ||
                  c == 0x3e || c == 0x26 || c == 0x64 || c == 0x65)
@@ -501,6 +535,20 @@ static void emit_accumulator_immediate(struct lower *l, int extension)
     emit_bytes(&l->e, in->bytes + b.tail, in->length - b.tail);
 }
 
+/* 40-4F are prefixes in 64-bit code. */
+static bool is_short_count(const struct insn *in)
+{
+    return insn_width(in) == 32 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xf0) == 0x40;
+}
+
+/* INC or DEC of the register in the opcode. */
+static void emit_short_count(struct lower *l, int host)
+{
+    if (l->in->z.operand_width == 16)
+        emit8(&l->e, 0x66);
+    emit_op_reg(&l->e, false, 0xff, l->in->z.opcode >> 3 & 1, host);
+}
+
 static void emit_copy(struct lower *l, const struct plan *p)
 {
     struct bytes b = split(l->in);
@@ -545,6 +593,8 @@ void lower_copy(struct lower *l)
     l->map[l->index].recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
     if (accumulator_immediate(in) >= 0)
         emit_accumulator_immediate(l, accumulator_immediate(in));
+    else if (is_short_count(in))
+        emit_short_count(l, p.opcode);
     else
         emit_copy(l, &p);
     release(l, &t);

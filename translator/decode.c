@@ -26,6 +26,8 @@ bool decode_ends_block(const struct insn *in)
     }
     switch (in->z.mnemonic) {
     case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSEXIT:
     case ZYDIS_MNEMONIC_UD0:
     case ZYDIS_MNEMONIC_UD1:
     case ZYDIS_MNEMONIC_UD2:
@@ -78,9 +80,11 @@ static void correct(struct insn *in)
     }
 }
 
-static ZyanStatus decode_one(struct translator *t, struct insn *in, const uint8_t *bytes, unsigned available)
+static ZyanStatus decode_one(struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
+                             unsigned available)
 {
-    ZyanStatus status = ZydisDecoderDecodeFull(&t->decoder64, bytes, available, &in->z, in->op);
+    const ZydisDecoder *decoder = (mode & MODE_CODE_MASK) == MODE_CODE64 ? &t->decoder64 : &t->decoder32;
+    ZyanStatus status = ZydisDecoderDecodeFull(decoder, bytes, available, &in->z, in->op);
 
     in->valid = ZYAN_SUCCESS(status);
     in->length = in->valid ? in->z.length : 1;
@@ -100,10 +104,11 @@ static bool is_side_exit(const struct insn *in)
            in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOP &&
            in->z.mnemonic != ZYDIS_MNEMONIC_LOOPE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
            in->z.mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->z.mnemonic != ZYDIS_MNEMONIC_JECXZ &&
-           in->z.operand_width == 64 && in->z.raw.imm[0].value.s > 0;
+           in->z.mnemonic != ZYDIS_MNEMONIC_JCXZ && in->z.operand_width == insn_width(in) &&
+           in->z.raw.imm[0].value.s > 0;
 }
 
-unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
+unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles)
 {
     unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
@@ -111,7 +116,7 @@ unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsi
     *straddles = false;
     while (count < max && at < available) {
         struct insn *in = &t->insns[count];
-        ZyanStatus status = decode_one(t, in, bytes + at, available - at);
+        ZyanStatus status = decode_one(t, mode, in, bytes + at, available - at);
 
         if (status == ZYDIS_STATUS_NO_MORE_DATA) {
             *straddles = count == 0;

@@ -8,9 +8,19 @@
  */
 #include "translator/lower.h"
 
+static gva_t in_mode(const struct insn *in, gva_t address)
+{
+    return insn_width(in) == 64 ? address : (uint32_t)address;
+}
+
 gva_t flow_target(const struct insn *in)
 {
-    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
+    return in_mode(in, in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s);
+}
+
+gva_t flow_next(const struct insn *in)
+{
+    return in_mode(in, in->pc + in->length);
 }
 
 /* The last instruction, if it jumps back on a condition. */
@@ -130,8 +140,8 @@ static void return_site(struct lower *l, gva_t next)
     struct block_exit *x;
 
     l->flags = FLAGS_SAVED;
-    if ((int64_t)next == (int32_t)next) {
-        emit8(e, 0x48); /* cmp rax, imm32 */
+    if (!l->wide || (int64_t)next == (int32_t)next) {
+        emit_rex(e, l->wide, 0, 0, 0); /* cmp rax, imm32 */
         emit8(e, 0x3d);
         emit32(e, (uint32_t)next);
     } else {
@@ -212,9 +222,11 @@ void lower_jump(struct lower *l)
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
+        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
+        if (!l->wide)
+            emit_op_reg(&l->e, false, OP_LOAD, H_RAX, H_RAX); /* its upper half may be anything */
     }
     flow_dispatch(l);
 }
@@ -231,7 +243,7 @@ void lower_branch(struct lower *l)
     if (l->loop.active) {
         l->ended = true;
         loop_branch(l, l->in->z.opcode & 15u);
-        flow_exit(l, l->in->pc + l->in->length);
+        flow_exit(l, flow_next(l->in));
         return;
     }
     taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
@@ -249,7 +261,7 @@ void lower_branch(struct lower *l)
     }
     if (l->index + 1 == l->count) {
         l->ended = true;
-        flow_exit(l, l->in->pc + l->in->length);
+        flow_exit(l, flow_next(l->in));
     }
 }
 
@@ -269,17 +281,17 @@ void lower_loop(struct lower *l)
     around = emit_jmp_forward(&l->e);
     flow_exit(l, flow_target(l->in));
     emit_bind(&l->e, around);
-    flow_exit(l, l->in->pc + l->in->length);
+    flow_exit(l, flow_next(l->in));
     l->ended = true;
 }
 
 /* Pushes RAX-independent `value` (an address); RSP changes behind the store. */
 static void push_address(struct lower *l, gva_t value)
 {
-    struct pointer p = access_stack(l, RSP, -8, true);
+    struct pointer p = access_stack(l, RSP, -(int32_t)l->word, true);
 
-    if ((int64_t)value == (int32_t)value) {
-        access_emit(l, true, 0xc7, 0, p); /* mov qword [p], imm32 */
+    if (!l->wide || (int64_t)value == (int32_t)value) {
+        access_emit(l, l->wide, 0xc7, 0, p); /* mov [p], imm32 */
         emit32(&l->e, (uint32_t)value);
     } else {
         int scratch = p.reg == H_RAX ? H_R11 : H_RAX;
@@ -287,14 +299,14 @@ static void push_address(struct lower *l, gva_t value)
         emit_mov_imm(&l->e, scratch, value);
         access_emit(l, true, OP_STORE, scratch, p);
     }
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, -(int32_t)l->word);
     access_end_store(l); /* before control leaves */
 }
 
 void lower_call(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
-    gva_t next = l->in->pc + l->in->length;
+    gva_t next = flow_next(l->in);
     bool high, returns = l->t->options.return_stack;
 
     l->ended = true;
@@ -310,9 +322,11 @@ void lower_call(struct lower *l)
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
+        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
+        if (!l->wide)
+            emit_op_reg(&l->e, false, OP_LOAD, H_RAX, H_RAX); /* its upper half may be anything */
     }
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     push_address(l, next);
@@ -332,9 +346,9 @@ void lower_return(struct lower *l)
     if (!returns)
         flow_poll(l);
     flags_clobber(l);
-    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1,
-                8 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
+    access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1,
+                (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
     if (returns) {
         group_give_back(l);
         emit_bytes(&l->e, origin_ret, sizeof origin_ret);

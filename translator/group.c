@@ -59,14 +59,14 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
         written |= in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && is_register(&in->op[i], guest);
     if (!written)
         return true;
-    if (in->z.operand_width != 64)
+    if (in->z.operand_width != insn_width(in))
         return false;
     if (guest == RSP && m == ZYDIS_MNEMONIC_PUSH) {
-        *delta = -8;
+        *delta = -(int32_t)insn_width(in) / 8;
         return true;
     }
     if (guest == RSP && m == ZYDIS_MNEMONIC_POP) {
-        *delta = 8;
+        *delta = (int32_t)insn_width(in) / 8;
         return !is_register(&in->op[0], RSP);
     }
     if ((m == ZYDIS_MNEMONIC_INC || m == ZYDIS_MNEMONIC_DEC) && is_register(&in->op[0], guest)) {
@@ -74,7 +74,7 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
         return true;
     }
     if (m == ZYDIS_MNEMONIC_LEA && is_same_register(in->op[1].mem.base, guest) &&
-        in->op[1].mem.index == ZYDIS_REGISTER_NONE && in->z.address_width == 64 &&
+        in->op[1].mem.index == ZYDIS_REGISTER_NONE && in->z.address_width == insn_width(in) &&
         in->op[1].mem.disp.value >= -0x10000 && in->op[1].mem.disp.value <= 0x10000) {
         *delta = (int32_t)in->op[1].mem.disp.value;
         return true;
@@ -129,11 +129,13 @@ bool group_operand(const struct lower *l, const struct insn *in, const ZydisDeco
     int base = guest_register(op->mem.base, &high), index = guest_register(op->mem.index, &high);
     int64_t at = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
 
-    if (in->z.address_width != 64)
+    if (in->z.address_width != insn_width(in))
         return false;
     if (op->mem.base == ZYDIS_REGISTER_RIP || base < 0) {
         if (op->mem.base == ZYDIS_REGISTER_RIP)
             at += (int64_t)(in->pc + in->length);
+        if (insn_width(in) == 32)
+            at = (uint32_t)at;
         at -= (int64_t)l->block->pc;
         if (index >= 0 || at != (int32_t)at)
             return false;
@@ -157,9 +159,12 @@ struct reach {
     bool write, found, stop;
 };
 
-static struct reach stack_reach(unsigned base, int32_t disp, bool write, bool stop)
+static struct reach stack_reach(const struct insn *in, unsigned base, bool write, bool stop)
 {
-    return (struct reach){{(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, disp, 8, write, true, stop};
+    int32_t size = (int32_t)insn_width(in) / 8;
+
+    return (struct reach){
+        {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, write ? -size : 0, (uint32_t)size, write, true, stop};
 }
 
 static struct reach reach_of(const struct lower *l, const struct insn *in)
@@ -168,16 +173,16 @@ static struct reach reach_of(const struct lower *l, const struct insn *in)
 
     if (in->row == lower_nothing || in->row == lower_lea || in->row == lower_branch)
         return none;
-    if (in->row == lower_push && in->z.operand_width == 64 && in->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
-        return stack_reach(RSP, -8, true, false);
-    if (in->row == lower_pop && in->z.operand_width == 64 && in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
-        return stack_reach(RSP, 0, false, false);
+    if (in->row == lower_push && in->op[0].type != ZYDIS_OPERAND_TYPE_MEMORY)
+        return stack_reach(in, RSP, true, false);
+    if (in->row == lower_pop)
+        return stack_reach(in, RSP, false, false);
     if (in->row == lower_return)
-        return stack_reach(RSP, 0, false, true);
+        return stack_reach(in, RSP, false, true);
     if (in->row == lower_leave)
-        return stack_reach(RBP, 0, false, true);
+        return stack_reach(in, RBP, false, true);
     if (in->row == lower_call && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-        return stack_reach(RSP, -8, true, true);
+        return stack_reach(in, RSP, true, true);
     if (in->row != lower_copy)
         return end;
     for (unsigned i = 0; i < in->z.operand_count; i++) {
@@ -232,13 +237,20 @@ static unsigned look_ahead(const struct lower *l, struct place place, int32_t *l
     return found;
 }
 
+static gva_t fixed_linear(const struct lower *l, int32_t low)
+{
+    gva_t linear = l->block->pc + (uint64_t)(int64_t)low;
+
+    return l->wide ? linear : (uint32_t)linear;
+}
+
 /* Address of place + low in RAX. */
 static void emit_place(struct lower *l, struct place place, int32_t low)
 {
     int base = H_RAX, index = H_NONE;
 
     if (place.base == PLACE_FIXED) {
-        emit_mov_imm(&l->e, H_RAX, l->block->pc + (uint64_t)(int64_t)low);
+        emit_mov_imm(&l->e, H_RAX, fixed_linear(l, low));
     } else {
         if (host_register(place.base) == NOT_RESIDENT)
             load_guest(l, H_RAX, place.base);
@@ -251,7 +263,7 @@ static void emit_place(struct lower *l, struct place place, int32_t low)
                 index = H_R11;
             }
         }
-        emit_op_mem(&l->e, true, OP_LEA, H_RAX, base, index, place.scale, low);
+        emit_op_mem(&l->e, l->wide, OP_LEA, H_RAX, base, index, place.scale, low);
     }
     if (place.segment != PLACE_NONE)
         access_add_segment(l, place.segment);
@@ -259,12 +271,12 @@ static void emit_place(struct lower *l, struct place place, int32_t low)
 
 struct pointer group_check_range(struct lower *l, struct place place, int32_t low, uint32_t info, int to)
 {
-    gva_t linear = l->block->pc + (uint64_t)(int64_t)low;
+    gva_t linear = fixed_linear(l, low);
 
     if (place.base == PLACE_FIXED && place.segment == PLACE_NONE &&
         (linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE)
         return access_check_fixed(l, linear, info, to);
-    if (place.base < PLACE_FIXED && place.index == PLACE_NONE && place.segment == PLACE_NONE &&
+    if (l->wide && place.base < PLACE_FIXED && place.index == PLACE_NONE && place.segment == PLACE_NONE &&
         host_register(place.base) != NOT_RESIDENT)
         return access_check_base(l, host_register(place.base), low, info, to);
     group_clobber_r11(l);

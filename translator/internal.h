@@ -13,6 +13,8 @@
  *   vcpu->gpr[]     guest R10, R11, R15 (always there, not in a host register)
  *   GS base         the struct vcpu
  *
+ * 32-bit guest code is emitted as 64-bit host code in the same registers; addresses are computed in 32 bits.
+ *
  * Guest arithmetic flags are in the host's flags, or saved in translator_vcpu.flags as AH (LAHF) and AL (OF), or
  * both, or (while only a fault could look at them) not kept but known how to compute (recipe.c): the translator
  * knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
@@ -177,7 +179,7 @@ struct translator {
     struct vcpu *vcpu; /* attached (one for now) */
     struct cache cache;
     struct translator_code code;
-    ZydisDecoder decoder64;
+    ZydisDecoder decoder64, decoder32;
     struct insn insns[BLOCK_MAX_INSNS];
     bool leave_each_block;     /* lock-step, -d exec: translated code comes back behind every block */
     unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
@@ -193,9 +195,14 @@ struct translator {
 /* --- decode.c --- */
 /* Decodes up to `max` instructions of `available` bytes at pc; stops behind a branch. *straddles: the first one
    needs more bytes than there are. */
-unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
+unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles);
 bool decode_ends_block(const struct insn *in);
+/* Bits of an address in the instruction's mode: 64 or 32. */
+static inline unsigned insn_width(const struct insn *in)
+{
+    return in->z.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 ? 64 : 32;
+}
 
 /* --- features.c --- */
 void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
@@ -226,6 +233,8 @@ void translator_flush(struct translator *t, struct vcpu *v);
 void lookup_remember_jump(struct vcpu *v, const struct block *b);
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
 uint32_t translator_mode(const struct vcpu *v);
+/* Is code of this mode translated? 64-bit code, and 32-bit code with flat segments. */
+bool translator_handles(uint32_t mode);
 uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
 
 /* --- stack.c (no SIMD) --- */

@@ -7,11 +7,19 @@
  */
 #include "translator/internal.h"
 
-#define MODE_IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_SS32 | MODE_FLAT | MODE_TS)
+#define IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_TS)
+#define IRRELEVANT64 (IRRELEVANT | MODE_SS32 | MODE_FLAT | MODE_FLAT_FS | MODE_FLAT_GS)
+#define FLAT32 (MODE_CODE32 | MODE_PE | MODE_SS32 | MODE_FLAT)
 
 uint32_t translator_mode(const struct vcpu *v)
 {
-    return v->mode & ~MODE_IRRELEVANT;
+    return v->mode & ~((v->mode & MODE_CODE_MASK) == MODE_CODE64 ? IRRELEVANT64 : IRRELEVANT);
+}
+
+bool translator_handles(uint32_t mode)
+{
+    return (mode & MODE_CODE_MASK) == MODE_CODE64 ||
+           (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) == FLAT32;
 }
 
 uint32_t translator_block_mode(const struct vcpu *v)

@@ -95,6 +95,8 @@ struct lower {
     struct insn *in; /* the instruction being lowered */
     unsigned index, count;
     uint32_t mode;
+    bool wide;     /* 64-bit code */
+    unsigned word; /* bytes of an address, 8 or 4 */
     unsigned context; /* enum mmu_context of data accesses */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
@@ -169,7 +171,7 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
 void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p);
 /* What a bounced store repeats ends here, if the current instruction has one. */
 void access_end_store(struct lower *l);
-/* The same for the word at [base + disp], 8 bytes. */
+/* The same for the word at [base + disp]. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
 /* Adds the base of FS or GS to the address in RAX. */
@@ -207,12 +209,14 @@ void loop_again(struct lower *l);                      /* a place leaves its pag
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
-lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_push, lower_pop,
+lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute, lower_push, lower_pop,
     lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory, lower_swapgs,
     lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr, lower_smap, lower_syscall,
     lower_sysret, lower_iret, lower_read_base;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
+/* Can its memory operand, if it has one, be reached through the segment in this mode without a check of its own? */
+bool copy_segment_good(const struct insn *in, uint32_t mode);
 
 /* --- flow.c --- */
 void flow_exit(struct lower *l, gva_t target);
@@ -220,6 +224,7 @@ void flow_dispatch(struct lower *l); /* to the address in RAX */
 void flow_cold(struct lower *l);     /* emits what has been put off */
 void flow_poll(struct lower *l);
 gva_t flow_target(const struct insn *in); /* of a relative jump or call */
+gva_t flow_next(const struct insn *in);   /* the instruction behind it */
 /* The recipe that is written down before the last compare of a block that jumps to its own start; 0: none. */
 uint32_t flow_loop_recipe(const struct lower *l);
 /* In front of the instruction before a backward branch: what the branch needs and would part it from the compare

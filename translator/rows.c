@@ -76,10 +76,10 @@ void lower_push(struct lower *l)
     bool high;
 
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
+        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
         emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     }
-    p = access_stack(l, RSP, -8, true);
+    p = access_stack(l, RSP, -(int32_t)l->word, true);
     value = scratch = p.reg == H_RAX ? H_R11 : H_RAX;
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
         emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
@@ -93,8 +93,8 @@ void lower_push(struct lower *l)
         else
             value = host_register(guest);
     }
-    access_emit(l, true, OP_STORE, value, p);
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
+    access_emit(l, l->wide, OP_STORE, value, p);
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, -(int32_t)l->word);
 }
 
 void lower_pop(struct lower *l)
@@ -104,17 +104,28 @@ void lower_pop(struct lower *l)
     int host = guest == RSP ? NOT_RESIDENT : host_register((unsigned)guest);
     struct pointer p = access_stack(l, RSP, 0, false);
 
-    access_emit(l, true, OP_LOAD, host == NOT_RESIDENT ? H_RAX : host, p);
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
+    access_emit(l, l->wide, OP_LOAD, host == NOT_RESIDENT ? H_RAX : host, p);
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
     if (host == NOT_RESIDENT)
         store_guest(l, (unsigned)guest, H_RAX);
 }
 
 void lower_leave(struct lower *l)
 {
-    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RBP, 0, false));
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_RBP, H_NONE, 1, 8);
+    access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RBP, 0, false));
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_RBP, H_NONE, 1, (int32_t)l->word);
     emit_mov(&l->e, H_RBP, H_RAX);
+}
+
+void lower_absolute(struct lower *l)
+{
+    bool store = l->in->z.opcode & 2, byte = !(l->in->z.opcode & 1), wide = l->in->z.operand_width == 64;
+    const ZydisDecodedOperand *op = &l->in->op[store ? 0 : 1];
+    struct pointer p = access_operand(l, op, POINTER_SUM);
+
+    if (l->in->z.operand_width == 16 && !byte)
+        emit8(&l->e, 0x66);
+    access_emit(l, wide, (unsigned)(store ? OP_STORE : OP_LOAD) - byte, H_R10, p);
 }
 
 /* BT, BTS, BTR, BTC of memory by a register: the bit offset reaches beyond the operand (SDM vol. 2, BT). */
@@ -124,7 +135,8 @@ void lower_bit_memory(struct lower *l)
     bool high, wide = l->in->z.operand_width == 64;
     unsigned guest;
 
-    if (l->in->z.operand_width == 16 || op->mem.segment == ZYDIS_REGISTER_FS || l->in->z.address_width != 64) {
+    if (l->in->z.operand_width == 16 || op->mem.segment == ZYDIS_REGISTER_FS ||
+        l->in->z.address_width != insn_width(l->in)) {
         lower_step(l);
         return;
     }
@@ -133,13 +145,13 @@ void lower_bit_memory(struct lower *l)
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_GS)
-        emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE, V_OFFSET(seg[SEG_GS].base));
+        access_add_segment(l, SEG_GS);
     load_guest(l, H_R11, guest);
     if (!wide)
         emit_op_reg(&l->e, true, 0x63, H_R11, H_R11); /* movsxd */
     emit_shift(&l->e, true, 7, H_R11, wide ? 6 : 5);
     emit_shift(&l->e, true, 4, H_R11, wide ? 3 : 2);
-    emit_op_reg(&l->e, true, OP_ADD, H_RAX, H_R11);
+    emit_op_reg(&l->e, l->wide, OP_ADD, H_RAX, H_R11);
     access_check(l, access_info(op), POINTER_R11, H_R11);
     load_guest(l, H_RAX, guest);
     emit_op_imm(&l->e, false, 4, H_RAX, wide ? 63 : 31);
@@ -157,16 +169,16 @@ void lower_bit_memory(struct lower *l)
 
 static bool is_near(const struct insn *in)
 {
-    return in->z.operand_width == 64 &&
+    return in->z.operand_width == insn_width(in) &&
            (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
 }
 
-/* PUSH or POP of 8 bytes, but of a segment register; POP into memory is the interpreter's. */
+/* PUSH or POP of a whole word, but of a segment register; POP into memory is the interpreter's. */
 static bool is_wide_stack(const struct insn *in)
 {
     bool high;
 
-    if (in->z.operand_width != 64)
+    if (in->z.operand_width != insn_width(in))
         return false;
     return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(in->op[0].reg.value, &high) >= 0
                                                          : in->z.mnemonic == ZYDIS_MNEMONIC_PUSH;
@@ -174,7 +186,24 @@ static bool is_wide_stack(const struct insn *in)
 
 static bool is_wide(const struct insn *in)
 {
-    return in->z.operand_width == 64;
+    return in->z.operand_width == insn_width(in);
+}
+
+static bool is_wide_counter(const struct insn *in)
+{
+    return in->z.operand_width == insn_width(in) && in->z.address_width != 16;
+}
+
+static bool is_wide_address(const struct insn *in)
+{
+    return in->z.address_width != 16;
+}
+
+/* MOV of AL, AX, EAX or RAX from or to an address in the instruction (SDM vol. 2, MOV, A0-A3). */
+static bool is_absolute(const struct insn *in)
+{
+    return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xfc) == 0xa0 &&
+           in->z.address_width == insn_width(in);
 }
 
 static bool is_bit_string(const struct insn *in)
@@ -200,7 +229,9 @@ static const struct {
     lower_function *lower;
     bool (*only)(const struct insn *in);
 } mnemonic_rows[] = {
-    {ZYDIS_MNEMONIC_LEA, lower_lea, NULL},
+    {ZYDIS_MNEMONIC_LEA, lower_lea, is_wide_address},
+    {ZYDIS_MNEMONIC_LEA, lower_step, NULL},
+    {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},
     {ZYDIS_MNEMONIC_PUSH, lower_push, is_wide_stack},
     {ZYDIS_MNEMONIC_POP, lower_pop, is_wide_stack},
     {ZYDIS_MNEMONIC_LEAVE, lower_leave, is_wide},
@@ -208,16 +239,23 @@ static const struct {
     {ZYDIS_MNEMONIC_BTS, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTR, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTC, lower_bit_memory, is_bit_string},
-    {ZYDIS_MNEMONIC_LOOP, lower_loop, NULL},
-    {ZYDIS_MNEMONIC_LOOPE, lower_loop, NULL},
-    {ZYDIS_MNEMONIC_LOOPNE, lower_loop, NULL},
-    {ZYDIS_MNEMONIC_JRCXZ, lower_loop, NULL},
-    {ZYDIS_MNEMONIC_JECXZ, lower_loop, NULL},
+    {ZYDIS_MNEMONIC_LOOP, lower_loop, is_wide_counter},
+    {ZYDIS_MNEMONIC_LOOP, lower_step, NULL},
+    {ZYDIS_MNEMONIC_LOOPE, lower_loop, is_wide_counter},
+    {ZYDIS_MNEMONIC_LOOPE, lower_step, NULL},
+    {ZYDIS_MNEMONIC_LOOPNE, lower_loop, is_wide_counter},
+    {ZYDIS_MNEMONIC_LOOPNE, lower_step, NULL},
+    {ZYDIS_MNEMONIC_JRCXZ, lower_loop, is_wide_counter},
+    {ZYDIS_MNEMONIC_JECXZ, lower_loop, is_wide_counter},
+    {ZYDIS_MNEMONIC_JECXZ, lower_step, NULL},
+    {ZYDIS_MNEMONIC_JCXZ, lower_step, NULL},
     {ZYDIS_MNEMONIC_SWAPGS, lower_swapgs, NULL},
     {ZYDIS_MNEMONIC_CLI, lower_cli, NULL},
     {ZYDIS_MNEMONIC_STI, lower_sti, NULL},
     {ZYDIS_MNEMONIC_PUSHFQ, lower_pushf, NULL},
+    {ZYDIS_MNEMONIC_PUSHFD, lower_pushf, is_wide},
     {ZYDIS_MNEMONIC_POPFQ, lower_popf, NULL},
+    {ZYDIS_MNEMONIC_POPFD, lower_popf, is_wide},
     {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
     {ZYDIS_MNEMONIC_STAC, lower_smap, NULL},
@@ -225,6 +263,7 @@ static const struct {
     {ZYDIS_MNEMONIC_SYSCALL, lower_syscall, NULL},
     {ZYDIS_MNEMONIC_SYSRET, lower_sysret, NULL},
     {ZYDIS_MNEMONIC_IRETQ, lower_iret, NULL},
+    {ZYDIS_MNEMONIC_IRETD, lower_iret, is_wide},
     {ZYDIS_MNEMONIC_RDFSBASE, lower_read_base, NULL},
     {ZYDIS_MNEMONIC_RDGSBASE, lower_read_base, NULL},
     {ZYDIS_MNEMONIC_ENDBR64, lower_nothing, NULL},
@@ -244,7 +283,7 @@ static const struct {
 
 lower_function *lower_find(const struct insn *in, uint32_t mode)
 {
-    if (!in->valid || in->lacking)
+    if (!in->valid || in->lacking || !copy_segment_good(in, mode))
         return lower_step;
     for (unsigned i = 0; i < sizeof mnemonic_rows / sizeof *mnemonic_rows; i++)
         if (mnemonic_rows[i].mnemonic == in->z.mnemonic && (!mnemonic_rows[i].only || mnemonic_rows[i].only(in)))

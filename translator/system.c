@@ -92,11 +92,11 @@ void lower_pushf(struct lower *l)
     emit_op_imm(&l->e, false, 4, H_R11, (int32_t) ~(FLAGS_ARITH | FLAG_RF | FLAG_VM));
     emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
-    p = access_stack(l, RSP, -8, true);
+    p = access_stack(l, RSP, -(int32_t)l->word, true);
     scratch = p.reg == H_RAX ? H_R11 : H_RAX;
     emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
-    access_emit(l, true, OP_STORE, scratch, p);
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
+    access_emit(l, l->wide, OP_STORE, scratch, p);
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, -(int32_t)l->word);
 }
 
 /* Changes of arithmetic flags and IF are done here, any other one by the interpreter. */
@@ -108,7 +108,7 @@ void lower_popf(struct lower *l)
     if (left_to_interpreter(l, IS_KERNEL(l)))
         return;
     flags_clobber(l);
-    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+    access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     group_end(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
     emit_op_reg(&l->e, true, OP_XOR, H_R11, H_RAX);
@@ -120,7 +120,7 @@ void lower_popf(struct lower *l)
     emit32(&l->e, (uint32_t) ~(FLAGS_ARITH | FLAG_IF));
     other->from = emit_jcc_forward(&l->e, CC_NE);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, RFLAGS);
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
+    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
     emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
     emit_shift(&l->e, false, 5, H_R11, 11);
     emit_op_imm(&l->e, false, 4, H_R11, 1);

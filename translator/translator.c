@@ -61,6 +61,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         t->options.chain = t->options.jump_cache = false;
     t->has_rorx = __builtin_cpu_supports("bmi2");
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisDecoderInit(&t->decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
     if (status) {
         error_set(error, -status, "cannot map a code cache of %llu bytes: %s",
