@@ -185,11 +185,12 @@ enum cpu_status interp_group5(struct vcpu *v, struct insn *i)
     }
 }
 
-/* SDM vol. 2, ENTER */
+/* SDM vol. 2, ENTER. On a 16-bit stack the frame pointer is still all of ESP. */
 enum cpu_status interp_enter(struct vcpu *v, struct insn *i)
 {
     unsigned size = push_size(v, i), level = i->imm2 & 31;
-    uint64_t mask = sp_mask(v), sp = (v->gpr[RSP] - size) & mask, frame = sp, bp = v->gpr[RBP], value;
+    uint64_t mask = sp_mask(v), sp = (v->gpr[RSP] - size) & mask, bp = v->gpr[RBP], value;
+    uint64_t frame = (v->gpr[RSP] & ~mask) | sp;
 
     TRY(mem_write(v, SEG_SS, sp, size, v->gpr[RBP]));
     for (unsigned n = 1; n < level; n++) {

@@ -269,6 +269,10 @@ enum cpu_status cpu_far_call(struct vcpu *v, uint16_t selector, uint64_t offset,
     }
     stack_current(v, &s);
     status = check_direct(v, &t);
+    if (status == CPU_OK && target_is_64(v, &t)) { /* pushed in the new mode already, as AMD's processors do it */
+        s.flat = true;
+        s.mask = ~0ull;
+    }
     if (status == CPU_OK)
         status = push_return(v, &s, next_rip, size);
     if (status != CPU_OK)
