@@ -2,7 +2,8 @@
  * main.c - insn-test: runs random instructions on the host and in the engines, and compares.
  *
  * Usage: insn-test [--cases N] [--first N] [--seed S] [--engine interp|bt|both|none] [--only MNEMONIC|CLASS]
- *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--verbose]
+ *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--mode 64|32|16] [--machine long|protected]
+ *                  [--verbose]
  * Classes: general, x87, sse, vex, evex, control. A failure prints the command that runs it again alone.
  */
 #include "tests/insn/insn.h"
@@ -16,12 +17,15 @@ struct run {
     uint64_t seed, cases, first;
     unsigned steps, max_failures, failures;
     const char *only, *options;
-    bool use[2], verbose;
+    bool use[2], verbose, protected;
+    enum insn_mode mode;
     struct insn_engine *engine[2];
     struct insn_generator *generator;
     struct insn_case *batch;
     uint64_t faults, failed_by_engine[2];
 };
+
+static const char *const mode_name[] = {"64", "32", "16"};
 
 static double now(void)
 {
@@ -33,8 +37,10 @@ static double now(void)
 
 static void replay_hint(const struct run *r, const struct insn_case *c, enum insn_engine_kind kind)
 {
-    printf("replay: insn-test --engine %s --seed %" PRIu64 " --first %" PRIu64 " --cases 1%s%s --steps %u\n\n",
-           insn_engine_name(kind), r->seed, c->index, r->only ? " --only " : "", r->only ? r->only : "", r->steps);
+    printf("replay: insn-test --engine %s --mode %s --machine %s --seed %" PRIu64 " --first %" PRIu64
+           " --cases 1%s%s --steps %u\n\n",
+           insn_engine_name(kind), mode_name[r->mode], r->protected ? "protected" : "long", r->seed, c->index,
+           r->only ? " --only " : "", r->only ? r->only : "", r->steps);
 }
 
 static void check_case(struct run *r, const struct insn_case *c, enum insn_engine_kind kind)
@@ -118,6 +124,19 @@ static void choose_engine(struct run *r, const char *text)
     r->use[INSN_BT] = strcmp(text, "bt") == 0 || strcmp(text, "both") == 0;
 }
 
+static bool choose_mode(struct run *r, const char *text)
+{
+    unsigned i;
+
+    for (i = 0; i < 3; i++) {
+        if (strcmp(text, mode_name[i]))
+            continue;
+        r->mode = (enum insn_mode)i;
+        return true;
+    }
+    return false;
+}
+
 static void parse(struct run *r, int argc, char **argv)
 {
     int i;
@@ -146,10 +165,18 @@ static void parse(struct run *r, int argc, char **argv)
             r->options = value;
         else if (strcmp(name, "--engine") == 0)
             choose_engine(r, value);
+        else if (strcmp(name, "--machine") == 0)
+            r->protected = strcmp(value, "protected") == 0;
+        else if (strcmp(name, "--mode") == 0 && choose_mode(r, value))
+            continue;
         else {
             fprintf(stderr, "insn-test: unknown option '%s'; see the top of tests/insn/main.c\n", name);
             exit(2);
         }
+    }
+    if (r->mode == INSN_64 && r->protected) {
+        fprintf(stderr, "insn-test: 64-bit code needs --machine long\n");
+        exit(2);
     }
     if (!r->steps || r->steps > INSN_MAX_STEPS) {
         fprintf(stderr, "insn-test: --steps %u is not between 1 and %u\n", r->steps, INSN_MAX_STEPS);
@@ -165,7 +192,7 @@ static int prepare(struct run *r)
         fprintf(stderr, "insn-test: the low addresses that the test needs are taken\n");
         return -1;
     }
-    r->generator = insn_generator_create(r->seed, r->only);
+    r->generator = insn_generator_create(r->seed, r->only, r->mode, !r->protected);
     r->batch = aligned_alloc(64, INSN_BATCH * sizeof *r->batch);
     if (!r->generator || !r->batch)
         return -1;
@@ -178,7 +205,7 @@ static int prepare(struct run *r)
     for (unsigned i = 0; i < 2; i++) {
         if (!r->use[i])
             continue;
-        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, r->options);
+        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, !r->protected, r->options);
         if (!r->engine[i])
             return -1;
     }

@@ -45,8 +45,18 @@ void build_set_register(struct builder *b, unsigned reg, uint64_t value)
     b->fixed |= 1u << reg;
 }
 
+/* Zydis numbers the segment registers as the processor does. */
+static unsigned segment_of(const ZydisDecodedOperand *op)
+{
+    unsigned seg = op->mem.segment - ZYDIS_REGISTER_ES;
+
+    return seg < S_COUNT ? seg : S_DS;
+}
+
 static uint64_t segment_base(const struct builder *b, const ZydisDecodedOperand *op)
 {
+    if (b->c->mode != INSN_64)
+        return insn_segment_base(b->c->in.seg[segment_of(op)]);
     if (op->mem.segment == ZYDIS_REGISTER_FS)
         return b->c->in.fs_base;
     return op->mem.segment == ZYDIS_REGISTER_GS ? b->c->in.gs_base : 0;
@@ -86,17 +96,26 @@ static uint64_t index_value(const struct builder *b, const ZydisDecodedOperand *
     return op->mem.index == ZYDIS_REGISTER_AL ? value & 0xff : value;
 }
 
-static bool in_area(const struct builder *b, uint64_t ea, uint64_t segment)
+/* Width of the operand's address; that of an implicit stack operand is up to SS. */
+static unsigned address_bits(const struct builder *b, const ZydisDecodedOperand *op)
 {
-    if (b->i.address_width == 32)
+    if (b->c->mode == INSN_64 || op->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN ||
+        build_gpr(op->mem.base) != R_SP)
+        return b->i.address_width;
+    return insn_segment_big(b->c->in.seg[S_SS]) ? 32 : 16;
+}
+
+static bool in_area(const struct builder *b, uint64_t ea, uint64_t segment, unsigned bits)
+{
+    ea = (bits == 64 ? ea : ea & ((1ull << bits) - 1)) + segment;
+    if (b->c->mode != INSN_64)
         ea = (uint32_t)ea;
-    ea += segment;
     return ea >= INSN_DATA && ea < AREA_END;
 }
 
 static bool solve_absolute(struct builder *b, const ZydisDecodedOperand *op, uint64_t target)
 {
-    if (!b->i.raw.disp.size || b->i.raw.disp.size < 32)
+    if (!b->i.raw.disp.size || b->i.raw.disp.size < (b->i.address_width == 16 ? 16 : 32))
         return false;
     if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
         target -= b->ip + b->i.length;
@@ -109,13 +128,17 @@ static bool solve_doubled(struct builder *b, const ZydisDecodedOperand *op, int 
 {
     if (b->fixed >> reg & 1)
         return false;
-    build_set_register(b, (unsigned)reg, (target - (uint64_t)op->mem.disp.value) / (1u + op->mem.scale));
+    target -= (uint64_t)op->mem.disp.value;
+    if (b->c->mode != INSN_64)
+        target = (uint32_t)target;
+    build_set_register(b, (unsigned)reg, target / (1u + op->mem.scale));
     return true;
 }
 
 static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64_t target, uint64_t segment)
 {
     int base = build_gpr(op->mem.base), index = -1;
+    unsigned bits = address_bits(b, op);
     uint64_t indexed = 0;
 
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
@@ -135,25 +158,42 @@ static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64
     if (base >= 0 && !(b->fixed >> base & 1)) {
         uint64_t value = target - indexed - (uint64_t)op->mem.disp.value;
 
-        if (b->i.address_width == 32) /* the upper half must not matter */
+        if (bits == 32) /* the upper half must not matter */
             value = (uint32_t)value | insn_random(b->r) << 32;
+        else if (bits == 16)
+            value = (value & 0xffff) | insn_random(b->r) << 16;
+        if (b->c->mode != INSN_64)
+            value = (uint32_t)value;
         build_set_register(b, (unsigned)base, value);
         return true;
     }
     if (base >= 0)
         indexed += b->c->in.gpr[base];
     if (b->i.raw.disp.size == 32 && b->i.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW &&
-        fits((int64_t)(target - indexed), 32)) {
+        (bits == 32 || fits((int64_t)(target - indexed), 32))) {
         patch_displacement(b, (int64_t)(target - indexed));
         return true;
     }
-    return in_area(b, indexed + (uint64_t)op->mem.disp.value, segment);
+    if (bits == 16 && b->i.raw.disp.size == 16) {
+        patch_displacement(b, (int64_t)(target - indexed));
+        return true;
+    }
+    return in_area(b, indexed + (uint64_t)op->mem.disp.value, segment, bits);
 }
 
 static bool solve_memory(struct builder *b, const ZydisDecodedOperand *op)
 {
     unsigned size = op->size / 8 ? op->size / 8 : 8;
     uint64_t segment = segment_base(b, op), target = build_target(b, size) - segment;
+
+    if (b->c->mode != INSN_64)
+        target = (uint32_t)target;
+    /* most segments are out of the reach of 16-bit addresses */
+    if (address_bits(b, op) == 16 && target > 0xffff && !insn_chance(b->r, 5))
+        return false;
+    /* what is accessed in several pieces may wrap at 64 KiB piece by piece: that is up to the processor */
+    if (address_bits(b, op) == 16 && target + size > 0x10000 && (size > 8 || b->c->vector))
+        return false;
 
     if (op->mem.base == ZYDIS_REGISTER_NONE && op->mem.index == ZYDIS_REGISTER_NONE)
         return solve_absolute(b, op, target);
@@ -173,6 +213,8 @@ static void tame_bit_offset(struct builder *b)
         return;
     if (bits < 64)
         offset = (int64_t)(((uint64_t)offset & ((1ull << bits) - 1)) | insn_random(b->r) << bits);
+    if (b->c->mode != INSN_64)
+        offset = (uint32_t)offset;
     build_set_register(b, (unsigned)reg, (uint64_t)offset);
 }
 
@@ -184,6 +226,10 @@ static void tame_repeat(struct builder *b)
         count = 100 + insn_below(b->r, 20000);
     if (b->i.address_width == 32)
         count |= insn_random(b->r) << 32;
+    else if (b->i.address_width == 16)
+        count = (count & 0xffff) | insn_random(b->r) << 16;
+    if (b->c->mode != INSN_64)
+        count = (uint32_t)count;
     build_set_register(b, R_CX, count);
 }
 
@@ -198,12 +244,18 @@ static void tame_double_shift(struct builder *b)
         build_set_register(b, R_CX, b->c->in.gpr[R_CX] & ~0x10ull);
 }
 
+static uint64_t register_mask(const struct builder *b)
+{
+    return b->c->mode == INSN_64 ? ~0ull : 0xffffffff;
+}
+
 /* Division mostly overflows with random operands: give it a chance. */
 static void tame_division(struct builder *b)
 {
     if (insn_chance(b->r, 70))
-        build_set_register(
-            b, R_DX, b->i.mnemonic == ZYDIS_MNEMONIC_IDIV && insn_chance(b->r, 50) ? ~0ull : insn_below(b->r, 3));
+        build_set_register(b, R_DX,
+                           b->i.mnemonic == ZYDIS_MNEMONIC_IDIV && insn_chance(b->r, 50) ? register_mask(b)
+                                                                                         : insn_below(b->r, 3));
     if (insn_chance(b->r, 40))
         build_set_register(b, R_AX, insn_below(b->r, 1u << insn_below(b->r, 31)));
 }
@@ -237,6 +289,71 @@ static void tame_before(struct builder *b)
         tame_repeat(b);
 }
 
+/* The linear address of a memory operand, outside of 64-bit mode. */
+static uint64_t narrow_linear(const struct builder *b, const ZydisDecodedOperand *op)
+{
+    unsigned bits = address_bits(b, op);
+    int64_t disp = 0;
+    uint64_t ea;
+
+    if (b->i.raw.disp.size)
+        memcpy(&disp, b->bytes + b->i.raw.disp.offset, b->i.raw.disp.size / 8);
+    if (b->i.raw.disp.size == 8)
+        disp = (int8_t)disp;
+    ea = (uint64_t)disp;
+    if (op->mem.base != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(op->mem.base)];
+    if (op->mem.index != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(op->mem.index)] * op->mem.scale;
+    return (uint32_t)((ea & (bits == 16 ? 0xffff : 0xffffffff)) + segment_base(b, op));
+}
+
+/* An operand that is a selector. Host and guest share some of them only, so a wild one may not be used. */
+static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsigned at)
+{
+    uint64_t selector = insn_selector_pick(b->r, b->forms->long_mode);
+    int reg;
+
+    if (b->sequence)
+        return false;
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+        return build_poke(b, narrow_linear(b, op), insn_random(b->r) << (at + 16) << 1 | selector << at);
+    reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? build_gpr(op->reg.value) : -1;
+    if (reg < 0)
+        return ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+    if (b->fixed >> reg & 1)
+        return false;
+    build_set_register(b, (unsigned)reg, selector | (insn_random(b->r) & 0xffff0000));
+    return true;
+}
+
+static bool tame_selectors(struct builder *b)
+{
+    switch (b->i.mnemonic) {
+    case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_LSL:
+        return tame_selector(b, &b->op[1], 0);
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+        return tame_selector(b, &b->op[0], 0);
+    case ZYDIS_MNEMONIC_LDS:
+    case ZYDIS_MNEMONIC_LES:
+    case ZYDIS_MNEMONIC_LSS:
+    case ZYDIS_MNEMONIC_LFS:
+    case ZYDIS_MNEMONIC_LGS:
+        return tame_selector(b, &b->op[1], b->i.operand_width);
+    case ZYDIS_MNEMONIC_MOV:
+        return b->i.opcode != 0x8e || tame_selector(b, &b->op[1], 0);
+    case ZYDIS_MNEMONIC_POP:
+        if (ZydisRegisterGetClass(b->op[0].reg.value) != ZYDIS_REGCLASS_SEGMENT)
+            return true;
+        return !b->sequence && build_poke(b, build_stack(b),
+                                          insn_selector_pick(b->r, b->forms->long_mode) | insn_random(b->r) << 16);
+    default:
+        return true;
+    }
+}
+
 /* POPF may set neither TF nor AC. CMPXCHG should also succeed. */
 static bool tame_after(struct builder *b)
 {
@@ -248,7 +365,7 @@ static bool tame_after(struct builder *b)
     case ZYDIS_MNEMONIC_POPFD:
     case ZYDIS_MNEMONIC_POPFQ:
         value = insn_random(b->r) & (FL_ARITH | FL_DF | 0x20f000 | 0x202);
-        return !b->sequence && build_poke(b, b->c->in.gpr[R_SP], value);
+        return !b->sequence && build_poke(b, build_stack(b), value);
     case ZYDIS_MNEMONIC_CMPXCHG:
         reg = b->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? build_gpr(b->op[0].reg.value) : -1;
         if (!b->sequence && reg > 0 && insn_chance(b->r, 40))
@@ -260,6 +377,16 @@ static bool tame_after(struct builder *b)
     default:
         return true;
     }
+}
+
+uint64_t build_stack(const struct builder *b)
+{
+    uint16_t ss = b->c->in.seg[S_SS];
+    uint64_t sp = b->c->in.gpr[R_SP];
+
+    if (b->c->mode == INSN_64)
+        return sp;
+    return (uint32_t)(insn_segment_base(ss) + (insn_segment_big(ss) ? sp : sp & 0xffff));
 }
 
 bool build_poke(struct builder *b, uint64_t linear, uint64_t value)
@@ -287,5 +414,5 @@ bool build_operands(struct builder *b)
         if (!solve_memory(b, &b->op[n]))
             return false;
     }
-    return tame_after(b);
+    return tame_after(b) && (b->c->mode == INSN_64 || tame_selectors(b));
 }

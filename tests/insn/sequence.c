@@ -11,6 +11,14 @@
 #define POINTERS (1u << R_BX | 1u << R_BP | 1u << R_SP | 1u << R_12 | 1u << R_13 | 1u << R_14)
 #define STRINGS (1u << R_SI | 1u << R_DI | 1u << R_CX)
 
+/* Outside of 64-bit mode pointers are offsets in the segment that goes with them. */
+static uint64_t offset_of(const struct builder *b, unsigned seg, uint64_t linear)
+{
+    uint64_t offset = (uint32_t)linear - insn_segment_base(b->c->in.seg[seg]);
+
+    return b->c->mode == INSN_64 ? linear : b->c->mode == INSN_16 ? offset & 0xffff : (uint32_t)offset;
+}
+
 static void set_pointers(struct builder *b)
 {
     uint64_t *gpr = b->c->in.gpr;
@@ -23,6 +31,9 @@ static void set_pointers(struct builder *b)
     gpr[R_DI] = INSN_DATA + 0x1800 + insn_below(b->r, 0x800);
     if (insn_chance(b->r, 60))
         gpr[R_CX] = insn_below(b->r, 70);
+    gpr[R_BX] = offset_of(b, S_DS, gpr[R_BX]);
+    gpr[R_SI] = offset_of(b, S_DS, gpr[R_SI]);
+    gpr[R_DI] = offset_of(b, S_ES, gpr[R_DI]);
     b->fixed = POINTERS | STRINGS;
     b->known = POINTERS | STRINGS;
 }
@@ -63,8 +74,9 @@ static bool uses_unknown(const struct builder *b)
         base = op->mem.base == ZYDIS_REGISTER_NONE ? -1 : build_gpr(op->mem.base);
         index = op->mem.index == ZYDIS_REGISTER_NONE ? -1 : build_gpr(op->mem.index);
         if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB || (base >= 0 && !(b->known >> base & 1)) ||
-            (index >= 0 && !(b->known >> index & 1)) || op->mem.segment == ZYDIS_REGISTER_FS ||
-            op->mem.segment == ZYDIS_REGISTER_GS)
+            (index >= 0 && !(b->known >> index & 1)) ||
+            (b->c->mode == INSN_64 &&
+             (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)))
             return true;
     }
     return (b->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
@@ -78,6 +90,10 @@ static bool refused_here(const struct builder *b)
     /* VPBROADCAST from RSP a few instructions behind a PUSH has been seen to give the old RSP on a host. */
     for (n = 0; n < b->i.operand_count && b->i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX; n++)
         if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && build_gpr(b->op[n].reg.value) == R_SP)
+            return true;
+    for (n = 0; n < b->i.operand_count; n++) /* what the operands were placed by */
+        if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && b->op[n].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+            ZydisRegisterGetClass(b->op[n].reg.value) == ZYDIS_REGCLASS_SEGMENT)
             return true;
     switch (b->i.mnemonic) {
     case ZYDIS_MNEMONIC_ENTER:
@@ -114,8 +130,8 @@ static bool flags_fit(struct builder *b, bool conditional)
     if (!f)
         return true;
     if ((f->tested & b->c->undefined & FL_ARITH) ||
-        (b->c->undefined && (b->i.mnemonic == ZYDIS_MNEMONIC_PUSHF || b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFQ ||
-                             b->i.mnemonic == ZYDIS_MNEMONIC_LAHF)))
+        (b->c->undefined && (b->i.mnemonic == ZYDIS_MNEMONIC_PUSHF || b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFD ||
+                             b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFQ || b->i.mnemonic == ZYDIS_MNEMONIC_LAHF)))
         return false;
     defined = (f->modified | f->set_0 | f->set_1) & ~f->undefined;
     if (!may_skip)
@@ -127,24 +143,27 @@ static bool flags_fit(struct builder *b, bool conditional)
 
 static bool try_step(struct builder *b, const struct insn_form *form, bool conditional)
 {
-    static const uint8_t bases[] = {R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX};
+    static const uint8_t bases[2][8] = {{R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX},
+                                        {R_BX, R_BP, R_SP, R_BX, R_BP, R_BX, R_SI, R_DI}};
     uint32_t mask;
     bool hidden;
+    int base = insn_chance(b->r, 85) ? bases[b->c->mode != INSN_64][insn_below(b->r, 8)] : -1;
 
-    insn_form_encode(form, b->r, b->bytes, insn_chance(b->r, 85) ? bases[insn_below(b->r, 8)] : -1);
+    insn_form_encode(b->forms, form, b->r, b->bytes, base);
     if (!build_decode(b) || b->i.mnemonic != form->mnemonic || refused_here(b) || uses_unknown(b))
         return false;
     mask = written(b, &hidden);
     if ((mask & POINTERS) && !((mask & POINTERS) == 1u << R_SP && hidden))
         return false;
     b->ip = build_here(b);
+    b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
     b->fixed |= 0xffff;
     if (!build_operands(b) || !flags_fit(b, conditional))
         return false;
     if (!(hidden && (mask & STRINGS)) || b->i.meta.category != ZYDIS_CATEGORY_STRINGOP)
         b->known &= ~(mask & ~POINTERS);
     b->c->partial |= build_is_piecewise(&b->i);
-    b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
+    b->c->partial_registers |= build_fills_registers(&b->i);
     b->c->cr2_free |= build_faults_in_any_order(&b->i);
     b->c->undefined_fault |= build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
