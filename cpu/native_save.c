@@ -31,24 +31,32 @@ static uint64_t get64(const uint8_t *p)
     return value;
 }
 
+/* An area is accessed in pieces, each of which may lie on the other side of a wrap at 4 GiB. */
+static uint64_t piece_at(const struct vcpu *v, const struct insn *i, uint64_t offset, unsigned at)
+{
+    return insn_code64(v) || i->addrsize == 2 ? offset + at : (uint32_t)(offset + at);
+}
+
 static enum cpu_status check_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
     for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_check_write(v, i->segment, offset + at, size - at < 64 ? size - at : 64));
+        TRY(mem_check_write(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64));
     return CPU_OK;
 }
 
 static enum cpu_status read_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned from, unsigned size)
 {
     for (unsigned at = from; at < size; at += 64)
-        TRY(mem_read_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+        TRY(mem_read_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
+                           v->native->bounce + at));
     return CPU_OK;
 }
 
 static enum cpu_status write_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
     for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_write_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+        TRY(mem_write_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
+                            v->native->bounce + at));
     return CPU_OK;
 }
 
@@ -168,10 +176,12 @@ static enum cpu_status check_usable(struct vcpu *v, bool xsave)
     return v->cr0 & CR0_TS ? cpu_raise(v, EXC_NM) : CPU_OK;
 }
 
+/* A limit counts before the alignment does. */
 static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uint64_t offset, unsigned align)
 {
-    gva_t linear = offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+    gva_t linear;
 
+    TRY(operand_linear(v, i->segment, offset, 1, false, &linear));
     return linear & (align - 1) ? raise_gp(v) : CPU_OK;
 }
 
