@@ -14,6 +14,7 @@ struct builder {
     uint32_t fixed; /* start values of these registers may not be changed any more */
     uint32_t known; /* sequences: these still hold their start value when the next instruction runs */
     bool sequence;
+    uint16_t seg[S_COUNT]; /* sequences: what the segment registers hold at the instruction being built */
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
     uint8_t bytes[15];

@@ -191,6 +191,7 @@ void build_control_narrow(struct builder *b)
     b->c->length = b->c->code_length;
     /* A transfer that fails late may have pushed. */
     b->c->partial = true;
+    b->c->cr2_free = f->target == TO_FAR || f->target == TO_FAR_MEMORY;
     build_exit(b, 0);
     while (build_here(b) < p.linear)
         build_append(b, "\xcc", 1);

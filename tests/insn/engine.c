@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define KERNEL_LONG 0xffff800000000000ull
-#define KERNEL_PROTECTED 0x80000000ull
+#define KERNEL_PROTECTED 0xb6c00000ull /* where no random pointer leads */
 #define GDT 0x1000u
 #define IDT 0x2000u
 #define TSS 0x3000u
@@ -146,6 +146,7 @@ static void build_tables(struct insn_engine *e)
         memset(handlers + 16 * i, 0xf4, 16);
     }
     memset(exits, 0xcc, PAGE_SIZE);
+    memset(ram_host(&e->ram, CODE), 0xcc, INSN_CODE_SIZE);
 }
 
 static void set_segment(struct insn_engine *e, unsigned seg, uint16_t selector)
@@ -304,7 +305,7 @@ void insn_engine_place(struct insn_engine *e, const struct insn_case *c)
 {
     uint8_t *code = ram_host(&e->ram, CODE);
 
-    memset(code + c->slot * INSN_SLOT, 0xcc, INSN_SLOT);
+    memset(code + INSN_SLOT_AT(c->slot), 0xcc, INSN_SLOT);
     memcpy(code + (c->start - INSN_CODE), c->code, c->code_length);
 }
 

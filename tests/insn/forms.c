@@ -39,10 +39,12 @@ static const uint8_t refused_ext[] = {
     ZYDIS_ISA_EXT_ENQCMD,   ZYDIS_ISA_EXT_PCONFIG,  ZYDIS_ISA_EXT_SMAP,  ZYDIS_ISA_EXT_PKU,
 };
 
-/* Outside of 64-bit mode: what works on the selectors that host and guest share. */
+/* Outside of 64-bit mode: what works on the selectors that host and guest share, and images of the x87 state. */
 static const uint16_t accepted_narrow[] = {
-    ZYDIS_MNEMONIC_LAR, ZYDIS_MNEMONIC_LSL, ZYDIS_MNEMONIC_VERR, ZYDIS_MNEMONIC_VERW, ZYDIS_MNEMONIC_LDS,
-    ZYDIS_MNEMONIC_LES, ZYDIS_MNEMONIC_LSS, ZYDIS_MNEMONIC_LFS,  ZYDIS_MNEMONIC_LGS,  ZYDIS_MNEMONIC_INTO,
+    ZYDIS_MNEMONIC_LAR,    ZYDIS_MNEMONIC_LSL,     ZYDIS_MNEMONIC_VERR,    ZYDIS_MNEMONIC_VERW,
+    ZYDIS_MNEMONIC_LDS,    ZYDIS_MNEMONIC_LES,     ZYDIS_MNEMONIC_LSS,     ZYDIS_MNEMONIC_LFS,
+    ZYDIS_MNEMONIC_LGS,    ZYDIS_MNEMONIC_INTO,    ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FNSAVE,
+    ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXRSTOR,
 };
 
 static bool is_listed(const uint16_t *list, unsigned count, uint16_t mnemonic)

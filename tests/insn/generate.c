@@ -130,6 +130,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
         return false;
     b->fixed = 0;
     b->c->pokes = 0;
+    b->c->hole_size = 0;
     b->c->vector = form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
     if (!build_operands(b))
         return false;
@@ -147,14 +148,16 @@ static bool try_single(struct builder *b, const struct insn_form *form)
 static void start_case(struct builder *b, uint64_t index, unsigned steps, bool plain)
 {
     struct insn_case *c = b->c;
+    bool last = index % INSN_BATCH == INSN_BATCH - 1; /* its start must lie in the first 64 KiB */
 
     c->mode = b->forms->mode;
 
     c->index = index;
     c->slot = (uint32_t)(index % INSN_BATCH);
-    c->start = INSN_CODE + c->slot * INSN_SLOT + insn_below(b->r, INSN_SLOT - 16 * steps - 64);
+    c->start = INSN_CODE + INSN_SLOT_AT(c->slot) + insn_below(b->r, last ? 64 : INSN_SLOT - 16 * steps - 64);
     c->code_length = 0;
     c->pokes = 0;
+    c->hole_size = 0;
     c->undefined = 0;
     c->undefined_fault = 0;
     c->cr2_free = c->vector = false;
@@ -163,6 +166,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps, bool p
     c->steps = steps;
     c->image = insn_below(b->r, INSN_IMAGES);
     insn_segments_pick(b->r, c->mode, plain, c->in.seg);
+    memcpy(b->seg, c->in.seg, sizeof b->seg);
     state_random(b->r, c->mode, &c->in);
 }
 

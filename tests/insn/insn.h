@@ -22,7 +22,9 @@
 #define INSN_CODE 0x20000000ull
 #define INSN_SLOT 256u /* bytes of code area a case has */
 #define INSN_BATCH 256u
-#define INSN_CODE_SIZE (INSN_BATCH * INSN_SLOT)
+/* Page ends, and the end of the first 64 KiB, lie within slots. */
+#define INSN_SLOT_AT(slot) (176u + (slot)*INSN_SLOT)
+#define INSN_CODE_SIZE (INSN_BATCH * INSN_SLOT + 4096u)
 #define INSN_EXIT 0x20100000ull /* exit n is at INSN_EXIT + 32 n */
 #define INSN_EXITS 4u
 #define INSN_EXIT32 (INSN_EXIT + 0x800) /* the same for 32-bit code */
@@ -72,9 +74,10 @@ struct insn_case {
     uint32_t image;
     struct insn_poke poke[INSN_POKES];
     unsigned pokes;
-    uint32_t undefined;       /* flags that no engine needs to get right */
-    uint32_t undefined_fault; /* the same when it ends with an exception */
-    bool cr2_free;            /* two operands may fault, in either order */
+    uint32_t hole_at, hole_size; /* bytes of the data area that are not compared */
+    uint32_t undefined;          /* flags that no engine needs to get right */
+    uint32_t undefined_fault;    /* the same when it ends with an exception */
+    bool cr2_free;               /* two operands may fault, in either order */
     /* x87 to AVX-512: the order of #MF, #GP for alignment and #PF is free; masked ones fault at the first element
        that counts */
     bool vector;

@@ -22,7 +22,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define CONTEXT 0x30000000ull
+#define CONTEXT 0x7ee30000ull /* no sum of pointers to the areas leads here */
 
 struct context {
     _Alignas(64) uint8_t xsave[INSN_XSAVE_SIZE];
@@ -56,49 +56,49 @@ __asm__(".text\n"
         ".hidden native_enter, native_leave, native_resume\n"
         "native_enter:\n"
         "push rbp\npush rbx\npush r12\npush r13\npush r14\npush r15\n"
-        "mov ds:[0x300010a0], rsp\n"
-        "rdfsbase rax\nmov ds:[0x300010a8], rax\n"
-        "rdgsbase rax\nmov ds:[0x300010b0], rax\n"
-        "mov ax, ds:[0x300010c8]\nmov es, ax\n"
-        "mov ax, ds:[0x300010ce]\nmov ds, ax\n"
-        "mov ax, ds:[0x300010d0]\nmov fs, ax\n"
-        "mov ax, ds:[0x300010d2]\nmov gs, ax\n"
+        "mov ds:[0x7ee310a0], rsp\n"
+        "rdfsbase rax\nmov ds:[0x7ee310a8], rax\n"
+        "rdgsbase rax\nmov ds:[0x7ee310b0], rax\n"
+        "mov ax, ds:[0x7ee310c8]\nmov es, ax\n"
+        "mov ax, ds:[0x7ee310ce]\nmov ds, ax\n"
+        "mov ax, ds:[0x7ee310d0]\nmov fs, ax\n"
+        "mov ax, ds:[0x7ee310d2]\nmov gs, ax\n"
         "test ax, ax\njnz 1f\n"
-        "mov rax, ds:[0x30001098]\nwrgsbase rax\n"
-        "1: cmp word ptr ds:[0x300010d0], 0\njnz 1f\n"
-        "mov rax, ds:[0x30001090]\nwrfsbase rax\n"
+        "mov rax, ds:[0x7ee31098]\nwrgsbase rax\n"
+        "1: cmp word ptr ds:[0x7ee310d0], 0\njnz 1f\n"
+        "mov rax, ds:[0x7ee31090]\nwrfsbase rax\n"
         "1: mov eax, -1\nmov edx, -1\n"
-        "xrstor64 ds:[0x30000000]\n"
-        "push qword ptr ds:[0x30001080]\npopfq\n"
-        "mov ax, ds:[0x300010cc]\nmov ss, ax\n"
-        "mov rax, ds:[0x30001000]\nmov rcx, ds:[0x30001008]\nmov rdx, ds:[0x30001010]\n"
-        "mov rbx, ds:[0x30001018]\nmov rsp, ds:[0x30001020]\nmov rbp, ds:[0x30001028]\n"
-        "mov rsi, ds:[0x30001030]\nmov rdi, ds:[0x30001038]\nmov r8, ds:[0x30001040]\n"
-        "mov r9, ds:[0x30001048]\nmov r10, ds:[0x30001050]\nmov r11, ds:[0x30001058]\n"
-        "mov r12, ds:[0x30001060]\nmov r13, ds:[0x30001068]\nmov r14, ds:[0x30001070]\n"
-        "mov r15, ds:[0x30001078]\n"
-        "jmp fword ptr ds:[0x30001088]\n"
+        "xrstor64 ds:[0x7ee30000]\n"
+        "push qword ptr ds:[0x7ee31080]\npopfq\n"
+        "mov ax, ds:[0x7ee310cc]\nmov ss, ax\n"
+        "mov rax, ds:[0x7ee31000]\nmov rcx, ds:[0x7ee31008]\nmov rdx, ds:[0x7ee31010]\n"
+        "mov rbx, ds:[0x7ee31018]\nmov rsp, ds:[0x7ee31020]\nmov rbp, ds:[0x7ee31028]\n"
+        "mov rsi, ds:[0x7ee31030]\nmov rdi, ds:[0x7ee31038]\nmov r8, ds:[0x7ee31040]\n"
+        "mov r9, ds:[0x7ee31048]\nmov r10, ds:[0x7ee31050]\nmov r11, ds:[0x7ee31058]\n"
+        "mov r12, ds:[0x7ee31060]\nmov r13, ds:[0x7ee31068]\nmov r14, ds:[0x7ee31070]\n"
+        "mov r15, ds:[0x7ee31078]\n"
+        "jmp fword ptr ds:[0x7ee31088]\n"
         "native_leave:\n"
-        "mov ds:[0x30001020], rsp\n"
-        "mov esp, 0x300012c0\npushfq\n"
-        "mov ds:[0x30001000], rax\nmov ds:[0x30001008], rcx\nmov ds:[0x30001010], rdx\n"
-        "mov ds:[0x30001018], rbx\nmov ds:[0x30001028], rbp\n"
-        "mov ds:[0x30001030], rsi\nmov ds:[0x30001038], rdi\nmov ds:[0x30001040], r8\n"
-        "mov ds:[0x30001048], r9\nmov ds:[0x30001050], r10\nmov ds:[0x30001058], r11\n"
-        "mov ds:[0x30001060], r12\nmov ds:[0x30001068], r13\nmov ds:[0x30001070], r14\n"
-        "mov ds:[0x30001078], r15\n"
+        "mov ds:[0x7ee31020], rsp\n"
+        "mov esp, 0x7ee312c0\npushfq\n"
+        "mov ds:[0x7ee31000], rax\nmov ds:[0x7ee31008], rcx\nmov ds:[0x7ee31010], rdx\n"
+        "mov ds:[0x7ee31018], rbx\nmov ds:[0x7ee31028], rbp\n"
+        "mov ds:[0x7ee31030], rsi\nmov ds:[0x7ee31038], rdi\nmov ds:[0x7ee31040], r8\n"
+        "mov ds:[0x7ee31048], r9\nmov ds:[0x7ee31050], r10\nmov ds:[0x7ee31058], r11\n"
+        "mov ds:[0x7ee31060], r12\nmov ds:[0x7ee31068], r13\nmov ds:[0x7ee31070], r14\n"
+        "mov ds:[0x7ee31078], r15\n"
         "cld\n"
-        "mov ds:[0x300010c8], es\nmov ds:[0x300010cc], ss\nmov ds:[0x300010ce], ds\n"
-        "mov ds:[0x300010d0], fs\nmov ds:[0x300010d2], gs\n"
+        "mov ds:[0x7ee310c8], es\nmov ds:[0x7ee310cc], ss\nmov ds:[0x7ee310ce], ds\n"
+        "mov ds:[0x7ee310d0], fs\nmov ds:[0x7ee310d2], gs\n"
         "mov eax, -1\nmov edx, -1\n"
-        "xsave64 ds:[0x30000000]\n"
-        "rdfsbase rax\nmov ds:[0x30001090], rax\n"
-        "rdgsbase rax\nmov ds:[0x30001098], rax\n"
+        "xsave64 ds:[0x7ee30000]\n"
+        "rdfsbase rax\nmov ds:[0x7ee31090], rax\n"
+        "rdgsbase rax\nmov ds:[0x7ee31098], rax\n"
         "mov eax, 0x2b\nmov ss, eax\n"
         "xor eax, eax\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax\n"
-        "mov rax, ds:[0x300010a8]\nwrfsbase rax\n"
-        "mov rax, ds:[0x300010b0]\nwrgsbase rax\n"
-        "mov rsp, ds:[0x300010a0]\n"
+        "mov rax, ds:[0x7ee310a8]\nwrfsbase rax\n"
+        "mov rax, ds:[0x7ee310b0]\nwrgsbase rax\n"
+        "mov rsp, ds:[0x7ee310a0]\n"
         "native_resume:\n"
         "push 0x202\npopfq\n"
         "fninit\n"
@@ -191,8 +191,8 @@ static void write_exit_stubs(void)
 
     for (i = 0; i < INSN_EXITS; i++) {
         /* mov dword [context.exit], i; jmp [context.leave] */
-        const uint8_t stub[] = {0xc7, 0x04, 0x25, 0xb8, 0x10, 0x00, 0x30, (uint8_t)i, 0,
-                                0,    0,    0xff, 0x24, 0x25, 0xc0, 0x10, 0x00,       0x30};
+        const uint8_t stub[] = {0xc7, 0x04, 0x25, 0xb8, 0x10, 0xe3, 0x7e, (uint8_t)i, 0,
+                                0,    0,    0xff, 0x24, 0x25, 0xc0, 0x10, 0xe3,       0x7e};
 
         /* jmp 0x33:stub */
         const uint8_t jump[] = {0xea, (uint8_t)(32 * i), 0, 0x10, 0x20, 0x33, 0};
@@ -278,7 +278,7 @@ void insn_native_end(void)
 
 void insn_native_place(const struct insn_case *c)
 {
-    uint8_t *slot = (uint8_t *)INSN_CODE + c->slot * INSN_SLOT;
+    uint8_t *slot = (uint8_t *)INSN_CODE + INSN_SLOT_AT(c->slot);
 
     memset(slot, 0xcc, INSN_SLOT);
     memcpy((void *)c->start, c->code, c->code_length);

@@ -56,7 +56,7 @@ static unsigned segment_of(const ZydisDecodedOperand *op)
 static uint64_t segment_base(const struct builder *b, const ZydisDecodedOperand *op)
 {
     if (b->c->mode != INSN_64)
-        return insn_segment_base(b->c->in.seg[segment_of(op)]);
+        return insn_segment_base(b->seg[segment_of(op)]);
     if (op->mem.segment == ZYDIS_REGISTER_FS)
         return b->c->in.fs_base;
     return op->mem.segment == ZYDIS_REGISTER_GS ? b->c->in.gs_base : 0;
@@ -102,12 +102,24 @@ static unsigned address_bits(const struct builder *b, const ZydisDecodedOperand 
     if (b->c->mode == INSN_64 || op->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN ||
         build_gpr(op->mem.base) != R_SP)
         return b->i.address_width;
-    return insn_segment_big(b->c->in.seg[S_SS]) ? 32 : 16;
+    return insn_segment_big(b->seg[S_SS]) ? 32 : 16;
 }
 
-static bool in_area(const struct builder *b, uint64_t ea, uint64_t segment, unsigned bits)
+/* What is accessed in several pieces may wrap at 64 KiB or 4 GiB piece by piece: that is up to the processor. */
+static bool wraps_in_pieces(const struct builder *b, uint64_t offset, unsigned size, unsigned bits)
 {
-    ea = (bits == 64 ? ea : ea & ((1ull << bits) - 1)) + segment;
+    return bits < 64 && b->c->mode != INSN_64 && offset + size > 1ull << bits && (size > 8 || b->c->vector);
+}
+
+static bool in_area(const struct builder *b, const ZydisDecodedOperand *op, uint64_t ea, uint64_t segment)
+{
+    unsigned bits = address_bits(b, op);
+
+    if (bits < 64)
+        ea &= (1ull << bits) - 1;
+    if (wraps_in_pieces(b, ea, op->size / 8, bits))
+        return false;
+    ea += segment;
     if (b->c->mode != INSN_64)
         ea = (uint32_t)ea;
     return ea >= INSN_DATA && ea < AREA_END;
@@ -178,7 +190,7 @@ static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64
         patch_displacement(b, (int64_t)(target - indexed));
         return true;
     }
-    return in_area(b, indexed + (uint64_t)op->mem.disp.value, segment, bits);
+    return in_area(b, op, indexed + (uint64_t)op->mem.disp.value, segment);
 }
 
 static bool solve_memory(struct builder *b, const ZydisDecodedOperand *op)
@@ -191,8 +203,7 @@ static bool solve_memory(struct builder *b, const ZydisDecodedOperand *op)
     /* most segments are out of the reach of 16-bit addresses */
     if (address_bits(b, op) == 16 && target > 0xffff && !insn_chance(b->r, 5))
         return false;
-    /* what is accessed in several pieces may wrap at 64 KiB piece by piece: that is up to the processor */
-    if (address_bits(b, op) == 16 && target + size > 0x10000 && (size > 8 || b->c->vector))
+    if (wraps_in_pieces(b, target, size, address_bits(b, op)))
         return false;
 
     if (op->mem.base == ZYDIS_REGISTER_NONE && op->mem.index == ZYDIS_REGISTER_NONE)
@@ -327,6 +338,36 @@ static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsi
     return true;
 }
 
+/* The x87 pointers in an image: bytes that are not compared. */
+static bool cut_hole(struct builder *b, unsigned from, unsigned to)
+{
+    uint64_t at = narrow_linear(b, &b->op[0]) + from - INSN_DATA;
+
+    if (b->sequence)
+        return false;
+    b->c->hole_at = at < INSN_DATA_SIZE ? (uint32_t)at : 0;
+    b->c->hole_size = at < INSN_DATA_SIZE ? to - from : 0;
+    return true;
+}
+
+/* Control, status and tag words are 14 or 28 bytes with the pointers; FXSAVE's image (SDM vol. 1, 8.1.10, 10.5.1).
+ */
+static bool tame_image(struct builder *b)
+{
+    switch (b->i.mnemonic) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+        return b->i.operand_width == 16 ? cut_hole(b, 6, 14) : cut_hole(b, 12, 28);
+    case ZYDIS_MNEMONIC_FXSAVE:
+        return cut_hole(b, 6, 24);
+    case ZYDIS_MNEMONIC_FXRSTOR: /* MXCSR has reserved bits, the word after it is its mask */
+        return !b->sequence && build_poke(b, narrow_linear(b, &b->op[0]) + 24,
+                                          insn_random(b->r) & (insn_chance(b->r, 90) ? 0xffff : 0x1ffff));
+    default:
+        return true;
+    }
+}
+
 static bool tame_selectors(struct builder *b)
 {
     switch (b->i.mnemonic) {
@@ -414,5 +455,5 @@ bool build_operands(struct builder *b)
         if (!solve_memory(b, &b->op[n]))
             return false;
     }
-    return tame_after(b) && (b->c->mode == INSN_64 || tame_selectors(b));
+    return tame_after(b) && (b->c->mode == INSN_64 || (tame_selectors(b) && tame_image(b)));
 }

@@ -170,6 +170,44 @@ static bool try_step(struct builder *b, const struct insn_form *form, bool condi
     return true;
 }
 
+/* PUSH imm and POP sreg: what follows in the sequence goes through the new segment. */
+static void load_segment(struct builder *b)
+{
+    static const uint8_t pops[][2] = {{0x07}, {0x1f}, {0x0f, 0xa1}, {0x0f, 0xa9}};
+    static const uint8_t segments[] = {S_ES, S_DS, S_FS, S_GS};
+    unsigned n = insn_below(b->r, 4), length = n < 2 ? 1 : 2;
+    uint16_t fresh[S_COUNT];
+    uint32_t selector;
+
+    insn_segments_pick(b->r, b->c->mode, true, fresh);
+    selector = fresh[segments[n]];
+    build_append(b, "\x68", 1);
+    build_append(b, &selector, b->c->mode == INSN_32 ? 4 : 2);
+    build_append(b, pops[n], length);
+    b->seg[segments[n]] = (uint16_t)selector;
+}
+
+/* DEC byte and JNZ to the start: the sequence runs a few times. Only CF may be undefined at the end of it. */
+static void close_loop(struct builder *b)
+{
+    uint8_t code[8] = {0x67, 0xfe, 0x0d};
+    uint64_t counter = INSN_DATA + 0x3f00;
+    uint32_t offset = (uint32_t)counter - insn_segment_base(b->seg[S_DS]);
+    unsigned length = 7, back;
+
+    if (b->c->mode == INSN_32)
+        memmove(code, code + 1, length--);
+    if (b->c->mode == INSN_64)
+        memcpy(code, "\xfe\x0c\x25", 3);
+    memcpy(code + length - 4, &offset, 4);
+    back = b->c->code_length + length + 2;
+    if (b->c->undefined & 1 || back > 128 || !build_poke(b, counter, 1 + insn_below(b->r, 3)))
+        return;
+    build_append(b, code, length);
+    build_append(b, (const uint8_t[]){0x75, (uint8_t)(0x100 - back)}, 2);
+    b->c->undefined &= ~(uint32_t)FL_ARITH;
+}
+
 void build_sequence(struct builder *b, unsigned steps)
 {
     const struct insn_form *form = NULL;
@@ -179,6 +217,11 @@ void build_sequence(struct builder *b, unsigned steps)
     set_pointers(b);
     for (n = 0; n < steps; n++) {
         bool conditional = false;
+
+        if (b->c->mode != INSN_64 && insn_chance(b->r, 6)) {
+            load_segment(b);
+            continue;
+        }
 
         if (n + 1 < steps && !b->c->undefined && insn_chance(b->r, 12)) { /* Jcc over the next one */
             uint8_t jump[2] = {(uint8_t)(0x70 | (insn_random(b->r) & 15)), 0};
@@ -198,6 +241,8 @@ void build_sequence(struct builder *b, unsigned steps)
         if (conditional)
             b->c->code[jump_end - 1] = (uint8_t)(b->c->code_length - jump_end);
     }
+    if (insn_chance(b->r, 20))
+        close_loop(b);
     b->c->length = b->c->code_length;
     build_exit(b, 0);
 }
