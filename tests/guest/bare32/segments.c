@@ -80,9 +80,18 @@ struct access_row {
     u8 vector;
 };
 
-#define READ32 {0x26, 0x8b, 0x18}
-#define WRITE32 {0x26, 0x89, 0x18}
-#define READ8 {0x26, 0x8a, 0x18}
+#define READ32                                                                                                    \
+    {                                                                                                             \
+        0x26, 0x8b, 0x18                                                                                          \
+    }
+#define WRITE32                                                                                                   \
+    {                                                                                                             \
+        0x26, 0x89, 0x18                                                                                          \
+    }
+#define READ8                                                                                                     \
+    {                                                                                                             \
+        0x26, 0x8a, 0x18                                                                                          \
+    }
 
 static const struct access_row accesses[] = {
     {"a dword ends at the limit", DATA, 0xfff, 0x92, 4, 0xffc, READ32, BP},
@@ -119,7 +128,8 @@ static void check_accesses(void)
         run_bytes(code, sizeof code);
         ended(r->vector, 0, r->name);
         if (r->vector == BP)
-            equal(last.ebx & (r->code[1] == 0x8a ? 0xff : ~0u), r->code[1] == 0x8a ? 0xde : 0x600dc0de, "  reads what is there");
+            equal(last.ebx & (r->code[1] == 0x8a ? 0xff : ~0u), r->code[1] == 0x8a ? 0xde : 0x600dc0de,
+                  "  reads what is there");
         else
             equal(last.eip, CODE + 2, "  at the instruction");
     }
@@ -284,8 +294,8 @@ static void check_asks(void)
         in.eax = r->selector;
         in.ebx = in.ecx = 0x77777777;
         /* lar ebx, eax; setz dl; lsl ecx, eax; setz dh; verr ax; setz al... ZFs in EDX and ESI */
-        RUN(0x0f, 0x02, 0xd8, 0x0f, 0x94, 0xc2, 0x0f, 0x03, 0xc8, 0x0f, 0x94, 0xc6, 0x0f, 0x00, 0xe0, 0x9c, 0x5e, 0x0f, 0x00,
-            0xe8, 0x9c, 0x5f);
+        RUN(0x0f, 0x02, 0xd8, 0x0f, 0x94, 0xc2, 0x0f, 0x03, 0xc8, 0x0f, 0x94, 0xc6, 0x0f, 0x00, 0xe0, 0x9c, 0x5e,
+            0x0f, 0x00, 0xe8, 0x9c, 0x5f);
         zf = (last.edx & 1) | (last.edx >> 7 & 2) | (last.esi >> 4 & 4) | (last.edi >> 3 & 8);
         equal(zf, r->lar | r->lsl << 1 | r->verr << 2 | r->verw << 3, r->name);
         equal(last.ebx & 0xf0ff00, r->lar ? 0x800000u | (u32)r->access << 8 : 0x777700 & 0xf0ff00, "  LAR");
