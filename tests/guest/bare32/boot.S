@@ -83,6 +83,8 @@ trap_common:
         movl %eax, last + 44
 2:      movl $0x10, %eax
         movl %eax, %ss
+        decl in_snippet
+        js rt_unexpected
         movl kernel_esp, %esp
         xorl %eax, %eax
         movl %eax, %fs
@@ -104,6 +106,7 @@ snippet_enter:
         pushl %edi
         pushl %ebp
         movl %esp, kernel_esp
+        movl $1, in_snippet
         testl $0x20000, 64(%eax)
         jnz 1f
         testl $3, 60(%eax)
@@ -150,6 +153,7 @@ snippet_enter:
         .section .data
         .globl kernel_esp
 kernel_esp: .long 0
+in_snippet: .long 0
         .balign 4
         .word 0
 gdt_pointer:

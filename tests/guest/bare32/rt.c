@@ -11,6 +11,7 @@ extern u8 trap_stubs[], real_start[], real_end[], real_exit[];
 void snippet_enter(struct state *s);
 void rt_tables(void);
 void rt_start(void);
+void rt_unexpected(void);
 static unsigned tests, failures;
 
 void *memset(void *to, int byte, u32 n)
@@ -107,6 +108,16 @@ void ended(unsigned vector, u32 error, const char *name)
         show("error", last.error, error);
         show("eip", last.eip, 0);
     }
+}
+
+/* An exception of the runtime or of the test itself. */
+void rt_unexpected(void)
+{
+    show("unexpected vector", last.vector, 0);
+    show("eip", last.eip, 0);
+    put("Bail out! the guest is broken\n");
+    for (;;)
+        outb(0xf4, 2);
 }
 
 u64 descriptor(u32 base, u32 limit, unsigned access, unsigned flags)
