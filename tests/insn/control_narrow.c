@@ -184,14 +184,17 @@ void build_control_narrow(struct builder *b)
     struct place p;
 
     do {
-        f = &table[insn_below(b->r, sizeof table / sizeof *table)];
+        do
+            f = &table[insn_below(b->r, sizeof table / sizeof *table)];
+        while (b->c->v86 && f->target >= TO_FAR);
         p = (struct place){.selector = b->c->in.seg[S_CS], .mode = b->c->mode};
         p.linear = b->c->start + LONGEST + insn_below(b->r, 20);
     } while (!try_control(b, f, &p));
     b->c->length = b->c->code_length;
     /* A transfer that fails late may have pushed. */
     b->c->partial = true;
-    b->c->cr2_free = f->target == TO_FAR || f->target == TO_FAR_MEMORY;
+    /* the target's limit and the push: either may be looked at first */
+    b->c->cr2_free = f->target == TO_FAR || f->target == TO_FAR_MEMORY || f->head[0] == 0xe8 || f->head[1] == 2;
     build_exit(b, 0);
     while (build_here(b) < p.linear)
         build_append(b, "\xcc", 1);

@@ -183,15 +183,18 @@ static void start_user(struct insn_engine *e, const struct insn_case *c)
     struct vcpu *v = e->v;
     unsigned i;
 
+    v->rflags = c->in.rflags | (c->v86 ? FLAG_VM : 0);
     for (i = 0; i < S_COUNT; i++)
-        set_segment(e, i, c->in.seg[i]);
+        if (c->v86)
+            cpu_load_segment_real(v, i, insn_paragraph(c->in.seg[i]));
+        else
+            set_segment(e, i, c->in.seg[i]);
     if (c->mode == INSN_64) {
         v->seg[SEG_FS].base = c->in.fs_base;
         v->seg[SEG_GS].base = c->in.gs_base;
     }
     memcpy(v->gpr, c->in.gpr, sizeof v->gpr);
     v->rip = (uint32_t)(c->start - v->seg[SEG_CS].base);
-    v->rflags = c->in.rflags;
     v->halted = false;
     v->interrupt_shadow = v->debug_shadow = false;
     v->cr2 = 0;
@@ -252,13 +255,24 @@ static void take_exit(struct insn_state *out)
     out->rip = INSN_EXIT + 32 * out->exit;
 }
 
-static void take_frame(struct insn_engine *e, struct insn_state *out)
+/* The frame of virtual-8086 mode has ES, DS, FS and GS as well. */
+static void take_frame_v86(struct insn_engine *e, uint64_t at, unsigned first, struct insn_state *out)
+{
+    static const uint8_t order[] = {S_SS, S_ES, S_DS, S_FS, S_GS};
+    unsigned i;
+
+    for (i = 0; i < sizeof order; i++)
+        out->seg[order[i]] = insn_selector_of_paragraph((uint16_t)frame_word(e, at, first + 4 + i));
+    out->seg[S_CS] = insn_selector_of_paragraph(out->seg[S_CS]);
+}
+
+static void take_frame(struct insn_engine *e, bool v86, struct insn_state *out)
 {
     uint64_t handler = e->v->rip - 1 - e->kernel - HANDLERS, top = e->v->gpr[RSP] - e->kernel;
-    unsigned size = e->long_mode ? 8 : 4, first = top == KERNEL_STACK - 6 * size;
+    unsigned size = e->long_mode ? 8 : 4, words = v86 ? 9 : 5, first = top == KERNEL_STACK - (words + 1) * size;
 
     out->vector = (uint32_t)(handler / 16);
-    if (handler >= 4096 || top > KERNEL_STACK - 5 * size || top < KERNEL_STACK - 6 * size - 15) {
+    if (handler >= 4096 || top > KERNEL_STACK - words * size || top < KERNEL_STACK - (words + 1) * size - 15) {
         out->hung = 1;
         return;
     }
@@ -269,7 +283,10 @@ static void take_frame(struct insn_engine *e, struct insn_state *out)
     out->rflags = frame_word(e, top, first + 2);
     out->gpr[R_SP] = frame_word(e, top, first + 3);
     out->seg[S_SS] = (uint16_t)frame_word(e, top, first + 4);
-    take_exit(out);
+    if (v86)
+        take_frame_v86(e, top, first, out);
+    else
+        take_exit(out);
 }
 
 void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image,
@@ -296,7 +313,7 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
     out->error = 0;
     out->exit = 0;
     if (!out->hung)
-        take_frame(e, out);
+        take_frame(e, c->v86, out);
     memcpy(out->xsave, v->xsave, INSN_XSAVE_SIZE);
     insn_xstate_normalise(out->xsave);
 }
@@ -373,7 +390,7 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, bool long_mode, const char *options)
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machine machine, const char *options)
 {
     static const struct vcpu_ops ops = {io_read,      io_write, no_interrupt, no_msr_read,
                                         no_msr_write, NULL,     NULL,         no_log};
@@ -383,8 +400,8 @@ struct insn_engine *insn_engine_open(enum insn_engine_kind kind, bool long_mode,
     if (!e)
         return NULL;
     e->kind = kind;
-    e->long_mode = long_mode;
-    e->kernel = long_mode ? KERNEL_LONG : KERNEL_PROTECTED;
+    e->long_mode = machine == INSN_LONG;
+    e->kernel = e->long_mode ? KERNEL_LONG : KERNEL_PROTECTED;
     if (cpu_model_parse(&e->model, "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
         goto fail;
     e->v = vcpu_create(&e->ram, &e->model);

@@ -60,9 +60,29 @@ static bool is_wide(const ZydisDecodedInstruction *i)
     return i->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
 }
 
-bool insn_form_accepts(const ZydisDecodedInstruction *i)
+/* Virtual-8086 mode: no VEX, and nothing that shows or loads a selector or IOPL. */
+static bool v86_refuses(const ZydisDecodedInstruction *i)
+{
+    static const uint16_t list[] = {
+        ZYDIS_MNEMONIC_LAR,   ZYDIS_MNEMONIC_LSL,    ZYDIS_MNEMONIC_VERR, ZYDIS_MNEMONIC_VERW,
+        ZYDIS_MNEMONIC_ARPL,  ZYDIS_MNEMONIC_LDS,    ZYDIS_MNEMONIC_LES,  ZYDIS_MNEMONIC_LSS,
+        ZYDIS_MNEMONIC_LFS,   ZYDIS_MNEMONIC_LGS,    ZYDIS_MNEMONIC_POPF, ZYDIS_MNEMONIC_POPFD,
+        ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_PUSHFD,
+    };
+    bool moves = i->mnemonic == ZYDIS_MNEMONIC_MOV && (i->opcode & 0xfd) == 0x8c,
+         pushes = (i->mnemonic == ZYDIS_MNEMONIC_PUSH || i->mnemonic == ZYDIS_MNEMONIC_POP) &&
+                  (i->opcode < 0x20 || i->opcode_map == ZYDIS_OPCODE_MAP_0F);
+
+    return i->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || moves || pushes ||
+           is_listed(list, sizeof list / sizeof *list, (uint16_t)i->mnemonic);
+}
+
+bool insn_form_accepts(const struct insn_forms *f, const ZydisDecodedInstruction *i)
 {
     unsigned n;
+
+    if (f->v86 && v86_refuses(i))
+        return false;
 
     if (!is_wide(i) &&
         is_listed(accepted_narrow, sizeof accepted_narrow / sizeof *accepted_narrow, (uint16_t)i->mnemonic))
@@ -210,7 +230,7 @@ static bool try_modrm(struct collector *k, unsigned first, struct insn_form form
             !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&k->f->decoder, NULL, bytes, 16, &i)))
             return true;
     }
-    if (!insn_form_accepts(&i) || !wanted(k->only, &i))
+    if (!insn_form_accepts(k->f, &i) || !wanted(k->only, &i))
         return i.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     form.mnemonic = (uint16_t)i.mnemonic;
     form.has_modrm = i.attributes & ZYDIS_ATTRIB_HAS_MODRM;
@@ -313,7 +333,7 @@ void insn_forms_index(struct insn_forms *f)
         f->class_first[class ++] = groups;
 }
 
-int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode)
+int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode, enum insn_machine machine)
 {
     static const ZydisMachineMode modes[] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
                                              ZYDIS_MACHINE_MODE_LONG_COMPAT_16};
@@ -322,6 +342,8 @@ int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode
 
     memset(f, 0, sizeof *f);
     f->mode = mode;
+    f->long_mode = machine == INSN_LONG;
+    f->v86 = machine == INSN_V86;
     ZydisDecoderInit(&f->decoder, modes[mode], stacks[mode]);
     walk(&k, FORM_LEGACY);
     walk(&k, FORM_VEX);

@@ -27,6 +27,7 @@ struct form_group { /* the forms of one mnemonic in one class */
 struct insn_forms {
     enum insn_mode mode;
     bool long_mode; /* of the guest: it has 64-bit code, too */
+    bool v86;
     struct insn_form *form;
     unsigned count;
     struct form_group *group;
@@ -34,12 +35,12 @@ struct insn_forms {
     ZydisDecoder decoder;
 };
 
-int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode);
+int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode, enum insn_machine machine);
 /* After forms were taken out (count of a form's mask 0). */
 void insn_forms_index(struct insn_forms *f);
 void insn_forms_free(struct insn_forms *f);
 /* May this decoded instruction be run natively as a user, and mean the same in the guest? */
-bool insn_form_accepts(const ZydisDecodedInstruction *i);
+bool insn_form_accepts(const struct insn_forms *f, const ZydisDecodedInstruction *i);
 const struct insn_form *insn_forms_pick(const struct insn_forms *f, struct insn_random *r);
 /* Random bytes of this form up to and with ModRM and SIB, then random bytes to 15. Not always valid. */
 unsigned insn_form_encode(const struct insn_forms *f, const struct insn_form *form, struct insn_random *r,

@@ -15,7 +15,8 @@ struct insn_generator {
     uint8_t const_page[INSN_DATA_CONST];
 };
 
-struct insn_generator *insn_generator_create(uint64_t seed, const char *only, enum insn_mode mode, bool long_mode)
+struct insn_generator *insn_generator_create(uint64_t seed, const char *only, enum insn_mode mode,
+                                             enum insn_machine machine)
 {
     struct insn_generator *g = calloc(1, sizeof *g);
     struct insn_random r = {seed ^ 0x1234567};
@@ -26,8 +27,7 @@ struct insn_generator *insn_generator_create(uint64_t seed, const char *only, en
     g->seed = seed;
     g->only_control = only && strcasecmp(only, "control") == 0;
     g->control = !only || g->only_control;
-    insn_forms_build(&g->forms, only, mode);
-    g->forms.long_mode = long_mode;
+    insn_forms_build(&g->forms, only, mode, machine);
     for (i = 0; i < INSN_IMAGES; i++)
         state_random_image(&r, g->image[i], INSN_DATA_SIZE);
     state_random_image(&r, g->const_page, INSN_DATA_CONST);
@@ -72,7 +72,8 @@ void build_append(struct builder *b, const void *bytes, unsigned size)
     b->c->code_length += (uint8_t)size;
 }
 
-/* 16-bit segments do not reach the exits: a far jump to 64-bit code (32-bit code in protected mode). */
+/* 16-bit segments do not reach the exits: a far jump to 64-bit code (32-bit code in protected mode). In
+   virtual-8086 mode there is none: the case ends with #BP. */
 void build_exit_mode(struct builder *b, unsigned exit, enum insn_mode mode)
 {
     uint8_t jump[5] = {0xe9}, far[8] = {0x66, 0xea, 0, 0, 0, 0, 0x33, 0};
@@ -81,7 +82,9 @@ void build_exit_mode(struct builder *b, unsigned exit, enum insn_mode mode)
 
     memcpy(jump + 1, &rel, 4);
     memcpy(far + 2, &to, 4);
-    if (mode == INSN_16)
+    if (b->c->v86)
+        build_append(b, "\xcc", 1);
+    else if (mode == INSN_16)
         build_append(b, far, 8);
     else
         build_append(b, jump, 5);
@@ -95,7 +98,7 @@ void build_exit(struct builder *b, unsigned exit)
 bool build_decode(struct builder *b)
 {
     return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->forms->decoder, b->bytes, 15, &b->i, b->op)) &&
-           insn_form_accepts(&b->i);
+           insn_form_accepts(b->forms, &b->i);
 }
 
 bool build_is_piecewise(const ZydisDecodedInstruction *i)
@@ -165,7 +168,11 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps, bool p
     c->mnemonic = 0;
     c->steps = steps;
     c->image = insn_below(b->r, INSN_IMAGES);
-    insn_segments_pick(b->r, c->mode, plain, c->in.seg);
+    c->v86 = b->forms->v86;
+    if (c->v86)
+        insn_segments_pick_v86(b->r, c->in.seg);
+    else
+        insn_segments_pick(b->r, c->mode, plain, c->in.seg);
     memcpy(b->seg, c->in.seg, sizeof b->seg);
     state_random(b->r, c->mode, &c->in);
 }

@@ -200,6 +200,8 @@ static bool solve_memory(struct builder *b, const ZydisDecodedOperand *op)
 
     if (b->c->mode != INSN_64)
         target = (uint32_t)target;
+    if (b->c->v86 && op->mem.segment == ZYDIS_REGISTER_CS)
+        return false; /* CS can be written there, but not on the host */
     /* most segments are out of the reach of 16-bit addresses */
     if (address_bits(b, op) == 16 && target > 0xffff && !insn_chance(b->r, 5))
         return false;

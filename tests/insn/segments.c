@@ -26,11 +26,16 @@ enum {
     CODE32_BLIND,
     ABSENT,
     ABSENT_CODE,
-    CODE_DATA
+    CODE_DATA,
+    /* what a virtual-8086 segment is: 64 KiB, at a multiple of 16 */
+    REAL_DATA,
+    REAL_EDGE = REAL_DATA + 4, /* offset 0xffff lies in the data area */
+    REAL_CODE,
+    REAL_END = REAL_CODE + 2
 };
 
-#define D ((uint32_t)INSN_DATA)
-#define C ((uint32_t)INSN_CODE)
+#define D INSN_DATA_HIGH
+#define C INSN_CODE_HIGH
 
 static const struct insn_segment table[] = {
     [FAR_BASE] = {.base = D - 0x08001234, .limit = 0xfffff, .big = true, .pages = true},
@@ -52,6 +57,13 @@ static const struct insn_segment table[] = {
     [ABSENT] = {.base = D, .limit = 0xffff, .absent = true},
     [ABSENT_CODE] = {.limit = 0xfffff, .code = true, .big = true, .pages = true, .absent = true},
     [CODE_DATA] = {.base = D - 0x2000, .limit = 0x7fff, .code = true},
+    [REAL_DATA] = {.base = INSN_DATA_LOW - 0x8000, .limit = 0xffff},
+    [REAL_DATA + 1] = {.base = INSN_DATA_LOW - 0x10, .limit = 0xffff},
+    [REAL_DATA + 2] = {.base = INSN_DATA_LOW, .limit = 0xffff},
+    [REAL_DATA + 3] = {.base = INSN_DATA_LOW - 0x6660, .limit = 0xffff},
+    [REAL_EDGE] = {.base = INSN_DATA_LOW + 0x1000 - 0x10000, .limit = 0xffff},
+    [REAL_CODE] = {.base = INSN_CODE_LOW, .limit = 0xffff, .code = true},
+    [REAL_CODE + 1] = {.base = INSN_CODE_LOW - 0x10, .limit = 0xffff, .code = true},
 };
 
 #define LDT(index) ((uint16_t)((index) << 3 | 7))
@@ -139,13 +151,37 @@ void insn_segments_pick(struct insn_random *r, enum insn_mode mode, bool plain, 
         seg[S_DS] = seg[S_ES] = seg[S_SS] = FLAT_DATA;
 }
 
+void insn_segments_pick_v86(struct insn_random *r, uint16_t seg[S_COUNT])
+{
+    unsigned i;
+
+    for (i = 0; i < S_COUNT; i++)
+        seg[i] = LDT(REAL_DATA + (insn_chance(r, 85) ? insn_below(r, 4) : REAL_EDGE - REAL_DATA));
+    seg[S_CS] = LDT(REAL_CODE + insn_below(r, 2));
+}
+
+uint16_t insn_paragraph(uint16_t selector)
+{
+    return (uint16_t)(insn_segment_base(selector) >> 4);
+}
+
+uint16_t insn_selector_of_paragraph(uint16_t paragraph)
+{
+    unsigned i;
+
+    for (i = REAL_DATA; i < REAL_END; i++)
+        if (table[i].base >> 4 == paragraph)
+            return LDT(i);
+    return 0;
+}
+
 uint16_t insn_selector_pick(struct insn_random *r, bool code64)
 {
     static const uint16_t flat[] = {FLAT_DATA, FLAT_CODE, 0, 1, 2, 3, 0x28, 0x29, 0x2a, 0x10, 0x18, 0x20, 0x33};
 
     if (insn_chance(r, 35))
         return flat[insn_below(r, sizeof flat / sizeof *flat - !code64)];
-    return (uint16_t)(insn_below(r, INSN_LDT_ENTRIES) << 3 | 4 | (insn_chance(r, 80) ? 3 : insn_below(r, 4)));
+    return (uint16_t)(insn_below(r, REAL_END + 3) << 3 | 4 | (insn_chance(r, 80) ? 3 : insn_below(r, 4)));
 }
 
 uint16_t insn_code_selector_pick(struct insn_random *r, enum insn_mode *mode)

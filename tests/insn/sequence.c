@@ -218,7 +218,7 @@ void build_sequence(struct builder *b, unsigned steps)
     for (n = 0; n < steps; n++) {
         bool conditional = false;
 
-        if (b->c->mode != INSN_64 && insn_chance(b->r, 6)) {
+        if (b->c->mode != INSN_64 && !b->c->v86 && insn_chance(b->r, 6)) {
             load_segment(b);
             continue;
         }
