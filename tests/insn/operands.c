@@ -312,7 +312,7 @@ static uint64_t narrow_linear(const struct builder *b, const ZydisDecodedOperand
     if (b->i.raw.disp.size)
         memcpy(&disp, b->bytes + b->i.raw.disp.offset, b->i.raw.disp.size / 8);
     if (b->i.raw.disp.size == 8)
-        disp = (int8_t)disp;
+        disp = (int64_t)((uint64_t)disp << 56) >> 56;
     ea = (uint64_t)disp;
     if (op->mem.base != ZYDIS_REGISTER_NONE)
         ea += b->c->in.gpr[build_gpr(op->mem.base)];

@@ -190,6 +190,7 @@ static void load_segment(struct builder *b)
 /* DEC byte and JNZ to the start: the sequence runs a few times. Only CF may be undefined at the end of it. */
 static void close_loop(struct builder *b)
 {
+    static const uint8_t absolute[] = {0xfe, 0x0c, 0x25};
     uint8_t code[8] = {0x67, 0xfe, 0x0d};
     uint64_t counter = INSN_DATA + 0x3f00;
     uint32_t offset = (uint32_t)counter - insn_segment_base(b->seg[S_DS]);
@@ -198,7 +199,7 @@ static void close_loop(struct builder *b)
     if (b->c->mode == INSN_32)
         memmove(code, code + 1, length--);
     if (b->c->mode == INSN_64)
-        memcpy(code, "\xfe\x0c\x25", 3);
+        memcpy(code, absolute, sizeof absolute);
     memcpy(code + length - 4, &offset, 4);
     back = b->c->code_length + length + 2;
     if (b->c->undefined & 1 || back > 128 || !build_poke(b, counter, 1 + insn_below(b->r, 3)))
