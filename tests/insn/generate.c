@@ -123,7 +123,9 @@ uint32_t build_fault_flags(const ZydisDecodedInstruction *i)
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
 {
     return i->meta.category == ZYDIS_CATEGORY_STRINGOP || i->mnemonic == ZYDIS_MNEMONIC_FLDENV ||
-           i->mnemonic == ZYDIS_MNEMONIC_FRSTOR;
+           i->mnemonic == ZYDIS_MNEMONIC_FRSTOR || i->mnemonic == ZYDIS_MNEMONIC_FXSAVE ||
+           i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR || i->mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
+           i->mnemonic == ZYDIS_MNEMONIC_FNSTENV;
 }
 
 static bool try_single(struct builder *b, const struct insn_form *form)
