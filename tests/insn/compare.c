@@ -41,6 +41,12 @@ static bool is_memory_fault(uint32_t vector)
     return vector >= 12 && vector <= 14;
 }
 
+/* An interrupt of the host that comes between makes 0 of the null selectors 1 to 3 (SDM vol. 2, IRET). */
+static uint16_t selector_seen(uint16_t selector)
+{
+    return selector < 4 ? 0 : selector;
+}
+
 static void compare_registers(struct report *r, const struct insn_case *c, const struct insn_state *got)
 {
     static const char *const segments[S_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs"};
@@ -54,7 +60,7 @@ static void compare_registers(struct report *r, const struct insn_case *c, const
     check(r, "rip", want->rip & mask, got->rip & mask);
     for (i = 0; i < S_COUNT; i++)
         if (i != S_CS || want->vector != INSN_NO_FAULT) /* the exits are left through other segments */
-            check(r, segments[i], want->seg[i], got->seg[i]);
+            check(r, segments[i], selector_seen(want->seg[i]), selector_seen(got->seg[i]));
     if (c->mode != INSN_64)
         return;
     check(r, "fs_base", want->fs_base, got->fs_base);
