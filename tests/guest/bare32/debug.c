@@ -73,6 +73,10 @@ static void single_steps(void)
     flat(3);
     RUN(0x9c, 0x80, 0x4c, 0x24, 0x01, 0x01, 0x9d, 0x40, 0x40); /* pushfd; or byte [esp + 1], 1; popfd; inc; inc */
     hit(DR6_BS, CODE + 8, "POPFD of TF: a trap after the next instruction");
+}
+
+static void more_steps(void)
+{
     flat(3);
     in.eflags |= FL_TF;
     RUN(0xeb, 0x02);
@@ -109,6 +113,10 @@ static void breakpoints(void)
     in.eip = 0x10;
     RUN(0x40, 0x40, 0x40);
     hit(1, 0x11, "  by linear address: CS with a base");
+}
+
+static void data_breakpoints(void)
+{
     set(1, DATA + 4, DR7(1, WRITE, 3));
     flat(3);
     in.ebx = DATA;
@@ -137,6 +145,10 @@ static void breakpoints(void)
     flat(3);
     RUN(0x50, 0x90);
     hit(2, CODE + 1, "  by PUSH");
+}
+
+static void other_breakpoints(void)
+{
     set(0, 0x80, DR7(0, IO, 0));
     write_cr4(read_cr4() | CR4_DE);
     flat(0);
@@ -253,7 +265,10 @@ static void syscall(void)
 void test_main(void)
 {
     single_steps();
+    more_steps();
     breakpoints();
+    data_breakpoints();
+    other_breakpoints();
     sysenter();
     syscall();
 }

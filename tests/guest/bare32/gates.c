@@ -205,6 +205,10 @@ static void interrupt_gates(void)
     in.eflags = 2 | FL_IF;
     RUN(0xcd, VECTOR);
     equal(last.eax & FL_IF, FL_IF, "a trap gate leaves IF");
+}
+
+static void interrupt_gate_faults(void)
+{
     idt[VECTOR] = gate(KCS, ENTRY, 0x8e, 0);
     flat(3);
     RUN(0xcd, VECTOR);
@@ -238,6 +242,10 @@ static void interrupt_gates(void)
     flat(3);
     RUN(0xcd, VECTOR);
     ended(GP, 0, "a gate to an offset behind the limit");
+}
+
+static void narrow_interrupt_gate(void)
+{
     /* 16-bit gate: words, and 16 bits of the offset */
     gdt[TARGET / 8] = descriptor(CODE, 0xffff, 0x9a, 4);
     idt[VECTOR] = gate(TARGET, 0xabcd1000, 0xe6, 0);
@@ -297,6 +305,8 @@ void test_main(void)
     call_16();
     gate_faults();
     interrupt_gates();
+    interrupt_gate_faults();
+    narrow_interrupt_gate();
     nested_faults();
     irets();
     stack_faults();

@@ -75,6 +75,10 @@ static void loops(void)
     RUN(0xe8, LE32(1), 0xcc, 0x83, 0xc4, 0x04, 0xeb, 0xf5); /* call over INT3; add esp, 4; jmp back */
     done();
     equal(last.vector, TIMER, "a loop with a call is interrupted");
+}
+
+static void other_loops(void)
+{
     gdt[FREE / 8] = descriptor(CODE, 0xffff, 0xfa, 0);
     flat(3);
     in.eflags |= FL_IF;
@@ -175,6 +179,7 @@ void test_main(void)
 {
     controllers(TIMER);
     loops();
+    other_loops();
     shadows();
     halt();
     real_mode();

@@ -149,73 +149,33 @@ static void machine_status(void)
 /* From 32-bit protected mode to long mode (compatibility, then 64-bit) and back. */
 static _Alignas(4096) u64 pml4[512], pdpt[512], pd[512];
 
+/* Through compatibility mode (a selector of FREE is 64-bit code) and back; EDI counts the parts that have run. */
+extern u8 long_code[];
+__asm__(".pushsection .text\n"
+        ".globl long_code\n"
+        "long_code:\n"
+        "movl $0xc0000080, %ecx\nrdmsr\norl $0x100, %eax\nwrmsr\n" /* EFER.LME */
+        "movl %cr0, %eax\norl $0x80000000, %eax\nmovl %eax, %cr0\n"
+        "movl $1, %edi\n"
+        "ljmp $0x48, $1f\n"
+        ".code64\n"
+        "1: movabsq $0x0123456789abcdef, %rsi\n"
+        "shrq $32, %rsi\n"
+        "movl $5, %r8d\naddl %r8d, %edi\n"
+        "movl $2f, %eax\npushq $8\npushq %rax\nlretq\n"
+        ".code32\n"
+        "2: incl %edi\n"
+        "movl %cr0, %eax\nandl $0x7fffffff, %eax\nmovl %eax, %cr0\n"
+        "movl $0xc0000080, %ecx\nrdmsr\nmovl %eax, %ebp\nandl $~0x100, %eax\nwrmsr\n"
+        "incl %edi\n"
+        "int3\n"
+        ".popsection\n");
+
 static void long_mode(void)
 {
     u64 saved = gdt[FREE / 8];
     u32 cr4 = read_cr4();
     unsigned i;
-    u8 code[] = {0xb9,
-                 LE32(0xc0000080),
-                 0x0f,
-                 0x32,
-                 0x0d,
-                 LE32(0x100),
-                 0x0f,
-                 0x30, /* efer.lme */
-                 0x0f,
-                 0x20,
-                 0xc0,
-                 0x0d,
-                 LE32(0x80000000),
-                 0x0f,
-                 0x22,
-                 0xc0, /* cr0.pg: compatibility mode */
-                 0xbf,
-                 LE32(0),
-                 0x47,
-                 0xea,
-                 LE32(0),
-                 LE16(FREE), /* inc edi; ljmp to 64-bit code */
-                 0x48,
-                 0xbe,
-                 LE32(0x89abcdef),
-                 LE32(0x01234567), /* mov rsi, imm64 */
-                 0x48,
-                 0xc1,
-                 0xee,
-                 0x20,
-                 0x41,
-                 0xb8,
-                 LE32(5),
-                 0x44,
-                 0x01,
-                 0xc7, /* shr rsi, 32; r8d = 5; edi += r8d */
-                 0x6a,
-                 KCS,
-                 0x68,
-                 LE32(0),
-                 0x48,
-                 0xcb, /* retfq to compatibility mode */
-                 0x47, /* inc edi */
-                 0x0f,
-                 0x20,
-                 0xc0,
-                 0x25,
-                 LE32(0x7fffffff),
-                 0x0f,
-                 0x22,
-                 0xc0, /* paging off */
-                 0xb9,
-                 LE32(0xc0000080),
-                 0x0f,
-                 0x32,
-                 0x89,
-                 0xc5,
-                 0x25,
-                 LE32(~0x100u),
-                 0x0f,
-                 0x30,
-                 0x47};
 
     for (i = 0; i < 512; i++)
         pd[i] = (u64)i << 21 | 0x83;
@@ -224,17 +184,9 @@ static void long_mode(void)
     gdt[FREE / 8] = descriptor(0, 0xfffff, 0x9b, 0xa);
     write_cr4(cr4 | 0x20);
     write_cr3((u32)pml4);
-    for (i = 0; i + 7 < sizeof code; i++) { /* the two far targets */
-        u32 to = CODE + i + 7, back;
-
-        if (code[i] == 0xea)
-            memcpy(code + i + 1, &to, 4);
-        back = CODE + i + 9;
-        if (code[i] == 0x6a && code[i + 2] == 0x68)
-            memcpy(code + i + 3, &back, 4);
-    }
     flat(0);
-    run_bytes(code, sizeof code);
+    in.eip = (u32)long_code;
+    run();
     ended(BP, DONT_CARE, "into long mode, 64-bit code and back");
     equal(last.esi, 0x01234567, "64-bit code has run");
     equal(last.edi, 8, "all parts have run");

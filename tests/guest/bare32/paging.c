@@ -248,8 +248,6 @@ static void global_pages(void)
 
 static void pae_only(void)
 {
-    u64 efer = rdmsr(EFER);
-
     pae();
     check_rights(true);
     across(true);
@@ -257,6 +255,12 @@ static void pae_only(void)
     reload();
     touch(3, TEST + 0x1000, false);
     fault(0xd, TEST + 0x1000, "PAE: bit 62 is reserved");
+}
+
+static void pae_no_execute(void)
+{
+    u64 efer = rdmsr(EFER);
+
     pae_table[1] = (u64)(FRAME + 0x1000) | P | W | U | 1ull << 63;
     reload();
     touch(0, TEST + 0x1000, false);
@@ -283,6 +287,12 @@ static void pae_only(void)
     in.eip = TEST + 0x1000;
     run();
     ended(PF, 0x14, "  a fetch from an absent page");
+    pae_table[1] = (FRAME + 0x1000) | P | W | U;
+    wrmsr(EFER, efer);
+}
+
+static void pae_large(void)
+{
     pae_directory[1][1] = 0x800000ull | PS | P | W | U;
     reload();
     w32(0x9ffffc, 0x600d600d);
@@ -292,6 +302,10 @@ static void pae_only(void)
     reload();
     touch(3, TEST + 0x200000, false);
     fault(0xd, TEST + 0x200000, "PAE: bit 13 of a 2 MiB entry is reserved");
+}
+
+static void pae_pdptes(void)
+{
     touch(3, 0xc0000000, false);
     fault(4, 0xc0000000, "PAE: a PDPTE that is not present");
     /* PDPTEs are read when CR3 is loaded, and only then */
@@ -309,7 +323,6 @@ static void pae_only(void)
     RUN(0x0f, 0x22, 0xd8);
     ended(GP, 0, "PAE: a reserved bit of a PDPTE gives #GP when CR3 is loaded");
     pdpt[3] = 0;
-    wrmsr(EFER, efer);
     off();
     /* the same when paging is switched on */
     pdpt[2] = 1ull << 5 | P;
@@ -435,6 +448,9 @@ void test_main(void)
     no_pse();
     global_pages();
     pae_only();
+    pae_no_execute();
+    pae_large();
+    pae_pdptes();
     supervisor_protection();
     repeat();
     stacks();

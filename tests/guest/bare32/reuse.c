@@ -187,6 +187,10 @@ static void changes(void)
         RUN(0xf3, 0xa4, 0xb8, LE32(0), 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90);
         equal(i & 1 ? last.ebx : last.edi - (CODE + 15), 8, "by REP MOVSB");
     }
+}
+
+static void changing_loops(void)
+{
     /* a loop that rewrites the immediate it adds: 0 + 1 + 2 + ... */
     flat(3);
     in.ecx = 10;
@@ -254,5 +258,6 @@ void test_main(void)
     sizes();
     code_limit();
     changes();
+    changing_loops();
     loads_within();
 }
