@@ -1,7 +1,8 @@
 /*
  * cache.c - memory of the code cache: the two views of the code, the arena, and dropping it all.
  *
- * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address.
+ * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address, by
+ * that of their cold part too.
  */
 #include "cache/cache.h"
 
@@ -12,6 +13,9 @@
 
 #define ARENA_PER_CODE 3 /* metadata takes less than this many times the code */
 #define CODE_PER_BLOCK 64
+/* Where the second part begins, in eighths of the buffer. */
+#define COLD_FROM 4
+#define COLD_FROM_PARTS 8
 
 static void *reserve(size_t size)
 {
@@ -26,6 +30,7 @@ int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
 
     memset(cache, 0, sizeof *cache);
     cache->code_size = code_size;
+    cache->cold_base = cache->cold_used = code_size / COLD_FROM_PARTS * COLD_FROM;
     cache->arena_size = code_size * ARENA_PER_CODE;
     cache->order_capacity = code_size / CODE_PER_BLOCK;
     cache->page_count = page_count;
@@ -83,6 +88,7 @@ void cache_flush(struct cache *cache)
             }
     memset(cache->bucket, 0, sizeof cache->bucket);
     cache->code_used = cache->code_base;
+    cache->cold_used = cache->cold_base;
     cache->arena_used = 0;
     cache->order_count = 0;
     cache->stats.flushes++;
@@ -108,14 +114,15 @@ void cache_shrink(struct cache *cache, void *last, size_t size)
 struct block *cache_find_host(const struct cache *cache, const uint8_t *host)
 {
     size_t low = 0, high = cache->order_count;
+    bool cold = host >= cache->execute_view + cache->cold_base;
 
     while (low < high) {
         size_t middle = (low + high) / 2;
         struct block *b = cache->order[middle];
 
-        if (host < b->code)
+        if (host < (cold ? b->cold : b->code))
             high = middle;
-        else if (host >= b->code_end)
+        else if (host >= (cold ? b->cold_end : b->code_end))
             low = middle + 1;
         else
             return b;

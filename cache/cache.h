@@ -3,6 +3,7 @@
  *
  * Emitted code lives in one memfd mapped twice, writable and executable, so no page is both. Blocks are laid
  * one behind the other and never moved or reused; when the buffer is full, everything is dropped (cache_flush).
+ * What a block seldom runs lies apart from the rest, in the buffer's second part, so that the first is dense.
  *
  * A block is keyed by guest-physical address, linear address and mode. Blocks of RAM pages also hang on a list
  * of each page they lie in, so that a write finds them.
@@ -29,6 +30,11 @@ struct block_exit {
     uint64_t *cell;  /* holds the host address to jump to, for exits that leave the page */
     uint8_t *stub;   /* executable view: where an unlinked exit goes */
     enum block_flags flags;
+    /* An exit with the flags in the host's may also tell how to compute them: the registers that takes, and the
+       code that writes it down (executable view) and jumps on (rel32, writable view); NULL: it is written down. */
+    bool has_recipe;
+    uint16_t recipe_registers;
+    uint8_t *recipe_stub, *recipe_patch;
     struct block *from, *to;
     struct block_exit *next_incoming;
     struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
@@ -50,14 +56,18 @@ struct block {
     uint8_t *entry_saved;  /* entered with them saved in memory */
     uint8_t *entry_either; /* the cheaper one when they are in both places */
     uint8_t *code, *code_end;
-    const uint8_t *map; /* per instruction: guest length, host length, kind (translator's format) */
+    uint8_t *cold, *cold_end; /* in the second part */
+    const uint8_t *map;       /* per instruction: guest length, host length, kind (translator's format) */
     /* links */
     struct block *bucket_next;
     struct block *page_next[2];
     struct block_exit *exits;
     unsigned exit_count;
     struct block_exit *incoming;
-    uint32_t group_failures;
+    bool takes_recipe; /* entry_saved may find a recipe that needs none of the registers entry_changes */
+    uint16_t entry_changes;
+    uint16_t borrowed; /* guest registers that the translator keeps elsewhere while the block's instructions run */
+    uint16_t loop_recipe; /* of the flags at the start of each iteration but the first; 0: they are written down */
     bool valid;
 };
 
@@ -68,6 +78,7 @@ struct cache_stats {
 struct cache {
     uint8_t *write_view, *execute_view;
     size_t code_size, code_used, code_base; /* code_base: behind the permanent code (thunks) */
+    size_t cold_base, cold_used;            /* offsets: the second part, its end */
     uint8_t *arena;                         /* blocks, exits, maps */
     size_t arena_size, arena_used;
     struct block **order; /* by host address */
@@ -93,7 +104,7 @@ void *cache_allocate(struct cache *cache, size_t size);
 void cache_shrink(struct cache *cache, void *last, size_t size);
 
 struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc, uint32_t mode);
-/* A finished block (allocated with cache_allocate, code emitted up to code_end) becomes findable. */
+/* A finished block (allocated with cache_allocate, code emitted up to code_end and cold_end) becomes findable. */
 bool cache_insert(struct cache *cache, struct block *block);
 /* A dead block of this key, in this RAM page, whose guest bytes hash alike comes back to life; NULL if there is
    none. `bytes`: what is at gpa now, `available` of them. */

@@ -52,6 +52,7 @@ bool cache_insert(struct cache *cache, struct block *b)
         return false;
     cache->order[cache->order_count++] = b;
     cache->code_used = (size_t)(b->code_end - cache->execute_view);
+    cache->cold_used = (size_t)(b->cold_end - cache->execute_view);
     enter(cache, b);
     cache->stats.blocks++;
     return true;
@@ -73,22 +74,34 @@ static void remove_from_page(struct cache *cache, struct block *b, uint64_t page
         *at = *page_link(b, page);
 }
 
-static uint8_t *entry_for(const struct block_exit *exit, const struct block *to)
+static void aim_jump(const struct cache *cache, uint8_t *patch, const uint8_t *host)
 {
-    return exit->flags == BLOCK_FLAGS_HOST    ? to->entry_flags
-           : exit->flags == BLOCK_FLAGS_SAVED ? to->entry_saved
-                                              : to->entry_either;
+    int32_t distance = (int32_t)(host - (patch + cache_execute_delta(cache) + 4));
+
+    memcpy(patch, &distance, 4);
 }
 
-static void aim(struct cache *cache, struct block_exit *exit, uint8_t *host)
+static void aim(const struct cache *cache, const struct block_exit *exit, uint8_t *host)
 {
-    if (exit->cell) {
+    if (exit->cell)
         *exit->cell = (uintptr_t)host;
-    } else {
-        int32_t distance = (int32_t)(host - (exit->patch + cache_execute_delta(cache) + 4));
+    else
+        aim_jump(cache, exit->patch, host);
+}
 
-        memcpy(exit->patch, &distance, 4);
-    }
+/* Where a linked exit jumps to. */
+static uint8_t *entry_for(const struct cache *cache, const struct block_exit *exit, const struct block *to)
+{
+    if (exit->flags == BLOCK_FLAGS_SAVED)
+        return to->entry_saved;
+    if (exit->flags == BLOCK_FLAGS_EITHER)
+        return to->entry_either;
+    if (!exit->has_recipe || !to->takes_recipe || exit->recipe_registers & to->entry_changes)
+        return to->entry_flags;
+    if (!exit->recipe_stub)
+        return to->entry_saved;
+    aim_jump(cache, exit->recipe_patch, to->entry_saved);
+    return exit->recipe_stub;
 }
 
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
@@ -98,7 +111,7 @@ void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
     exit->to = to;
     exit->next_incoming = to->incoming;
     to->incoming = exit;
-    aim(cache, exit, entry_for(exit, to));
+    aim(cache, exit, entry_for(cache, exit, to));
     cache->stats.links++;
 }
 

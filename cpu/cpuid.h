@@ -33,6 +33,9 @@ struct cpu_model {
    Errors: -EINVAL with a text naming the nearest known word; -ENOTSUP for a feature the host lacks. */
 int cpu_model_parse(struct cpu_model *model, const char *spec, struct error *error);
 
+/* By the names of -cpu; false for a name that does not exist. */
+bool cpu_model_has(const struct cpu_model *model, const char *feature);
+
 struct vcpu;
 /* CPUID as the guest sees it now (OSXSAVE, APIC id, XSAVE sizes follow the state). */
 void cpu_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

@@ -422,7 +422,7 @@ enum cpu_status interp_0f38(struct vcpu *v, struct insn *i)
 {
     if ((i->opcode & 0xfe) == 0xf0)
         return i->rep == 0xf2 ? crc32(v, i) : i->rep ? raise_ud(v) : movbe(v, i);
-    if (i->opcode == 0xf6 && (i->rep == 0xf3 || i->opsize_prefix))
+    if (i->opcode == 0xf6 && (i->rep == 0xf3 || (!i->rep && i->opsize_prefix)))
         return add_carry(v, i);
     if (i->opcode == 0x82 && i->opsize_prefix)
         return invpcid(v, i);

@@ -207,3 +207,10 @@ int cpu_model_parse(struct cpu_model *model, const char *spec, struct error *err
     leaves_build(model);
     return 0;
 }
+
+bool cpu_model_has(const struct cpu_model *model, const char *feature)
+{
+    const struct feature *f = feature_find(feature, strlen(feature));
+
+    return f && *feature_word((struct cpu_model *)(uintptr_t)model, f) >> f->bit & 1;
+}

@@ -85,8 +85,8 @@ void native_destroy(struct vcpu *v)
     v->native = NULL;
 }
 
-/* The slot with this code in it. */
-static const void *slot_for(struct cpu_native *n, const uint8_t *code, unsigned length)
+/* The number of the slot with this code in it. */
+static unsigned slot_for(struct cpu_native *n, const uint8_t *code, unsigned length)
 {
     uint8_t key[16] = {0};
     uint64_t word[2], hash;
@@ -103,8 +103,9 @@ static const void *slot_for(struct cpu_native *n, const uint8_t *code, unsigned 
         memcpy(slot, code, length);
         slot[length] = 0xc3;
         memcpy(n->key[index], key, 16);
+        n->defined[index] = false;
     }
-    return slot;
+    return index;
 }
 
 bool cpu_native_fixup(struct vcpu *v, int signo, void *ucontext)
@@ -139,7 +140,7 @@ enum cpu_status native_run(struct vcpu *v, const uint8_t *code, unsigned length,
 {
     struct cpu_native *n = native_state(v);
 
-    f->stub = slot_for(n, code, length);
+    f->stub = n->code + slot_for(n, code, length) * NATIVE_SLOT;
     f->rbx = (uintptr_t)n->operand;
     f->rflags = (v->rflags & FLAGS_ARITH) | FLAG_FIXED | FLAG_IF;
     f->fault = 0;
@@ -150,6 +151,24 @@ enum cpu_status native_run(struct vcpu *v, const uint8_t *code, unsigned length,
         return raise_native(v, (unsigned)f->fault - 1, x87);
     v->rflags = (v->rflags & ~(uint64_t)FLAGS_ARITH) | (f->rflags & FLAGS_ARITH);
     return CPU_OK;
+}
+
+/* Reserved fields give #UD before the memory operand is looked at (SDM vol. 3, 6.9): the first time, the host is
+   asked, with nothing kept of what it does. */
+static bool is_defined(struct vcpu *v, const uint8_t *code, unsigned length)
+{
+    struct cpu_native *n = v->native;
+    unsigned slot = slot_for(n, code, length);
+    struct native_frame f = {.rbx = (uintptr_t)n->bounce, .rflags = FLAG_FIXED | FLAG_IF};
+
+    if (n->defined[slot])
+        return true;
+    f.stub = n->code + slot * NATIVE_SLOT;
+    simd_load(v);
+    native_call(&f);
+    simd_discard(v);
+    n->defined[slot] = f.fault != 1 + EXC_UD;
+    return n->defined[slot];
 }
 
 enum cpu_status native_check_mode(struct vcpu *v, const struct native_row *row, const struct insn *i)
@@ -470,8 +489,9 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
     uint8_t code[16];
 
     v->native->operand = v->native->bounce;
+    length = encode(code, row, i);
     if (memory) {
-        if (!size)
+        if (!size || (i->vex && !is_defined(v, code, length)))
             return raise_ud(v);
         offset = native_address(v, i, row->flags & N_PACK ? native_element_size(row, i) : size);
         /* Placed as in the guest, so that the host checks the alignment where must_align leaves it to it. */
@@ -482,7 +502,6 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
     }
     if (rm_is_general(row, i) && !(row->flags & N_STORE))
         f.rax = v->gpr[i->rm];
-    length = encode(code, row, i);
     TRY(native_run(v, code, length, &f, x87));
     if (row->flags & N_X87)
         hide_pointers(v, row, i);
@@ -497,6 +516,18 @@ static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row,
     if (row->flags & N_STRING)
         v->gpr[RCX] = f.rcx;
     return CPU_OK;
+}
+
+/* #MF, but #UD for what is not an instruction. */
+static enum cpu_status raise_pending(struct vcpu *v, const struct native_row *row, const struct insn *i)
+{
+    uint8_t code[16];
+    bool memory = i->has_modrm && i->mod != 3;
+    bool defined = row->flags & N_MASKMOV
+                       ? !memory
+                       : (!memory || native_operand_size(row, i)) && is_defined(v, code, encode(code, row, i));
+
+    return cpu_raise(v, defined ? EXC_MF : EXC_UD);
 }
 
 static const struct native_row *find_row(struct vcpu *v, const struct insn *i)
@@ -527,7 +558,7 @@ enum cpu_status native_execute(struct vcpu *v, struct insn *i)
     else
         TRY(native_check_mode(v, row, i));
     if (waits_for_x87(row, i) && x87_pending(v))
-        return cpu_raise(v, EXC_MF);
+        return raise_pending(v, row, i);
     if (row->flags & N_GATHER)
         return native_gather(v, i);
     if (row->flags & N_SCATTER)

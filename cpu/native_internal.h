@@ -105,11 +105,14 @@ unsigned native_element_size(const struct native_row *row, const struct insn *i)
 #define NATIVE_SLOTS 2048u
 #define NATIVE_SLOT 32u
 #define NATIVE_BOUNCE 4096u
+#define NATIVE_POINTERS 18u /* bytes, at offset 6 of the legacy region (SDM vol. 1, 10.5.1) */
 
 struct cpu_native {
     _Alignas(4096) uint8_t code[NATIVE_SLOTS * NATIVE_SLOT]; /* executable: the instruction and RET */
     uint8_t key[NATIVE_SLOTS][16];
+    bool defined[NATIVE_SLOTS]; /* the host takes the instruction in the slot */
     _Alignas(64) uint8_t bounce[NATIVE_BOUNCE];
+    uint8_t pointers[NATIVE_POINTERS];           /* FOP, FIP and FDP as FXRSTOR or XRSTOR has left them */
     uint8_t *operand;                            /* where in the bounce buffer [RBX] points */
     uint32_t avx_at, opmask_at, zmm_at, hi16_at; /* offsets of the components in the XSAVE image */
     const struct native_row *row[3][4][4][256];  /* cache of native_find: encoding, map, prefix, opcode */

@@ -13,6 +13,7 @@
 #define FD_XSAVEOPT 1u
 #define FD_XSAVEC 2u
 #define HEADER 512u
+#define POINTERS_AT 6u
 #define XCOMP_COMPACT (1ull << 63)
 
 #define XMM_AT 160u
@@ -60,15 +61,32 @@ static enum cpu_status write_area(struct vcpu *v, struct insn *i, uint64_t offse
     return CPU_OK;
 }
 
+/* Those that are not the guest's own are of the host's code and data: they read as zero. */
+static void hide_pointers(struct cpu_native *n, const uint8_t before[NATIVE_POINTERS])
+{
+    uint8_t *now = n->bounce + POINTERS_AT;
+
+    if (memcmp(now, before, NATIVE_POINTERS) && memcmp(now, n->pointers, NATIVE_POINTERS))
+        memset(now, 0, NATIVE_POINTERS);
+}
+
 /* Runs the host's instruction on the bounce buffer, for the components in `mask`. */
 static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
 {
     struct native_frame f = {.rax = (uint32_t)mask, .rdx = mask >> 32};
     uint8_t code[4] = {0x48, 0x0f, save_opcode[kind], (uint8_t)(save_extension[kind] << 3 | RBX)};
+    struct cpu_native *n = v->native;
+    uint8_t before[NATIVE_POINTERS];
     bool wide = i->rex & REX_W;
 
-    v->native->operand = v->native->bounce;
-    return native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true);
+    n->operand = n->bounce;
+    memcpy(before, n->bounce + POINTERS_AT, NATIVE_POINTERS);
+    TRY(native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true));
+    if (kind == FXRSTOR || kind == XRSTOR)
+        memcpy(n->pointers, v->xsave + POINTERS_AT, NATIVE_POINTERS);
+    else
+        hide_pointers(n, before);
+    return CPU_OK;
 }
 
 /* Registers 8 to 15 in an image with the components AVX and ZMM_Hi256 at the given offsets (0: not there). */
@@ -182,7 +200,10 @@ static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uin
     gva_t linear;
 
     TRY(operand_linear(v, i->segment, offset, 1, false, &linear));
-    return linear & (align - 1) ? raise_gp(v) : CPU_OK;
+    if (!(linear & (align - 1)))
+        return CPU_OK;
+    /* not canonical in the stack segment: processors tell of that first */
+    return cpu_raise_error(v, i->segment == SEG_SS && !cpu_is_canonical(linear) ? EXC_SS : EXC_GP, 0);
 }
 
 static enum cpu_status fxsave(struct vcpu *v, struct insn *i, bool restore)

@@ -50,15 +50,20 @@ uint32_t simd_area_size(void)
     return size;
 }
 
-void simd_save(struct vcpu *v)
+void simd_discard(struct vcpu *v)
 {
     const uint32_t mxcsr = 0x1f80;
 
+    __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
+    v->simd_live = false;
+}
+
+void simd_save(struct vcpu *v)
+{
     if (!v->simd_live)
         return;
     __asm__ volatile("xsave64 %0" : "+m"(v->xsave) : "a"((uint32_t)v->simd_mask), "d"(0u) : "memory");
-    __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
-    v->simd_live = false;
+    simd_discard(v);
 }
 
 void simd_load(struct vcpu *v)

@@ -10,6 +10,8 @@
    simd_save the host runs with default MXCSR and x87 control word, so that C code may compute. */
 void simd_save(struct vcpu *v);
 void simd_load(struct vcpu *v);
+/* The host's registers are forgotten: v->xsave holds what counts. */
+void simd_discard(struct vcpu *v);
 /* Initial state (FINIT, MXCSR 0x1f80, all else zero) in v->xsave. */
 void simd_reset(struct vcpu *v);
 /* Bytes the standard-format image needs for all that the host saves. */

@@ -141,7 +141,8 @@ enum vcpu_exit_reason {
     EXIT_TRANSLATE,    /* bt: no block for the current state */
     EXIT_INTERPRET,    /* bt: the instruction at RIP must be run by cpu_step with SIMD state saved */
     EXIT_CHAIN,        /* bt: a direct exit that is not linked yet */
-    EXIT_STEP          /* debugger: a single step is done, or a breakpoint is hit */
+    EXIT_STEP,         /* debugger: a single step is done, or a breakpoint is hit */
+    EXIT_LIMIT         /* bt: lock-step has compared as much as was asked for */
 };
 
 struct vcpu_exit {

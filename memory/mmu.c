@@ -14,7 +14,7 @@
 static void clear_entry(struct mmu_table *t, uint32_t index)
 {
     t->entry[index].read = t->entry[index].write = MMU_TLB_NEVER(index);
-    t->entry[index].flags = 0;
+    t->flags[index] = 0;
 }
 
 static void clear_table(struct mmu_table *t)
@@ -42,7 +42,7 @@ static void flush_logged(struct mmu_table *t, unsigned global)
     for (uint32_t i = 0; i < t->log_count[global]; i++) {
         uint32_t index = t->log[global][i];
 
-        if ((t->entry[index].flags & MMU_ENTRY_GLOBAL) == global)
+        if ((t->flags[index] & MMU_ENTRY_GLOBAL) == global)
             clear_entry(t, index);
     }
     t->log_count[global] = 0;
@@ -164,12 +164,13 @@ static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t 
     struct mmu_tlb_entry *e = &t->entry[index];
     bool used = e->read != MMU_TLB_NEVER(index) || e->write != MMU_TLB_NEVER(index);
 
-    if (!used || (e->flags & MMU_ENTRY_GLOBAL) != walk->global)
+    if (!used || (t->flags[index] & MMU_ENTRY_GLOBAL) != walk->global)
         log_index(t, index, walk->global);
     e->read = walk->readable ? 0 - page : MMU_TLB_NEVER(index);
     e->write = may_write && walk->writable ? 0 - page : MMU_TLB_NEVER(index);
     e->host = (uintptr_t)host_page;
-    e->flags = walk->global ? MMU_ENTRY_GLOBAL : 0;
+    e->addend = (uintptr_t)host_page - page;
+    t->flags[index] = walk->global ? MMU_ENTRY_GLOBAL : 0;
     mmu->stats.fills++;
 }
 

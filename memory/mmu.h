@@ -5,7 +5,7 @@
  *
  *   d = linear + entry.read (or .write)     entry = table[(linear >> 12) % MMU_TLB_SIZE]
  *   hit if d <= 4096 - size (unsigned)      d is the offset in the page
- *   host address = d + entry.host
+ *   host address = d + entry.host = linear + entry.addend
  *
  * so entry.read and entry.write hold minus the page's linear address, or MMU_TLB_NEVER(index), and a hit proves
  * mapping, permission and that the access stays in its page at once. An entry is present in .write only
@@ -53,7 +53,7 @@ enum mmu_result {
 struct mmu_tlb_entry {
     uint64_t read, write; /* minus the linear page address, or MMU_TLB_NEVER */
     uint64_t host;        /* host address of the page */
-    uint64_t flags;       /* MMU_ENTRY_* */
+    uint64_t addend;      /* host - the linear page address */
 };
 #define MMU_ENTRY_GLOBAL 1u
 
@@ -67,6 +67,7 @@ struct mmu_fetch_entry {
 
 struct mmu_table {
     struct mmu_tlb_entry entry[MMU_TLB_SIZE];
+    uint8_t flags[MMU_TLB_SIZE]; /* of each entry: MMU_ENTRY_* */
     struct mmu_fetch_entry fetch[MMU_FETCH_SIZE];
     /* Indices of filled entries, those of global pages in log[1]; a count above MMU_LOG_SIZE: it overflowed. */
     uint32_t log[2][MMU_LOG_SIZE];

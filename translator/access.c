@@ -3,10 +3,19 @@
  *
  * Interface: lower.h. The lookup (memory/mmu.h) is
  *
- *   mov r11, rax;  shr r11, 7;  and r11d, (SIZE - 1) * 32
+ *   rorx r11, rax, 7;  and r11d, (SIZE - 1) * 32
  *   add rax, gs:[r11 + table.read]      ; offset in the page
  *   cmp rax, 4096 - size;  ja cold      ; miss, wrong page, no permission, or it crosses the page's end
- *   add rax, gs:[r11 + table.host]
+ *   mov r11, gs:[r11 + table.host]      ; the operand is [rax + r11]
+ *
+ * or, for a base in a host register without an index,
+ *
+ *   mov r11, gs:[r11 + table.addend]    ; the operand is [base + r11 + disp]
+ *
+ * For an address that is known, so is the entry:
+ *
+ *   cmp qword gs:[entry.read], -page;  jne cold
+ *   mov r11, gs:[entry.host]            ; the operand is [r11 + offset]
  *
  * The cold path calls callout_memory, which fills the TLB and gives the host address, or sets up a bounce buffer,
  * or raises the guest's fault. A bounced store is a copy of the instruction's code from here to its end, followed
@@ -86,8 +95,8 @@ static int component(struct lower *l, ZydisRegister reg, int scratch)
         return H_NONE;
     if (host_of_guest[guest] != NOT_RESIDENT)
         return host_of_guest[guest];
-    if (scratch == H_R11)
-        l->group.valid = false;
+    if (scratch == H_R11 && l->r11_guest != guest)
+        group_clobber_r11(l);
     load_guest(l, scratch, (unsigned)guest);
     return scratch;
 }
@@ -126,38 +135,141 @@ struct cold *lower_add_cold(struct lower *l, enum cold_kind kind)
     return c;
 }
 
-void access_check(struct lower *l, uint32_t info, bool pointer_in_r11)
+static int32_t table_offset(const struct lower *l)
 {
-    struct emitter *e = &l->e;
-    unsigned size = info & 0xff;
-    int32_t table = V_OFFSET(mmu.table[0].entry[0]) + (int32_t)(sizeof(struct mmu_table) * l->context);
-    int32_t host = table + (int32_t)offsetof(struct mmu_tlb_entry, host);
+    return V_OFFSET(mmu.table[0].entry[0]) + (int32_t)(sizeof(struct mmu_table) * l->context);
+}
+
+static int32_t tag_offset(uint32_t info)
+{
+    return (int32_t)(info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
+                                         : offsetof(struct mmu_tlb_entry, read));
+}
+
+static struct cold *add_memory_cold(struct lower *l, uint32_t info, struct pointer pointer)
+{
     struct cold *c = lower_add_cold(l, COLD_MEMORY);
 
-    table += (int32_t)(info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
-                                           : offsetof(struct mmu_tlb_entry, read));
-    group_end(l);
-    emit_mov(e, H_R11, H_RAX);
-    emit_shift(e, true, 5, H_R11, 7);
+    c->info = info | (uint32_t)l->index << 16;
+    c->pointer = pointer;
+    c->context = (uint8_t)l->context;
+    c->recipe = l->flags == FLAGS_COMPUTED ? l->recipe : 0;
+    return c;
+}
+
+/* The fast path ends here. */
+static void check_done(struct lower *l, struct cold *c)
+{
+    c->done = emit_here(&l->e);
+    c->copy = l->e.at;
+    if (c->info & MEMORY_WRITE)
+        l->store_cold = (int)(c - l->cold);
+}
+
+/* R11 = byte offset of the TLB entry for the address in RAX. */
+static void emit_index(struct lower *l)
+{
+    struct emitter *e = &l->e;
+    static const uint8_t rorx[] = {0xc4, 0x63, 0xfb, 0xf0, 0xd8, 7}; /* rorx r11, rax, 7 */
+
+    if (l->t->has_rorx) {
+        emit_bytes(e, rorx, sizeof rorx);
+    } else {
+        emit_mov(e, H_R11, H_RAX);
+        emit_shift(e, true, 5, H_R11, 7);
+    }
     emit_op_imm(e, false, 4, H_R11, (int32_t)((MMU_TLB_SIZE - 1) * 32));
-    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table);
+}
+
+/* The lookup up to the branch to the cold path; the entry's offset stays in R11. */
+static void emit_lookup(struct lower *l, struct cold *c)
+{
+    struct emitter *e = &l->e;
+
+    group_clobber_r11(l);
+    emit_index(l);
+    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(c->info));
     emit8(e, 0x48); /* cmp rax, imm32 */
     emit8(e, 0x3d);
-    emit32(e, (uint32_t)PAGE_SIZE - size);
+    emit32(e, (uint32_t)PAGE_SIZE - (c->info & 0xff));
     c->from = emit_jcc_forward(e, CC_A);
-    if (pointer_in_r11) {
-        emit_op_vcpu(e, true, OP_LOAD, H_R11, H_R11, host);
-        emit_op_reg(e, true, OP_ADD, H_R11, H_RAX);
-    } else {
+}
+
+struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form, int to)
+{
+    struct emitter *e = &l->e;
+    int32_t host = table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, host);
+    struct pointer p = {form == POINTER_R11 ? to : H_RAX, form == POINTER_SUM ? H_R11 : H_NONE, 0};
+    struct cold *c = add_memory_cold(l, info, p);
+
+    emit_lookup(l, c);
+    if (p.reg == H_RAX && p.index == H_NONE)
         emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, host);
+    else
+        emit_op_vcpu(e, true, OP_LOAD, form == POINTER_R11 ? to : H_R11, H_R11, host);
+    if (form == POINTER_R11)
+        emit_op_reg(e, true, OP_ADD, to, H_RAX);
+    check_done(l, c);
+    return p;
+}
+
+struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info, int to)
+{
+    struct pointer p = {base, to, disp};
+    struct cold *c = add_memory_cold(l, info, p);
+
+    if (disp)
+        emit_op_mem(&l->e, true, OP_LEA, H_RAX, base, H_NONE, 1, disp);
+    else
+        emit_mov(&l->e, H_RAX, base);
+    emit_lookup(l, c);
+    emit_op_vcpu(&l->e, true, OP_LOAD, to, H_R11,
+                 table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, addend));
+    check_done(l, c);
+    return p;
+}
+
+struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, int to)
+{
+    struct emitter *e = &l->e;
+    int32_t entry = table_offset(l) + (int32_t)((linear >> PAGE_SHIFT & (MMU_TLB_SIZE - 1)) * 32);
+    uint64_t tag = 0 - (linear & PAGE_MASK);
+    struct pointer p = {to, H_NONE, (int32_t)(linear & ~PAGE_MASK)};
+    struct cold *c = add_memory_cold(l, info, p);
+
+    c->fixed = true;
+    c->linear = linear;
+    if (to == H_R11)
+        group_clobber_r11(l);
+    if ((int64_t)tag == (int32_t)tag) {
+        emit_op_vcpu(e, true, 0x81, 7, H_NONE, entry + tag_offset(info)); /* cmp qword gs:[entry], imm32 */
+        emit32(e, (uint32_t)tag);
+    } else {
+        emit_mov_imm(e, H_RAX, tag);
+        emit_op_vcpu(e, true, OP_CMP, H_RAX, H_NONE, entry + tag_offset(info));
     }
-    c->done = emit_here(e);
-    c->copy = e->at;
-    c->info = info | (uint32_t)l->index << 16;
-    c->pointer_in_r11 = pointer_in_r11;
-    c->context = (uint8_t)l->context;
-    if (info & MEMORY_WRITE)
-        l->store_cold = (int)(c - l->cold);
+    c->from = emit_jcc_forward(e, CC_NE);
+    emit_op_vcpu(e, true, OP_LOAD, to, H_NONE, entry + (int32_t)offsetof(struct mmu_tlb_entry, host));
+    check_done(l, c);
+    return p;
+}
+
+void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p)
+{
+    emit_op_mem(&l->e, wide, opcode, reg, p.reg, p.index, 1, p.disp);
+}
+
+void access_end_store(struct lower *l)
+{
+    struct cold *c;
+
+    if (l->store_cold < 0)
+        return;
+    c = &l->cold[l->store_cold];
+    c->copy_end = l->e.at;
+    c->flags_after = (uint8_t)l->flags;
+    c->recipe_after = l->recipe;
+    l->store_cold = -1;
 }
 
 uint32_t access_info(const ZydisDecodedOperand *op)
@@ -180,35 +292,63 @@ void access_add_segment(struct lower *l, unsigned segment)
                  V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
 }
 
-struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11)
+/* Is the operand's address known, and on one page? */
+static bool fixed_address(const struct lower *l, const ZydisDecodedOperand *op, gva_t *linear)
 {
-    struct pointer pointer = {in_r11 ? H_R11 : H_RAX, 0};
+    bool rip = op->mem.base == ZYDIS_REGISTER_RIP;
+
+    if ((!rip && op->mem.base != ZYDIS_REGISTER_NONE) || op->mem.index != ZYDIS_REGISTER_NONE ||
+        op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
+        l->in->z.address_width != 64)
+        return false;
+    *linear =
+        (op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0) + (rip ? l->in->pc + l->in->length : 0);
+    return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;
+}
+
+/* Is the operand [base] or [base + disp] with a base in a host register? */
+static bool plain_base(const struct lower *l, const ZydisDecodedOperand *op, int *base)
+{
+    bool high;
+    int guest = guest_register(op->mem.base, &high);
+
+    if (guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
+        op->mem.segment == ZYDIS_REGISTER_GS || l->in->z.address_width != 64)
+        return false;
+    *base = host_register((unsigned)guest);
+    return *base != NOT_RESIDENT;
+}
+
+struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form)
+{
+    struct pointer pointer;
     struct place place;
     int32_t disp;
+    gva_t linear;
+    int base;
 
-    if (group_operand(l, l->in, op, &place, &disp) && group_access(l, place, disp, access_info(op), &pointer))
+    if (form != POINTER_RAX_ONLY && group_operand(l, l->in, op, &place, &disp) &&
+        group_access(l, place, disp, access_info(op), &pointer))
         return pointer;
     flags_clobber(l);
+    if (form != POINTER_RAX_ONLY && fixed_address(l, op, &linear))
+        return access_check_fixed(l, linear, access_info(op), H_R11);
+    if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
+        return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op), H_R11);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS);
-    access_check(l, access_info(op), in_r11);
-    return pointer;
+    return access_check(l, access_info(op), form, H_R11);
 }
 
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)
 {
     uint32_t info = 8 | MEMORY_STACK | (write ? MEMORY_WRITE : 0);
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
-    struct pointer pointer = {H_RAX, 0};
+    struct pointer pointer;
 
     if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
-    if (disp)
-        emit_op_mem(&l->e, true, OP_LEA, H_RAX, host_register(base), H_NONE, 1, disp);
-    else
-        emit_mov(&l->e, H_RAX, host_register(base));
-    access_check(l, info, false);
-    return pointer;
+    return access_check_base(l, host_register(base), disp, info, H_R11);
 }

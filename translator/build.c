@@ -62,38 +62,17 @@ static void protect(struct translator *t, struct vcpu *v, uint64_t page)
     mmu_protect_host_page(&v->mmu, t->ram->host + (page << PAGE_SHIFT));
 }
 
-/* What the block first does with the flags. */
-static enum block_flags natural_entry(const struct lower *l)
-{
-    for (unsigned i = 0; i < l->count; i++) {
-        const struct insn *in = &l->t->insns[i];
-        bool memory = false;
-
-        if (in->row == lower_nothing || in->row == lower_lea)
-            continue;
-        if (in->row == lower_branch || in->row == lower_loop)
-            return BLOCK_FLAGS_HOST;
-        if (in->row == lower_jump && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-            return BLOCK_FLAGS_EITHER;
-        if (in->row != lower_copy)
-            return BLOCK_FLAGS_SAVED;
-        for (unsigned k = 0; k < in->z.operand_count; k++)
-            memory |= in->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY;
-        if (memory)
-            return BLOCK_FLAGS_SAVED;
-        if (flags_needed(in) || flags_written(in))
-            return BLOCK_FLAGS_HOST;
-    }
-    return BLOCK_FLAGS_EITHER;
-}
-
 static void lower_entries(struct lower *l)
 {
-    enum block_flags natural = natural_entry(l);
+    enum block_flags natural = l->loop.active ? BLOCK_FLAGS_SAVED : flags_natural_entry(l);
     struct block *b = l->block;
 
     b->code = emit_here(&l->e);
     if (natural == BLOCK_FLAGS_SAVED) {
+        struct flags_outlook ahead = flags_look_ahead(l, 0);
+
+        b->takes_recipe = ahead.overwritten;
+        b->entry_changes = ahead.changed;
         b->entry_flags = emit_here(&l->e);
         l->flags = FLAGS_HOST;
         flags_clobber(l);
@@ -102,25 +81,75 @@ static void lower_entries(struct lower *l)
     }
     l->flags = FLAGS_SAVED;
     b->entry_saved = emit_here(&l->e);
-    flags_restore(l);
+    if (natural == BLOCK_FLAGS_HOST)
+        flags_restore(l);
     b->entry_flags = b->entry_either = emit_here(&l->e);
-    l->flags = FLAGS_HOST;
+    l->flags = natural == BLOCK_FLAGS_HOST ? FLAGS_HOST : FLAGS_COMPUTED;
+}
+
+/* At the first host instruction of the current guest instruction, or where its work is done. */
+static void note_flags(struct lower *l)
+{
+    struct insn_map *m = &l->map[l->index];
+
+    m->flags_saved_start = m->flags_saved_work = !(l->flags & FLAGS_HOST);
+    m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
+}
+
+/* Rows that C does not look at the guest's registers in, but by callouts_give_back. */
+static bool keeps_borrowed(const struct insn *in)
+{
+    return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
+           in->row == lower_pop || in->row == lower_leave || in->row == lower_branch || in->row == lower_jump ||
+           in->row == lower_call || in->row == lower_return;
 }
 
 static void lower_one(struct lower *l)
 {
-    l->map[l->index].flags_saved_start = l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
+    note_flags(l);
     l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
+    if (!keeps_borrowed(l->in))
+        group_give_back(l);
+    l->map[l->index].borrowing = l->borrowing;
+    flow_prepare_branch(l);
     l->in->row(l);
+    flags_advance(l);
     if (l->store_cold >= 0) {
         l->r11_guest = -1; /* the way by the bounce buffer does not keep it */
-        l->cold[l->store_cold].copy_end = l->e.at;
-        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
+        access_end_store(l);
     }
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
+    loop_advance(l);
+}
+
+static uint16_t register_bit(struct insn *in, ZydisRegister reg)
+{
+    bool high;
+    int guest = guest_register(reg, &high);
+
+    in->high_byte |= guest >= 0 && high;
+    return guest < 0 ? 0 : (uint16_t)(1u << guest);
+}
+
+static void look_at_operands(struct insn *in)
+{
+    in->writes = in->uses = 0;
+    in->memory = in->high_byte = false;
+    for (unsigned i = 0; in->valid && i < in->z.operand_count; i++) {
+        const ZydisDecodedOperand *op = &in->op[i];
+
+        if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            in->memory = true;
+            in->uses |= register_bit(in, op->mem.base) | register_bit(in, op->mem.index);
+        } else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            in->uses |= register_bit(in, op->reg.value);
+            if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+                in->writes |= register_bit(in, op->reg.value);
+        }
+    }
 }
 
 static void choose_rows(struct lower *l)
@@ -128,16 +157,28 @@ static void choose_rows(struct lower *l)
     for (unsigned i = 0; i < l->count; i++) {
         struct insn *in = &l->t->insns[i];
 
+        look_at_operands(in);
         in->row = lower_find(in, l->mode);
         if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
             in->row = lower_leave_to_run_loop;
     }
 }
 
+/* From now on code goes to [from, limit) of the buffer, as much of it as a block may take. */
+static void open_room(struct lower *l, size_t from, size_t limit)
+{
+    l->e.at = l->t->cache.write_view + from;
+    l->e.end = l->e.at + (limit - from < BLOCK_ROOM ? limit - from : BLOCK_ROOM);
+}
+
 static bool lower_all(struct lower *l)
 {
     choose_rows(l);
+    loop_find(l);
     lower_entries(l);
+    l->index = 0;
+    loop_enter(l);
+    group_start(l);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];
         lower_one(l);
@@ -146,8 +187,11 @@ static bool lower_all(struct lower *l)
         l->index = l->count - 1;
         flow_exit(l, l->in->pc + l->in->length);
     }
-    flow_cold(l);
     l->block->code_end = emit_here(&l->e);
+    open_room(l, l->t->cache.cold_used, l->t->cache.code_size);
+    l->block->cold = emit_here(&l->e);
+    flow_cold(l);
+    l->block->cold_end = emit_here(&l->e);
     return !l->e.failed;
 }
 
@@ -180,7 +224,6 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 {
     struct cache *cache = &t->cache;
     struct lower *l = t->lower;
-    size_t room = cache->code_size - cache->code_used;
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
@@ -190,13 +233,12 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->count = count;
     l->mode = translator_block_mode(v);
     l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
-    l->group.valid = false;
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));
     l->cells_used = l->tv->cells_used;
-    l->e.start = l->e.at = cache->write_view + cache->code_used;
-    l->e.end = l->e.start + (room < BLOCK_ROOM ? room : BLOCK_ROOM);
+    l->e.failed = false;
+    open_room(l, cache->code_used, cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
     if (!l->block || l->jump_slot == JUMP_MODES || !lower_all(l))
@@ -216,6 +258,7 @@ static void count_block(struct translator *t, const struct block *b)
     t->stats.guest_instructions += b->instructions;
     t->stats.guest_bytes += b->size;
     t->stats.host_bytes += (uint64_t)(b->code_end - b->code);
+    t->stats.cold_bytes += (uint64_t)(b->cold_end - b->cold);
 }
 
 static void log_code(struct translator *t, const char *topic, const uint8_t *bytes, size_t size, uint64_t address)
@@ -237,8 +280,10 @@ static void log_block(struct translator *t, const struct block *b, const uint8_t
 {
     if (t->options.log && t->options.log_in_asm)
         log_code(t, "in_asm", guest, b->size, b->pc);
-    if (t->options.log && t->options.log_out_asm)
+    if (t->options.log && t->options.log_out_asm) {
         log_code(t, "out_asm", b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code);
+        log_code(t, "out_asm", b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold);
+    }
 }
 
 static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)

@@ -42,6 +42,7 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
     flags_decompose(v);
+    stack_choose(v);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
 }
@@ -162,6 +163,23 @@ static struct block *current_block(struct vcpu *v)
     return cache_find_host(&tv->translator->cache, (const uint8_t *)(uintptr_t)tv->resume);
 }
 
+/* In a loop (loop.c) a pointer that has moved tells that it is not the first iteration, and how the flags are to
+   be computed if they are those of its start. */
+void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index)
+{
+    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    struct translator_vcpu *tv = translator_of(v);
+    unsigned k = 0;
+
+    for (unsigned guest = 0; map[index].borrowing && guest < 16; guest++) {
+        if (!(b->borrowed >> guest & 1))
+            continue;
+        if (b->loop_recipe && v->gpr[guest] != tv->loop_pointer[k])
+            tv->flags = (uint32_t)b->loop_recipe << 16;
+        v->gpr[guest] = tv->loop_spill[k++];
+    }
+}
+
 /* To the address in RAX; `info` tells how to undo the jump when #GP must come before it (SDM vol. 2, JMP). */
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
 {
@@ -177,11 +195,28 @@ bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
     return leave(v, EXIT_INTERPRET);
 }
 
+bool callout_return(struct vcpu *v, gva_t target, uint64_t origin)
+{
+    const struct block *b;
+
+    flags_compose(v);
+    v->rip = target;
+    if (__builtin_expect(cpu_is_canonical(target), 1))
+        return go_on(v);
+    b = cache_find_host(&translator_of(v)->translator->cache, (const uint8_t *)(uintptr_t)origin);
+    v->rip = instruction_address(b, b->instructions - 1);
+    v->gpr[RSP] -= 8;
+    return leave(v, EXIT_INTERPRET);
+}
+
 /* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter.
  */
 static bool access_failed(struct vcpu *v, gva_t linear, uint32_t info, enum mmu_result why)
 {
-    v->rip = instruction_address(current_block(v), info >> 16);
+    const struct block *b = current_block(v);
+
+    v->rip = instruction_address(b, info >> 16);
+    callouts_give_back(v, b, info >> 16);
     flags_compose(v);
     if (why == MMU_FAULT) {
         cpu_raise_error(v, EXC_PF, v->mmu.error_code);
@@ -223,22 +258,34 @@ static void bounce(struct vcpu *v, gva_t linear, uint32_t info)
     }
 }
 
-/* A whole range in one page, or the block goes on without groups. */
-static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
+/* Is the range in one page that the TLB gives? For a write the page must be dirty already: the store that will
+   make it so may not be reached. */
+static bool range_good(struct vcpu *v, gva_t linear, uint32_t info)
 {
-    struct translator_vcpu *tv = translator_of(v);
-    struct block *b;
+    bool write = info & MEMORY_WRITE;
     uint8_t *host;
     gpa_t gpa;
 
-    if ((linear & ~PAGE_MASK) + (info & 0xff) <= PAGE_SIZE &&
-        mmu_translate(&v->mmu, v->data_context, linear, info & MEMORY_WRITE ? MMU_WRITE : MMU_READ, &host, &gpa) ==
-            MMU_OK) {
-        tv->value = (uintptr_t)host;
+    if ((linear & ~PAGE_MASK) + (info & 0xff) > PAGE_SIZE ||
+        mmu_translate(&v->mmu, v->data_context, linear, MMU_READ, &host, &gpa) != MMU_OK)
         return false;
-    }
+    translator_of(v)->value = (uintptr_t)host;
+    return !write || mmu_hit(&v->mmu, v->data_context, linear, 1, true);
+}
+
+/* A checked range, or the block goes on without groups. */
+static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    const struct block *from = current_block(v);
+    struct block *b;
+
+    if (range_good(v, linear, info))
+        return false;
     tv->translator->stats.group_failures++;
-    v->rip = instruction_address(current_block(v), info >> 16);
+    v->rip = instruction_address(from, info >> 16);
+    if (!(info & MEMORY_BEFORE))
+        callouts_give_back(v, from, info >> 16);
     flags_compose(v);
     tv->no_group = true;
     b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
@@ -311,6 +358,7 @@ bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info)
         return false;
     /* The block has overwritten itself: what follows is to be looked at anew. */
     v->rip = instruction_address(b, index + 1);
+    callouts_give_back(v, b, index);
     flags_compose(v);
     return go_on(v);
 }

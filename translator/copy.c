@@ -13,10 +13,10 @@
 struct plan {
     int reg, rm, vvvv, opcode; /* host numbers of GPR fields, NO_FIELD where the field is not a GPR */
     bool memory;
-    int pointer;   /* H_RAX or H_R11 */
-    int32_t disp;  /* from it */
-    bool keep_r11; /* a group's pointer is there */
-    bool rax;      /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
+    enum pointer_form form;
+    struct pointer pointer; /* of the memory operand */
+    bool keep_r11;          /* a group's pointer is there */
+    bool rax;               /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
     bool no_rex;
 };
 
@@ -171,11 +171,22 @@ static bool operand_allowed(const struct insn *in, const ZydisDecodedOperand *op
     return op->type != ZYDIS_OPERAND_TYPE_POINTER;
 }
 
+static bool is_away(int field)
+{
+    return field != NO_FIELD && !(field & 16) && host_register((unsigned)field) == NOT_RESIDENT;
+}
+
+/* A guest register of the instruction lives in memory. */
+static bool wants_temporary(const struct plan *p)
+{
+    return is_away(p->reg) || is_away(p->rm) || is_away(p->vvvv) || is_away(p->opcode);
+}
+
 static bool make_plan(const struct insn *in, struct plan *p)
 {
     bool rsp_like = false, rax_operand = false;
 
-    *p = (struct plan){.reg = NO_FIELD, .rm = NO_FIELD, .vvvv = NO_FIELD, .opcode = NO_FIELD, .pointer = H_RAX};
+    *p = (struct plan){.reg = NO_FIELD, .rm = NO_FIELD, .vvvv = NO_FIELD, .opcode = NO_FIELD, .form = POINTER_SUM};
     for (unsigned i = 0; i < in->z.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->op[i];
         bool high;
@@ -214,7 +225,11 @@ static bool make_plan(const struct insn *in, struct plan *p)
     if (p->no_rex && (rsp_like || (p->memory && (p->rax || flags_needed(in)))))
         return false;
     if (p->rax || flags_needed(in))
-        p->pointer = H_R11;
+        p->form = POINTER_R11;
+    else if (p->no_rex)
+        p->form = POINTER_RAX_ONLY;
+    else if (wants_temporary(p))
+        p->form = POINTER_ONE_REGISTER;
     return true;
 }
 
@@ -258,7 +273,8 @@ static bool is_used(const struct plan *p, const struct temporaries *t, int host)
         if (t->host[i] == host)
             return true;
     return p->reg == host || p->rm == host || p->vvvv == host || p->opcode == host ||
-           (p->memory && p->pointer == host) || (p->rax && host == H_RAX) || (p->keep_r11 && host == H_R11);
+           (p->memory && (p->pointer.reg == host || p->pointer.index == host)) || (p->rax && host == H_RAX) ||
+           (p->keep_r11 && host == H_R11);
 }
 
 /* Finds a host register for a guest register that has none, or returns the one it has. */
@@ -303,8 +319,7 @@ static void place_fields(struct lower *l, struct plan *p, struct temporaries *t)
     int waiting[4];
 
     for (unsigned i = 0; i < 4; i++) {
-        bool resident =
-            *field[i] == NO_FIELD || *field[i] & 16 || host_register((unsigned)*field[i]) != NOT_RESIDENT;
+        bool resident = !is_away(*field[i]);
 
         waiting[i] = resident ? NO_FIELD : *field[i];
         *field[i] = resident ? place(l, p, t, *field[i]) : NO_FIELD;
@@ -368,11 +383,11 @@ static void emit_modrm(struct lower *l, const struct plan *p, const struct bytes
     uint8_t old = l->in->bytes[b->modrm];
     int r = reg == NO_FIELD ? old >> 3 & 7 : reg & 7;
 
-    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->disp) {
-        emit8(&l->e, 0x80u | (unsigned)r << 3 | (unsigned)(p->pointer & 7)); /* a disp8 would be scaled */
-        emit32(&l->e, (uint32_t)p->disp);
-    } else if (p->memory)
-        emit_address(&l->e, r, p->pointer, H_NONE, 1, p->disp);
+    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
+        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index,
+                          p->pointer.disp); /* a disp8 would be scaled */
+    else if (p->memory)
+        emit_address(&l->e, r, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
     else
         emit8(&l->e, 0xc0u | (unsigned)r << 3 | (unsigned)(rm == NO_FIELD ? old & 7 : rm & 7));
 }
@@ -392,7 +407,7 @@ static void emit_legacy(struct lower *l, const struct plan *p, const struct byte
     }
     rex |= p->reg != NO_FIELD ? (p->reg & 8 ? 4u : 0) : b->rex & 4u;
     if (p->memory)
-        rex |= p->pointer & 8 ? 1u : 0;
+        rex |= (p->pointer.reg & 8 ? 1u : 0) | (p->pointer.index > 7 ? 2u : 0);
     else if (p->rm != NO_FIELD)
         rex |= p->rm & 8 ? 1u : 0;
     else if (p->opcode != NO_FIELD)
@@ -423,7 +438,7 @@ static void emit_vex(struct lower *l, const struct plan *p, const struct bytes *
     if (p->reg != NO_FIELD)
         b1 = (b1 & ~0x80u) | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        b1 = (b1 & ~0x60u) | 0x40u | (p->pointer & 8 ? 0 : 0x20u);
+        b1 = (b1 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
     else if (p->rm != NO_FIELD)
         b1 = (b1 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != NO_FIELD)
@@ -445,7 +460,7 @@ static void emit_evex(struct lower *l, const struct plan *p, const struct bytes 
     if (p->reg != NO_FIELD)
         p0 = (p0 & ~0x90u) | 0x10u | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        p0 = (p0 & ~0x60u) | 0x40u | (p->pointer & 8 ? 0 : 0x20u);
+        p0 = (p0 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
     else if (p->rm != NO_FIELD)
         p0 = (p0 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != NO_FIELD) {
@@ -459,6 +474,31 @@ static void emit_evex(struct lower *l, const struct plan *p, const struct bytes 
     emit8(&l->e, l->in->bytes[b->modrm - 1u]);
     emit_modrm(l, p, b, p->reg, p->rm);
     emit_bytes(&l->e, l->in->bytes + b->tail, l->in->length - b->tail);
+}
+
+/* The group-1 extension of "op AL/AX/EAX/RAX, imm", which has a form with ModRM too (SDM vol. 2, table A-6); -1:
+   it is another instruction. */
+static int accumulator_immediate(const struct insn *in)
+{
+    uint8_t opcode = in->z.opcode;
+
+    if (in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || opcode >= 0x40 || (opcode & 6) != 4)
+        return -1;
+    return opcode >> 3;
+}
+
+/* It, of guest RAX where that lives. */
+static void emit_accumulator_immediate(struct lower *l, int extension)
+{
+    const struct insn *in = l->in;
+    struct bytes b = split(in);
+
+    if (in->z.operand_width == 16)
+        emit8(&l->e, 0x66);
+    emit_rex(&l->e, in->z.operand_width == 64, 0, 0, H_R10);
+    emit8(&l->e, 0x80 | (in->z.opcode & 1));
+    emit8(&l->e, 0xc0u | (unsigned)extension << 3 | (H_R10 & 7));
+    emit_bytes(&l->e, in->bytes + b.tail, in->length - b.tail);
 }
 
 static void emit_copy(struct lower *l, const struct plan *p)
@@ -491,24 +531,22 @@ void lower_copy(struct lower *l)
     struct plan p;
 
     make_plan(in, &p);
-    if (p.memory) {
-        bool grouping = l->grouping;
-        struct pointer at;
-
-        l->grouping &= !p.no_rex; /* R11 as a base needs a REX prefix */
-        at = access_operand(l, memory_operand(in), p.pointer == H_R11);
-        l->grouping = grouping;
-        p.pointer = at.reg;
-        p.disp = at.disp;
-    }
-    p.keep_r11 = l->group.valid;
+    if (accumulator_immediate(in) >= 0)
+        p.rax = false;
+    if (p.memory)
+        p.pointer = access_operand(l, memory_operand(in), p.form);
+    p.keep_r11 = group_in_r11(l);
     if (flags_needed(in))
         flags_restore(l);
     if (p.rax)
         emit_mov(&l->e, H_RAX, H_R10);
     place_fields(l, &p, &t);
     l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
-    emit_copy(l, &p);
+    l->map[l->index].recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
+    if (accumulator_immediate(in) >= 0)
+        emit_accumulator_immediate(l, accumulator_immediate(in));
+    else
+        emit_copy(l, &p);
     release(l, &t);
     if (p.rax && writes_rax(in))
         emit_mov(&l->e, H_R10, H_RAX);

@@ -39,12 +39,31 @@ bool decode_ends_block(const struct insn *in)
     }
 }
 
-/* Zydis 4.0 takes [disp32 + index] for [r13d + index] under an address-size prefix with REX.B, and F3 90 for PAUSE
-   even when REX.B makes it XCHG R8, RAX. */
+/* A repeat prefix makes it undefined (SDM vol. 2, 3.1.1.2: NP); Zydis 4.0 ignores the prefix. */
+static bool is_doubtful(const struct insn *in)
+{
+    bool repeat = false;
+
+    for (unsigned i = 0; i < in->z.raw.prefix_count; i++)
+        repeat |= in->z.raw.prefixes[i].value >= 0xf2 && in->z.raw.prefixes[i].value <= 0xf3;
+    switch (in->z.mnemonic) {
+    case ZYDIS_MNEMONIC_ADCX:
+    case ZYDIS_MNEMONIC_CMPXCHG8B:
+    case ZYDIS_MNEMONIC_CMPXCHG16B:
+        return repeat;
+    default:
+        return false;
+    }
+}
+
+/* Zydis 4.0 takes [disp32 + index] for [r13d + index] under an address-size prefix with REX.B, F3 90 for PAUSE
+   even when REX.B makes it XCHG R8, RAX, and knows branches on mask registers that only one processor ever had. */
 static void correct(struct insn *in)
 {
     if (in->z.mnemonic == ZYDIS_MNEMONIC_PAUSE && in->z.raw.rex.B)
         in->valid = false; /* the interpreter's */
+    if (in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
+        in->valid = false;
     if (in->z.address_width != 32 || in->z.raw.modrm.mod != 0 || in->z.raw.modrm.rm != 4 ||
         in->z.raw.sib.base != 5)
         return;
@@ -65,16 +84,29 @@ static ZyanStatus decode_one(struct translator *t, struct insn *in, const uint8_
 
     in->valid = ZYAN_SUCCESS(status);
     in->length = in->valid ? in->z.length : 1;
-    if (in->valid)
+    in->lacking = false;
+    if (in->valid) {
+        in->lacking = t->lacking[in->z.meta.isa_set] || is_doubtful(in);
         correct(in);
+    }
     memcpy(in->bytes, bytes, in->length);
     return status;
+}
+
+/* May the block go on behind it, if it does not jump? Behind a jump back, the end of a loop, it may not. */
+static bool is_side_exit(const struct insn *in)
+{
+    return in->valid && in->z.meta.category == ZYDIS_CATEGORY_COND_BR &&
+           in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOP &&
+           in->z.mnemonic != ZYDIS_MNEMONIC_LOOPE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
+           in->z.mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->z.mnemonic != ZYDIS_MNEMONIC_JECXZ &&
+           in->z.operand_width == 64 && in->z.raw.imm[0].value.s > 0;
 }
 
 unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles)
 {
-    unsigned count = 0, at = 0;
+    unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
 
     *straddles = false;
     while (count < max && at < available) {
@@ -88,7 +120,7 @@ unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsi
         in->pc = pc + at;
         at += in->length;
         count++;
-        if (decode_ends_block(in))
+        if (decode_ends_block(in) && !(is_side_exit(in) && side_exits++ < MAX_SIDE_EXITS))
             break;
     }
     return count;

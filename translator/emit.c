@@ -30,6 +30,19 @@ void emit_address(struct emitter *e, int reg, int base, int index, unsigned scal
         emit32(e, (uint32_t)disp);
 }
 
+void emit_address_long(struct emitter *e, int reg, int base, int index, int32_t disp)
+{
+    unsigned r = (unsigned)(reg & 7) << 3;
+
+    if (index == H_NONE && (base & 7) != 4) {
+        emit8(e, 0x80u | r | (unsigned)(base & 7));
+    } else {
+        emit8(e, 0x80u | r | 4);
+        emit8(e, (index == H_NONE ? 4u : (unsigned)(index & 7)) << 3 | (unsigned)(base & 7));
+    }
+    emit32(e, (uint32_t)disp);
+}
+
 void emit_mov_imm(struct emitter *e, int reg, uint64_t value)
 {
     if (value <= 0xffffffff) {

@@ -1,8 +1,10 @@
 /*
  * flags.c - where the guest's arithmetic flags are while a block is made.
  *
- * Interface: lower.h. A memory access clobbers the host's flags, so they are saved before the first one behind an
- * instruction that sets them, also when nothing will read them: a fault must show them exactly.
+ * Interface: lower.h. A memory access clobbers the host's flags. If an instruction further on may read them, they
+ * are saved before. If none will, only a fault could show them: then they are dropped where they can be computed
+ * again (recipe.c) from registers that stay as they are up to the last place that may fault; else saved all the
+ * same, since a fault must show them exactly.
  */
 #include "translator/lower.h"
 
@@ -12,6 +14,10 @@ void flags_save(struct lower *l)
 
     if (l->flags & FLAGS_SAVED)
         return;
+    if (l->flags == FLAGS_COMPUTED) {
+        flags_save_recipe(l, l->recipe);
+        return;
+    }
     emit_bytes(&l->e, lahf_seto, sizeof lahf_seto);
     emit8(&l->e, 0x66); /* mov gs:[flags], ax */
     emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
@@ -20,8 +26,22 @@ void flags_save(struct lower *l)
 
 void flags_clobber(struct lower *l)
 {
+    if (!(l->flags & FLAGS_SAVED) && l->recipe) {
+        struct flags_outlook ahead = flags_look_ahead(l, l->index);
+
+        if (ahead.overwritten && !(ahead.changed & recipe_registers(l->t, l->recipe))) {
+            l->flags = FLAGS_COMPUTED;
+            return;
+        }
+    }
     flags_save(l);
     l->flags = FLAGS_SAVED;
+}
+
+void flags_save_recipe(struct lower *l, uint32_t recipe)
+{
+    emit_op_vcpu(&l->e, false, 0xc7, 0, H_NONE, TV_OFFSET(flags)); /* mov dword gs:[flags], imm32 */
+    emit32(&l->e, recipe << 16);
 }
 
 void flags_restore(struct lower *l)
@@ -69,4 +89,152 @@ bool flags_needed(const struct insn *in)
     uint32_t written = flags_written(in);
 
     return flags_read(in) || (written && (written != FLAGS_ALL_SIX || is_uncertain_shift(in)));
+}
+
+bool flags_observer(const struct insn *in)
+{
+    if (in->row == lower_nothing || in->row == lower_lea)
+        return false;
+    if (in->row != lower_copy || in->memory)
+        return true;
+    switch (in->z.meta.category) {
+    case ZYDIS_CATEGORY_BITBYTE:
+    case ZYDIS_CATEGORY_CMOV:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_LOGICAL:
+    case ZYDIS_CATEGORY_ROTATE:
+    case ZYDIS_CATEGORY_SETCC:
+    case ZYDIS_CATEGORY_SHIFT:
+        return false;
+    case ZYDIS_CATEGORY_BINARY:
+        return in->z.mnemonic == ZYDIS_MNEMONIC_DIV || in->z.mnemonic == ZYDIS_MNEMONIC_IDIV;
+    default:
+        return true;
+    }
+}
+
+/* Rows that do not leave the block but by a fault, and do not look at the flags but by lower_copy's way. */
+static bool is_plain(const struct insn *in)
+{
+    return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
+           in->row == lower_pop;
+}
+
+struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)
+{
+    struct flags_outlook ahead = {false, 0};
+    uint16_t changed = 0;
+
+    for (unsigned i = from; i < l->count; i++) {
+        const struct insn *in = &l->t->insns[i];
+
+        if (!is_plain(in) || (in->row == lower_copy && flags_needed(in)))
+            return ahead;
+        /* A store into translated code may end the block behind its instruction. */
+        if (flags_observer(in))
+            ahead.changed |= changed | in->writes;
+        if (in->row == lower_copy && flags_written(in)) {
+            ahead.overwritten = true;
+            return ahead;
+        }
+        changed |= in->writes;
+    }
+    return ahead;
+}
+
+enum block_flags flags_natural_entry(const struct lower *l)
+{
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct insn *in = &l->t->insns[i];
+
+        if (in->row == lower_nothing || in->row == lower_lea)
+            continue;
+        if (in->row == lower_branch || in->row == lower_loop)
+            return BLOCK_FLAGS_HOST;
+        if (in->row != lower_copy || in->memory)
+            return BLOCK_FLAGS_SAVED;
+        if (flags_needed(in) || flags_observer(in))
+            return BLOCK_FLAGS_HOST;
+        if (flags_written(in))
+            return BLOCK_FLAGS_EITHER;
+    }
+    return BLOCK_FLAGS_HOST;
+}
+
+static bool recipe_operand(const ZydisDecodedOperand *op, uint8_t *guest)
+{
+    bool high;
+    int g = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
+
+    if (g < 0 || high)
+        return false;
+    *guest = (uint8_t)g;
+    return true;
+}
+
+static uint8_t size_index(const ZydisDecodedOperand *op)
+{
+    return op->size == 64 ? 3 : op->size == 32 ? 2 : op->size == 16 ? 1 : 0;
+}
+
+/* How to compute what the instruction leaves in the flags; false if its operands do not tell any more. */
+static bool recipe_for(const struct insn *in, struct flags_recipe *r)
+{
+    bool operand;
+
+    *r = (struct flags_recipe){.size = size_index(&in->op[0])};
+    if (!recipe_operand(&in->op[0], &r->result))
+        return false;
+    operand = recipe_operand(&in->op[1], &r->other);
+    if (in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        operand = true;
+        r->other = RECIPE_IMMEDIATE;
+        r->immediate = (int32_t)in->op[1].imm.value.s;
+    }
+    switch (in->z.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+        r->kind = RECIPE_ADD;
+        return operand && r->other != r->result;
+    case ZYDIS_MNEMONIC_SUB:
+        r->kind = r->other == r->result ? RECIPE_CMP : RECIPE_SUB;
+        return operand;
+    case ZYDIS_MNEMONIC_CMP:
+        r->kind = RECIPE_CMP;
+        return operand;
+    case ZYDIS_MNEMONIC_TEST:
+        r->kind = RECIPE_TEST;
+        return operand;
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+        r->kind = RECIPE_TEST;
+        r->other = r->result;
+        return true;
+    case ZYDIS_MNEMONIC_NEG:
+        r->kind = RECIPE_NEG;
+        r->other = RECIPE_IMMEDIATE;
+        return true;
+    default:
+        return false;
+    }
+}
+
+uint32_t flags_recipe(const struct lower *l, const struct insn *in)
+{
+    struct flags_recipe recipe;
+
+    if (flags_needed(in) || !l->t->options.lazy_flags || !recipe_for(in, &recipe))
+        return 0;
+    return recipe_number(l->t, &recipe);
+}
+
+void flags_advance(struct lower *l)
+{
+    const struct insn *in = l->in;
+
+    if (in->row == lower_copy && flags_written(in))
+        l->recipe = flags_recipe(l, in);
+    else if (l->recipe && in->row != lower_branch &&
+             (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))
+        l->recipe = 0;
 }

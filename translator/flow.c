@@ -8,6 +8,44 @@
  */
 #include "translator/lower.h"
 
+gva_t flow_target(const struct insn *in)
+{
+    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
+}
+
+/* The last instruction, if it jumps back on a condition. */
+static const struct insn *loop_branch_of(const struct lower *l)
+{
+    const struct insn *last = &l->t->insns[l->count - 1];
+
+    return last->row == lower_branch && flow_target(last) <= last->pc ? last : NULL;
+}
+
+uint32_t flow_loop_recipe(const struct lower *l)
+{
+    const struct insn *compare = l->count < 2 ? NULL : &l->t->insns[l->count - 2], *branch = loop_branch_of(l);
+    uint32_t recipe;
+
+    if (!branch || !compare || flow_target(branch) != l->block->pc || !l->block->takes_recipe ||
+        compare->row != lower_copy || flags_observer(compare))
+        return 0;
+    recipe = flags_recipe(l, compare);
+    return recipe && recipe_registers(l->t, recipe) & l->block->entry_changes ? 0 : recipe;
+}
+
+void flow_prepare_branch(struct lower *l)
+{
+    if (l->index + 2 != l->count || !loop_branch_of(l) || l->in->row != lower_copy || flags_observer(l->in))
+        return;
+    if (l->flags != FLAGS_COMPUTED || l->recipe) {
+        flow_poll(l);
+        l->polled = true;
+    }
+    l->loop_recipe = flow_loop_recipe(l);
+    if (l->loop_recipe && !l->block->loop_recipe)
+        flags_save_recipe(l, l->loop_recipe);
+}
+
 void flow_poll(struct lower *l)
 {
     bool shadow = l->index > 0 && (l->in[-1].z.mnemonic == ZYDIS_MNEMONIC_STI);
@@ -34,6 +72,11 @@ static struct block_exit *add_exit(struct lower *l, gva_t target)
     x->flags = exit_flags(l);
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;
+    if (l->flags == FLAGS_HOST && l->recipe) {
+        x->has_recipe = true;
+        x->recipe_registers = recipe_registers(l->t, l->recipe);
+        c->recipe_after = l->loop_recipe ? 0 : l->recipe;
+    }
     return x;
 }
 
@@ -43,22 +86,74 @@ static bool is_patchable(const struct lower *l, gva_t target)
     return (target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
 }
 
-void flow_exit(struct lower *l, gva_t target)
+static void take_cell(struct lower *l, struct block_exit *x)
+{
+    if (l->cells_used == CELL_COUNT)
+        l->e.failed = true;
+    else
+        x->cell = &l->tv->cells[l->cells_used++];
+}
+
+/* Through the exit's cell: `extension` 4 jumps, 2 calls. */
+static void emit_cell(struct lower *l, const struct block_exit *x, int extension)
+{
+    if (x->cell)
+        emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE,
+                     TV_OFFSET(cells) + 8 * (int32_t)(x->cell - l->tv->cells));
+}
+
+static void emit_exit(struct lower *l, gva_t target, bool call)
 {
     struct block_exit *x = add_exit(l, target);
 
+    group_give_back(l);
     if (is_patchable(l, target)) {
-        emit8(&l->e, 0xe9);
+        emit8(&l->e, call ? 0xe8 : 0xe9);
         x->patch = l->e.at;
         emit32(&l->e, 0);
-        return;
+    } else {
+        take_cell(l, x);
+        emit_cell(l, x, call ? 2 : 4);
     }
-    if (l->cells_used == CELL_COUNT) {
-        l->e.failed = true;
-        return;
+}
+
+void flow_exit(struct lower *l, gva_t target)
+{
+    emit_exit(l, target, false);
+}
+
+/* Behind a host CALL: where a host RET comes to, with the guest's return address in RAX (stack.c). */
+static void return_site(struct lower *l, gva_t next)
+{
+    struct emitter *e = &l->e;
+    uint8_t *constant = NULL;
+    struct block_exit *x;
+
+    l->flags = FLAGS_SAVED;
+    if ((int64_t)next == (int32_t)next) {
+        emit8(e, 0x48); /* cmp rax, imm32 */
+        emit8(e, 0x3d);
+        emit32(e, (uint32_t)next);
+    } else {
+        emit8(e, 0x48); /* cmp rax, [rip + disp32] */
+        emit8(e, OP_CMP);
+        emit8(e, 0x05);
+        constant = e->at;
+        emit32(e, 0);
     }
-    x->cell = &l->tv->cells[l->cells_used];
-    emit_op_vcpu(&l->e, false, 0xff, 4, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)l->cells_used++);
+    emit_jcc(e, CC_NE, l->t->code.return_other);
+    if (l->mode & MODE_SMAP && (l->mode & MODE_CPL) == 0) {
+        emit_op_vcpu(e, false, 0xf7, 0, H_NONE, V_OFFSET(mode)); /* test dword, imm32 */
+        emit32(e, MODE_AC);
+        emit_jcc(e, l->mode & MODE_AC ? CC_E : CC_NE, l->t->code.return_other);
+    }
+    x = add_exit(l, next);
+    take_cell(l, x);
+    emit_cell(l, x, 4);
+    if (constant) {
+        emit_bind(e, constant);
+        emit64(e, next);
+    }
 }
 
 static uint32_t dispatch_info(const struct lower *l)
@@ -73,14 +168,17 @@ static uint32_t dispatch_info(const struct lower *l)
     return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.u & 0xffff : 0);
 }
 
-void flow_dispatch(struct lower *l)
+static void emit_dispatch(struct lower *l, bool call)
 {
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
     struct cold *c = lower_add_cold(l, COLD_DISPATCH);
 
+    group_give_back(l);
     c->info = dispatch_info(l);
+    c->call = call;
     if (!l->t->options.jump_cache) {
         c->from = emit_jmp_forward(&l->e);
+        c->done = emit_here(&l->e);
         return;
     }
     emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
@@ -88,15 +186,16 @@ void flow_dispatch(struct lower *l)
     emit_shift(&l->e, false, 4, H_R11, 4);
     emit_op_vcpu(&l->e, true, OP_CMP, H_RAX, H_R11, cache);
     c->from = emit_jcc_forward(&l->e, CC_NE);
-    emit_op_vcpu(&l->e, false, 0xff, 4, H_R11, cache + 8);
+    emit_op_vcpu(&l->e, false, 0xff, call ? 2 : 4, H_R11, cache + 8);
+    c->done = emit_here(&l->e);
+}
+
+void flow_dispatch(struct lower *l)
+{
+    emit_dispatch(l, false);
 }
 
 /* --- rows --- */
-
-static gva_t relative_target(const struct insn *in)
-{
-    return in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s;
-}
 
 void lower_jump(struct lower *l)
 {
@@ -105,17 +204,15 @@ void lower_jump(struct lower *l)
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (relative_target(l->in) <= l->in->pc)
+        if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);
-        flow_exit(l, relative_target(l->in));
+        flow_exit(l, flow_target(l->in));
         return;
     }
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        struct pointer p = access_operand(l, op, false);
-
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
@@ -124,22 +221,36 @@ void lower_jump(struct lower *l)
 
 void lower_branch(struct lower *l)
 {
-    gva_t target = relative_target(l->in);
+    gva_t target = flow_target(l->in);
+    struct block_exit *x;
     uint8_t *taken;
 
     flags_restore(l);
-    if (target <= l->in->pc)
+    if (target <= l->in->pc && !l->polled)
         flow_poll(l);
-    taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
-    if (is_patchable(l, target)) { /* the conditional jump itself is what gets patched */
-        add_exit(l, target)->patch = taken;
+    if (l->loop.active) {
+        l->ended = true;
+        loop_branch(l, l->in->z.opcode & 15u);
         flow_exit(l, l->in->pc + l->in->length);
-    } else {
-        flow_exit(l, l->in->pc + l->in->length);
-        emit_bind(&l->e, taken);
-        flow_exit(l, target);
+        return;
     }
-    l->ended = true;
+    taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
+    x = add_exit(l, target);
+    if (is_patchable(l, target) && !l->borrowing) { /* the conditional jump itself is what gets patched */
+        x->patch = taken;
+    } else {
+        struct cold *c = lower_add_cold(l, COLD_SIDE);
+
+        if (!is_patchable(l, target))
+            take_cell(l, x);
+        c->from = taken;
+        c->exit = x;
+        c->give_back = l->borrowing;
+    }
+    if (l->index + 1 == l->count) {
+        l->ended = true;
+        flow_exit(l, l->in->pc + l->in->length);
+    }
 }
 
 /* LOOP, LOOPE, LOOPNE, JRCXZ, JECXZ: RCX is resident, so they are copied, with a short displacement. */
@@ -149,14 +260,14 @@ void lower_loop(struct lower *l)
 
     if (flags_read(l->in))
         flags_restore(l);
-    if (relative_target(l->in) <= l->in->pc)
+    if (flow_target(l->in) <= l->in->pc)
         flow_poll(l);
     if (l->in->z.address_width == 32)
         emit8(&l->e, 0x67);
     emit8(&l->e, l->in->z.opcode);
     emit8(&l->e, 5); /* over the jump behind it */
     around = emit_jmp_forward(&l->e);
-    flow_exit(l, relative_target(l->in));
+    flow_exit(l, flow_target(l->in));
     emit_bind(&l->e, around);
     flow_exit(l, l->in->pc + l->in->length);
     l->ended = true;
@@ -168,75 +279,107 @@ static void push_address(struct lower *l, gva_t value)
     struct pointer p = access_stack(l, RSP, -8, true);
 
     if ((int64_t)value == (int32_t)value) {
-        emit_op_mem(&l->e, true, 0xc7, 0, p.reg, H_NONE, 1, p.disp); /* mov qword [p], imm32 */
+        access_emit(l, true, 0xc7, 0, p); /* mov qword [p], imm32 */
         emit32(&l->e, (uint32_t)value);
     } else {
         int scratch = p.reg == H_RAX ? H_R11 : H_RAX;
 
         emit_mov_imm(&l->e, scratch, value);
-        emit_op_mem(&l->e, true, OP_STORE, scratch, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_STORE, scratch, p);
     }
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
-}
-
-/* The copy for a bounced store must end before control leaves. */
-static void end_store(struct lower *l)
-{
-    if (l->store_cold >= 0) {
-        l->cold[l->store_cold].copy_end = l->e.at;
-        l->cold[l->store_cold].flags_after = (uint8_t)l->flags;
-        l->store_cold = -1;
-    }
+    access_end_store(l); /* before control leaves */
 }
 
 void lower_call(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
     gva_t next = l->in->pc + l->in->length;
-    bool high;
+    bool high, returns = l->t->options.return_stack;
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (relative_target(l->in) <= l->in->pc)
+        if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);
         push_address(l, next);
-        end_store(l);
-        flow_exit(l, relative_target(l->in));
+        emit_exit(l, flow_target(l->in), returns);
+        if (returns)
+            return_site(l, next);
         return;
     }
     flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        struct pointer p = access_operand(l, op, false);
-
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
     } else {
         load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
     }
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     push_address(l, next);
-    end_store(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
-    flow_dispatch(l);
+    emit_dispatch(l, returns);
+    if (returns)
+        return_site(l, next);
 }
 
+/* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
-    int32_t release = 8;
-    struct pointer p;
+    static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
+    bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    bool returns = l->t->options.return_stack && !releases;
 
-    if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-        release += (int32_t)(l->in->op[0].imm.value.u & 0xffff);
-    flow_poll(l);
+    if (!returns)
+        flow_poll(l);
     flags_clobber(l);
-    p = access_stack(l, RSP, 0, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
-    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, release);
-    flow_dispatch(l);
+    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+    emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1,
+                8 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
+    if (returns) {
+        group_give_back(l);
+        emit_bytes(&l->e, origin_ret, sizeof origin_ret);
+    } else {
+        flow_dispatch(l);
+    }
     l->ended = true;
 }
 
 /* --- off the main path --- */
+
+/* RAX is the host address: makes of it what the fast path leaves. */
+static void cold_pointer(struct lower *l, const struct cold *c)
+{
+    struct pointer p = c->pointer;
+    int to = p.index == H_NONE ? p.reg : p.index;
+
+    if (to == H_RAX)
+        return;
+    if (p.disp)
+        emit_op_mem(&l->e, true, OP_LEA, to, H_RAX, H_NONE, 1, -p.disp);
+    else
+        emit_mov(&l->e, to, H_RAX);
+    if (p.index != H_NONE)
+        emit_op_reg(&l->e, true, OP_SUB, to, p.reg);
+}
+
+/* The store again, into the bounce buffer, and its way to memory. */
+static void cold_bounce(struct lower *l, const struct cold *c)
+{
+    struct emitter *e = &l->e;
+
+    cold_pointer(l, c);
+    emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
+    l->flags = c->flags_after;
+    l->recipe = c->recipe_after;
+    flags_save(l);
+    emit_mov_imm(e, H_R11, c->info);
+    emit_call(e, l->t->code.commit);
+    if (c->flags_after & FLAGS_HOST) {
+        l->flags = FLAGS_SAVED;
+        flags_restore(l);
+    }
+    emit_jmp(e, c->copy_end + e->execute_delta);
+}
 
 static void cold_memory(struct lower *l, struct cold *c)
 {
@@ -247,34 +390,48 @@ static void cold_memory(struct lower *l, struct cold *c)
     emit_bind(e, c->from);
     table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
                                               : offsetof(struct mmu_tlb_entry, read));
-    emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
+    if (c->fixed)
+        emit_mov_imm(e, H_RAX, c->linear);
+    else
+        emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
+    if (c->recipe)
+        flags_save_recipe(l, c->recipe);
     emit_mov_imm(e, H_R11, c->info);
     emit_call(e, l->t->code.memory);
     if (c->info & MEMORY_WRITE && c->copy_end && !e->failed) {
         direct = emit_jmp_forward(e); /* BOUNCE_SKIP bytes: callout_memory resumes behind it */
-        if (c->pointer_in_r11)
-            emit_mov(e, H_R11, H_RAX);
-        emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
-        l->flags = c->flags_after;
-        flags_save(l);
-        emit_mov_imm(e, H_R11, c->info);
-        emit_call(e, l->t->code.commit);
-        if (c->flags_after & FLAGS_HOST) {
-            l->flags = FLAGS_SAVED;
-            flags_restore(l);
-        }
-        emit_jmp(e, c->copy_end + e->execute_delta);
+        cold_bounce(l, c);
         emit_bind(e, direct);
     }
-    if (c->pointer_in_r11)
-        emit_mov(e, H_R11, H_RAX);
+    cold_pointer(l, c);
     emit_jmp(e, c->done);
+}
+
+/* Notes how to compute the flags, and goes on to a block that only a fault could have show them. */
+static void cold_recipe(struct lower *l, const struct cold *c)
+{
+    c->exit->recipe_stub = emit_here(&l->e);
+    flags_save_recipe(l, c->recipe_after);
+    c->exit->recipe_patch = emit_jmp_forward(&l->e);
+}
+
+/* Where a conditional jump leaves the block by more than its own target. */
+static void cold_side(struct lower *l, const struct cold *c)
+{
+    if (c->give_back)
+        group_emit_back(l);
+    if (c->exit->cell)
+        emit_cell(l, c->exit, 4);
+    else
+        emit_bind_to(&l->e, c->exit->patch = emit_jmp_forward(&l->e), c->exit->stub);
 }
 
 static void cold_exit(struct lower *l, struct cold *c)
 {
     struct emitter *e = &l->e;
 
+    if (c->recipe_after)
+        cold_recipe(l, c);
     c->exit->stub = emit_here(e);
     l->flags = c->flags_after;
     flags_save(l);
@@ -284,8 +441,21 @@ static void cold_exit(struct lower *l, struct cold *c)
         return;
     if (c->exit->cell)
         *c->exit->cell = (uintptr_t)c->exit->stub;
-    else
+    else if (c->exit->patch)
         emit_bind_to(e, c->exit->patch, c->exit->stub);
+}
+
+static void cold_dispatch(struct lower *l, const struct cold *c)
+{
+    static const uint8_t over_jump[] = {0xe8, 5, 0, 0, 0};
+
+    if (c->call) { /* leaves the address of the jump to the return site on the return stack */
+        emit_bytes(&l->e, over_jump, sizeof over_jump);
+        emit_jmp(&l->e, c->done);
+    }
+    emit_mov_imm(&l->e, H_R11, c->info);
+    emit_call(&l->e, l->t->code.dispatch);
+    emit8(&l->e, 0xcc); /* keeps the return address in the block */
 }
 
 /* What lower_sti and lower_popf leave to C. */
@@ -312,13 +482,14 @@ void flow_cold(struct lower *l)
             cold_exit(l, c);
         } else {
             emit_bind(&l->e, c->from);
-            if (c->kind == COLD_DISPATCH) {
-                emit_mov_imm(&l->e, H_R11, c->info);
-                emit_call(&l->e, l->t->code.dispatch);
-                emit8(&l->e, 0xcc); /* keeps the return address in the block */
-            } else {
+            if (c->kind == COLD_DISPATCH)
+                cold_dispatch(l, c);
+            else if (c->kind == COLD_LOOP)
+                loop_again(l);
+            else if (c->kind == COLD_SIDE)
+                cold_side(l, c);
+            else
                 cold_system(l, c);
-            }
         }
     }
 }

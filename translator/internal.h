@@ -6,7 +6,7 @@
  *   host            holds
  *   rax             scratch
  *   r11             scratch
- *   rsp             host stack, 16-byte aligned
+ *   rsp             return stack: host return addresses of guest calls (stack.c)
  *   r10             guest RAX
  *   r15             guest RSP
  *   the others      the guest register of the same name
@@ -14,7 +14,8 @@
  *   GS base         the struct vcpu
  *
  * Guest arithmetic flags are in the host's flags, or saved in translator_vcpu.flags as AH (LAHF) and AL (OF), or
- * both: the translator knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
+ * both, or (while only a fault could look at them) not kept but known how to compute (recipe.c): the translator
+ * knows which at each point (enum flags_place). DF, IF and the rest are in vcpu->rflags.
  * Guest SIMD state is in the host's registers (vcpu->simd_live).
  */
 #ifndef NOVT_TRANSLATOR_INTERNAL_H
@@ -27,9 +28,12 @@
 #include "translator/emit.h"
 #include "translator/translator.h"
 
+#define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
+#define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
+#define LOOP_MAX 6                /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define JUMP_MODES 8 /* modes that have a jump cache at a time */
@@ -52,6 +56,13 @@ struct jump_mode {
     uint8_t pages[512]; /* bit per (linear page % 4096): there may be an entry for it */
 };
 
+/* Host return addresses of guest calls, growing down into an unreadable page; the last entry is a sentinel. */
+#define RETURN_STACK_SIZE 8192u
+struct return_stack {
+    _Alignas(4096) uint8_t guard[4096];
+    uint64_t entry[RETURN_STACK_SIZE];
+};
+
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
@@ -59,8 +70,14 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
-    bool no_group;  /* the next block is to be one without groups */
-    uint16_t flags; /* AH: LAHF image, AL: OF */
+    uint64_t loop_spill[LOOP_MAX]; /* guest values of block.borrowed */
+    uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
+    uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
+    uint64_t return_stack; /* RSP of translated code while C runs */
+    uint64_t jump_base;    /* address of the jump cache of the current mode */
+    bool no_group;         /* the next block is to be one without groups */
+    uint32_t
+        flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -80,6 +97,10 @@ struct translator_vcpu {
     atomic_bool in_guest;                /* emitted code may be running */
     atomic_bool poll_armed;              /* the poll page has been made unreadable */
     void *signal_stack;
+    unsigned stack_used;          /* index of the return stack in use */
+    uint64_t stack_at[2];         /* of the other one */
+    uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
+    struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
 };
 _Static_assert(sizeof(struct translator_vcpu) <= VCPU_TRANSLATOR_AREA, "area");
@@ -104,6 +125,11 @@ struct insn {
     uint8_t length;
     lower_function *row; /* how it is lowered */
     bool valid;          /* false: does not decode; the interpreter raises the fault */
+    uint16_t writes;     /* general registers, bit per guest register */
+    uint16_t uses;       /* those read, written or in an address */
+    bool high_byte;      /* AH, CH, DH or BH is an operand */
+    bool memory;         /* has a memory operand */
+    bool lacking;        /* the guest's CPU model does not have it, or means something else by it */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */
@@ -114,13 +140,32 @@ struct insn_map {
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
+    uint8_t borrowing : 1;         /* the values of block.borrowed are in loop_spill[] */
     uint8_t borrowed[2];           /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
+    uint16_t recipe; /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
 };
+
+/* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added
+   or subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest
+   registers. */
+struct flags_recipe {
+    uint8_t kind; /* enum recipe_kind */
+    uint8_t size; /* 0, 1, 2, 3 for 8, 16, 32, 64 bits */
+    uint8_t result;
+    uint8_t other; /* or RECIPE_IMMEDIATE */
+    int32_t immediate;
+};
+enum recipe_kind { RECIPE_ADD, RECIPE_SUB, RECIPE_CMP, RECIPE_TEST, RECIPE_NEG };
+#define RECIPE_IMMEDIATE 16
+#define RECIPE_MAX 32768u
+#define RECIPE_SLOTS 65536u
+#define FLAGS_WORD_PLAIN 0x200u /* LAHF gives AH bit 1 set (SDM vol. 2, LAHF) */
 
 struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
+    const uint8_t *return_empty, *return_other, *return_c; /* where RET goes without a matching call */
     const uint8_t *syscall, *sysret, *iret, *interrupt;
 };
 
@@ -137,6 +182,11 @@ struct translator {
     unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep; /* NULL without the option */
     struct lower *lower;       /* scratch of translator_build */
+    bool has_rorx;             /* the host has BMI2 */
+    struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
+    uint32_t recipe_count;
+    uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
+    bool lacking[FEATURE_SETS]; /* by enum ZydisISASet */
 };
 
 /* --- decode.c --- */
@@ -145,6 +195,9 @@ struct translator {
 unsigned decode_block(struct translator *t, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
                       bool *straddles);
 bool decode_ends_block(const struct insn *in);
+
+/* --- features.c --- */
+void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
 
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
@@ -171,26 +224,46 @@ void translator_flush(struct translator *t, struct vcpu *v);
 /* Notes where b is, so that translated code gets there by itself: the jump cache, a direct exit. */
 void lookup_remember_jump(struct vcpu *v, const struct block *b);
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
-/* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. */
-void flags_compose(struct vcpu *v);
-void flags_decompose(struct vcpu *v);
 uint32_t translator_mode(const struct vcpu *v);
 uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
+
+/* --- stack.c (no SIMD) --- */
+bool stack_create(struct translator *t, struct translator_vcpu *tv);
+/* Both return stacks empty: before the first run, and when the code they point to is gone. */
+void stack_forget(struct translator *t, struct translator_vcpu *tv);
+/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. */
+void stack_choose(struct vcpu *v);
+/* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
+uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
+
+/* --- recipe.c (no SIMD) --- */
+/* The recipe's number, or 0 when there are too many. Numbers stay good until translator_flush. */
+uint32_t recipe_number(struct translator *t, const struct flags_recipe *recipe);
+uint16_t recipe_registers(const struct translator *t, uint32_t number); /* bit per guest register */
+/* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. gpr must be exact. */
+void flags_compose(struct vcpu *v);
+void flags_decompose(struct vcpu *v);
 
 /* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
 #define MEMORY_READ_TOO 0x200u
 #define MEMORY_GROUP 0x800u    /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
+#define MEMORY_BEFORE 0x1000u  /* in front of the block's first instruction: nothing is borrowed yet */
 #define MEMORY_STACK 0x400u    /* a non-canonical address gives #SS */
 #define STEP_ENDS_BLOCK 0x100u /* in callout_step's `length`: go on with a lookup in any case */
 /* Info of callout_dispatch: bytes released by RET in the low half, the instruction's index in the top byte. */
 #define DISPATCH_CALL 0x10000u
 #define DISPATCH_RETURN 0x20000u
+/* The guest's values of what the block has borrowed, if it has at this instruction. gpr as translated code left
+ * it. */
+void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index);
 #define BOUNCE_SKIP 5 /* bytes from a memory callout's return address to the bounced copy */
 bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
 bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
+/* RET without a matching call; origin: host address in its block. */
+bool callout_return(struct vcpu *v, gva_t target, uint64_t origin);
 /* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);

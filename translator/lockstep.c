@@ -354,6 +354,11 @@ bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b,
     return false;
 }
 
+unsigned lockstep_compared(const struct lockstep *s)
+{
+    return s->overflow ? 0 : s->steps;
+}
+
 unsigned lockstep_instructions_left(const struct block *b, gva_t rip)
 {
     const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
@@ -380,5 +385,6 @@ _Noreturn void lockstep_report(struct translator *t, struct vcpu *v, const struc
         dump_code(stderr, bytes, b->size, b->pc, 64);
     fprintf(stderr, "host code:\n");
     dump_code(stderr, b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code, 64);
+    dump_code(stderr, b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold, 64);
     abort();
 }

@@ -15,6 +15,9 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b);
 /* v has run b translated: compares. false: they differ; the report is in *text. */
 bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b, const char **text);
 
+/* Instructions that the last comparison was about. */
+unsigned lockstep_compared(const struct lockstep *s);
+
 /* How many instructions of b lie at or behind rip. */
 unsigned lockstep_instructions_left(const struct block *b, gva_t rip);
 /* Prints the difference, the block and its host code, and ends the process: nothing after it can be trusted. */

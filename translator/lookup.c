@@ -240,16 +240,3 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
     cache_link(&tv->translator->cache, exit, to);
     tv->translator->stats.chained++;
 }
-
-void flags_compose(struct vcpu *v)
-{
-    uint16_t saved = translator_of(v)->flags;
-
-    v->rflags =
-        (v->rflags & ~(uint64_t)FLAGS_ARITH) | (saved >> 8 & (FLAGS_ARITH & 0xff)) | (saved & 1 ? FLAG_OF : 0);
-}
-
-void flags_decompose(struct vcpu *v)
-{
-    translator_of(v)->flags = (uint16_t)((v->rflags & 0xff) << 8 | (v->rflags & FLAG_OF ? 1 : 0));
-}

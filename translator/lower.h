@@ -6,13 +6,25 @@
 
 #include "translator/internal.h"
 
-enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3 }; /* where the arithmetic flags are valid */
+/* Where the arithmetic flags are valid. COMPUTED: nowhere, but lower.recipe gives them. */
+enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUTED = 4 };
 
 #define LOWER_MAX_COLD 400
-#define LOWER_MAX_EXITS 2
+#define LOWER_MAX_EXITS (MAX_SIDE_EXITS + 2)
 #define NOT_RESIDENT (-1)
 
-enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP };
+enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP, COLD_LOOP, COLD_SIDE };
+
+/* Where a check may leave the host address. RAX_ONLY: R11 cannot be encoded. ONE_REGISTER: RAX or R11. R11: RAX is
+   wanted for something else. SUM: whatever is cheapest. */
+enum pointer_form { POINTER_RAX_ONLY, POINTER_ONE_REGISTER, POINTER_R11, POINTER_SUM };
+
+/* A checked access: host base, index (or H_NONE) and displacement. */
+struct pointer {
+    int reg;   /* H_RAX, H_R11, or that of the guest's base register */
+    int index; /* H_R11 */
+    int32_t disp;
+};
 
 /* Code off the main path, emitted behind the block. */
 struct cold {
@@ -21,17 +33,17 @@ struct cold {
     uint8_t *done;            /* executable view: where the main path goes on */
     uint8_t *copy, *copy_end; /* writable view: what a bounced store repeats */
     uint32_t info;
-    bool pointer_in_r11;
-    uint8_t context;     /* enum mmu_context of the access */
-    uint8_t flags_after; /* enum flags_place behind the instruction */
+    struct pointer pointer; /* what the fast path leaves, for the address that was checked */
+    bool fixed;             /* the address is `linear` */
+    bool give_back;         /* COLD_SIDE: borrowed registers */
+    bool call;              /* COLD_DISPATCH: of a CALL, whose return site is at `done` */
+    gva_t linear;
+    uint8_t context;       /* enum mmu_context of the access */
+    uint8_t flags_after;   /* enum flags_place behind the instruction */
+    uint32_t recipe;       /* of the flags at the access, when they are FLAGS_COMPUTED; else 0 */
+    uint32_t recipe_after; /* the same, behind the instruction */
     const struct insn *in;
     struct block_exit *exit;
-};
-
-/* A checked access: host register and displacement. */
-struct pointer {
-    int reg; /* H_RAX or H_R11 */
-    int32_t disp;
 };
 
 /* What an address is made of besides its displacement. */
@@ -44,12 +56,36 @@ struct place {
 #define PLACE_FIXED 16
 #define PLACE_NONE 17
 
-/* R11 holds the host address of the place (as it was at the check) + low. */
+#define GROUPS_MAX 5
+
+/* The host address of the place (as it was at the check) + low is `pointer`, of which `reg` is a part. */
 struct group {
+    uint8_t reg;
+    unsigned last; /* index of the last instruction that was seen to want it */
     bool valid, write;
     struct place place;
     int32_t low, high;
     int32_t delta; /* what has been added to the registers since the check */
+    struct pointer pointer;
+};
+
+#define GROUP_MAX_SPAN 255 /* fits the size in the callout's info */
+
+/* A place that a loop reaches, [low, high) around where it is at the loop's top. */
+struct loop_place {
+    struct place place;
+    int32_t low, high;
+    int32_t delta; /* what an iteration adds */
+    int32_t now;   /* what has been added since the top */
+    bool write;
+    uint8_t reg; /* holds the host address of its `low` at the top */
+};
+
+struct loop {
+    bool active;
+    unsigned count;
+    struct loop_place place[LOOP_MAX];
+    const uint8_t *next; /* executable view: where the jump back goes */
 };
 
 struct lower {
@@ -61,7 +97,11 @@ struct lower {
     uint32_t mode;
     unsigned context; /* enum mmu_context of data accesses */
     unsigned jump_slot;
-    unsigned flags; /* enum flags_place now */
+    unsigned flags;       /* enum flags_place now */
+    uint32_t recipe;      /* what the flags can be computed with, or 0 */
+    uint32_t loop_recipe; /* of the flags at the block's jump to its own start; 0: unknown */
+    struct loop loop;
+    bool polled; /* the poll that the last instruction needs has been done before the one in front of it */
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
@@ -72,14 +112,31 @@ struct lower {
     bool ended;     /* control has left the block */
     int r11_guest;  /* R11 holds the value of this guest register, which is not resident; -1: of none */
     bool grouping;  /* group.c may be used in this block */
-    struct group group;
+    struct group group[GROUPS_MAX];
+    unsigned group_count;
+    bool borrowing; /* the registers of block.borrowed hold pointers, their guest values are in memory */
     struct translator_vcpu *tv;
 };
 
 /* --- flags.c --- */
-void flags_save(struct lower *l);    /* makes FLAGS_SAVED hold; clobbers RAX */
-void flags_clobber(struct lower *l); /* saves them, then only FLAGS_SAVED holds */
+void flags_save(struct lower *l);    /* into memory, as they are or as a recipe; clobbers RAX */
+void flags_clobber(struct lower *l); /* the host's flags may be used for something else now; clobbers RAX */
 void flags_restore(struct lower *l); /* makes FLAGS_HOST hold; clobbers RAX */
+void flags_save_recipe(struct lower *l, uint32_t recipe);
+void flags_advance(struct lower *l); /* behind each instruction */
+/* Will the flags be overwritten before anything but a fault can show them? If so: the registers that change before
+   the last place where a fault can. */
+struct flags_outlook {
+    bool overwritten;
+    uint16_t changed;
+};
+struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from);
+/* What the block first does with the flags: reads them (or looks at nothing else): HOST; lets a fault see them:
+   SAVED; overwrites them: EITHER. */
+enum block_flags flags_natural_entry(const struct lower *l);
+bool flags_observer(const struct insn *in); /* a place where a fault may show the flags */
+/* Number of the recipe for what the instruction leaves in the flags, or 0. */
+uint32_t flags_recipe(const struct lower *l, const struct insn *in);
 #define FLAGS_ALL_SIX 0x8d5u
 /* Which arithmetic flags an instruction reads, and which it surely writes. */
 uint32_t flags_read(const struct insn *in);
@@ -98,11 +155,20 @@ void store_guest(struct lower *l, unsigned guest, int host);
 /* --- access.c --- */
 /* Effective address of a memory operand into `to` (RAX or R11 only may be clobbered besides). */
 void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
-/* The linear address in RAX is checked against the TLB; then the host address is in RAX, or in R11. info:
-   MEMORY_* and the size. Clobbers both, and the flags (they get saved). */
-void access_check(struct lower *l, uint32_t info, bool pointer_in_r11);
-/* A whole memory operand, by a group where one fits. in_r11: RAX is needed for something else. */
-struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, bool in_r11);
+/* The linear address in RAX is checked against the TLB. info: MEMORY_* and the size. Clobbers RAX, R11 and the
+   host's flags. POINTER_R11: the pointer is in `to`. */
+struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form, int to);
+/* The same for base + disp (host register), which the pointer then is made of, with `to`: it follows a base that
+   changes. */
+struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32_t info, int to);
+/* The same for an address that is known, on one page: the pointer is made of `to`. RAX may be clobbered. */
+struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, int to);
+/* A whole memory operand, by a group where one fits. */
+struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
+/* op reg, [pointer] */
+void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p);
+/* What a bounced store repeats ends here, if the current instruction has one. */
+void access_end_store(struct lower *l);
 /* The same for the word at [base + disp], 8 bytes. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
@@ -113,8 +179,31 @@ void access_add_segment(struct lower *l, unsigned segment);
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);
 bool group_operand(const struct lower *l, const struct insn *in, const ZydisDecodedOperand *op,
                    struct place *place, int32_t *disp);
-void group_end(struct lower *l);     /* R11 is about to be used for something else */
-void group_advance(struct lower *l); /* behind each instruction */
+void group_start(struct lower *l);       /* of a block: which registers */
+void group_clobber_r11(struct lower *l); /* R11 is about to be used for something else */
+void group_end(struct lower *l);         /* the TLB is about to change: all of them */
+void group_advance(struct lower *l);     /* behind each instruction */
+bool group_in_r11(const struct lower *l);
+/* From here on the borrowed registers hold their guest values again. */
+void group_give_back(struct lower *l);
+void group_emit_back(struct lower *l); /* the same on a way out of the block */
+
+bool group_same_place(struct place a, struct place b);
+/* What an instruction adds to a place; false if that is unknown. */
+bool group_place_effect(const struct insn *in, struct place place, int32_t *delta);
+/* Checks a range that begins at place + low. */
+struct pointer group_check_range(struct lower *l, struct place place, int32_t low, uint32_t info, int to);
+
+/* Registers that the block does not use and that hold guest registers of the same number. */
+uint16_t group_spare_registers(const struct lower *l);
+
+/* --- loop.c --- */
+void loop_find(struct lower *l);  /* is the block one? */
+void loop_enter(struct lower *l); /* what is done before the loop, if it is one */
+bool loop_access(const struct lower *l, struct place place, int32_t disp, struct pointer *pointer);
+void loop_advance(struct lower *l);                    /* behind each instruction */
+void loop_branch(struct lower *l, unsigned condition); /* the jump back; the loop is left behind it */
+void loop_again(struct lower *l);                      /* a place leaves its page: back to the checks */
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
@@ -130,6 +219,12 @@ void flow_exit(struct lower *l, gva_t target);
 void flow_dispatch(struct lower *l); /* to the address in RAX */
 void flow_cold(struct lower *l);     /* emits what has been put off */
 void flow_poll(struct lower *l);
+gva_t flow_target(const struct insn *in); /* of a relative jump or call */
+/* The recipe that is written down before the last compare of a block that jumps to its own start; 0: none. */
+uint32_t flow_loop_recipe(const struct lower *l);
+/* In front of the instruction before a backward branch: what the branch needs and would part it from the compare
+   that it should be fused with. */
+void flow_prepare_branch(struct lower *l);
 
 /* Emits the call of the interpreter for an instruction; the flags are saved already. */
 void lower_call_step(struct lower *l, const struct insn *in);

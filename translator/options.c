@@ -17,27 +17,59 @@ static const struct {
     {"chain", offsetof(struct translator_options, chain)},
     {"group", offsetof(struct translator_options, group)},
     {"jump-cache", offsetof(struct translator_options, jump_cache)},
+    {"loop", offsetof(struct translator_options, loop)},
+    {"extend", offsetof(struct translator_options, extend)},
+    {"borrow", offsetof(struct translator_options, borrow)},
+    {"return-stack", offsetof(struct translator_options, return_stack)},
+    {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
 };
+static const struct {
+    const char *name;
+    size_t offset;
+} numbers[] = {
+    {"lockstep-limit", offsetof(struct translator_options, lockstep_limit)},
+};
+#define NUMBERS (sizeof numbers / sizeof *numbers)
 #define SWITCHES (sizeof switches / sizeof *switches)
 
 void translator_default_options(struct translator_options *options)
 {
-    *options = (struct translator_options){
-        .chain = true, .group = true, .jump_cache = true, .inline_system = true, .cache_size = 64u << 20};
+    *options = (struct translator_options){.chain = true,
+                                           .group = true,
+                                           .jump_cache = true,
+                                           .loop = true,
+                                           .extend = true,
+                                           .borrow = true,
+                                           .return_stack = true,
+                                           .lazy_flags = true,
+                                           .inline_system = true,
+                                           .cache_size = 64u << 20};
 }
 
 static int unknown(const char *name, struct error *error)
 {
     char known[256] = "";
 
-    for (unsigned i = 0; i < SWITCHES; i++) {
+    for (unsigned i = 0; i < SWITCHES + NUMBERS; i++) {
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
-        strncat(known, switches[i].name, sizeof known - strlen(known) - 1);
+        strncat(known, i < SWITCHES ? switches[i].name : numbers[i - SWITCHES].name,
+                sizeof known - strlen(known) - 1);
     }
     return error_set(error, EINVAL, "-accel bt: unknown property '%s'; known are %s", name, known);
+}
+
+static int parse_number(uint64_t *number, const char *name, const char *value, struct error *error)
+{
+    char *end;
+
+    errno = 0;
+    *number = strtoull(value, &end, 0);
+    if (errno || *end || *value < '0' || *value > '9')
+        return error_set(error, EINVAL, "-accel bt: %s=%s: give a number", name, value);
+    return 0;
 }
 
 static int parse_one(struct translator_options *options, char *text, struct error *error)
@@ -46,8 +78,11 @@ static int parse_one(struct translator_options *options, char *text, struct erro
     bool on;
 
     if (!value)
-        return error_set(error, EINVAL, "-accel bt: property '%s' needs =on or =off", text);
+        return error_set(error, EINVAL, "-accel bt: property '%s' needs a value, as in %s=off", text, text);
     *value++ = '\0';
+    for (unsigned i = 0; i < NUMBERS; i++)
+        if (!strcmp(text, numbers[i].name))
+            return parse_number((uint64_t *)(void *)((char *)options + numbers[i].offset), text, value, error);
     on = !strcmp(value, "on");
     if (!on && strcmp(value, "off"))
         return error_set(error, EINVAL, "-accel bt: %s=%s: give on or off", text, value);

@@ -56,7 +56,7 @@ void lower_lea(struct lower *l)
     access_address(l, &l->in->op[1], H_RAX);
     if (l->in->z.operand_width == 16) {
         if (host == NOT_RESIDENT) {
-            group_end(l);
+            group_clobber_r11(l);
             load_guest(l, H_R11, guest);
         }
         emit8(&l->e, operand_size);
@@ -75,14 +75,8 @@ void lower_push(struct lower *l)
     struct pointer p;
     bool high;
 
-    if (l->in->z.operand_width != 64 ||
-        (op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) < 0)) {
-        lower_step(l);
-        return;
-    }
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        p = access_operand(l, op, false);
-        emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+        access_emit(l, true, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
         emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     }
     p = access_stack(l, RSP, -8, true);
@@ -99,44 +93,26 @@ void lower_push(struct lower *l)
         else
             value = host_register(guest);
     }
-    emit_op_mem(&l->e, true, OP_STORE, value, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_STORE, value, p);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
 }
 
 void lower_pop(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
     bool high;
-    int guest = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
-    struct pointer p;
-    int host;
+    int guest = guest_register(l->in->op[0].reg.value, &high);
+    int host = guest == RSP ? NOT_RESIDENT : host_register((unsigned)guest);
+    struct pointer p = access_stack(l, RSP, 0, false);
 
-    if (l->in->z.operand_width != 64 || guest < 0) {
-        lower_step(l);
-        return;
-    }
-    p = access_stack(l, RSP, 0, false);
-    host = host_register((unsigned)guest);
-    if (host != NOT_RESIDENT && guest != RSP) {
-        emit_op_mem(&l->e, true, OP_LOAD, host, p.reg, H_NONE, 1, p.disp);
-        emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
-        return;
-    }
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_LOAD, host == NOT_RESIDENT ? H_RAX : host, p);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, 8);
-    store_guest(l, (unsigned)guest, H_RAX);
+    if (host == NOT_RESIDENT)
+        store_guest(l, (unsigned)guest, H_RAX);
 }
 
 void lower_leave(struct lower *l)
 {
-    struct pointer p;
-
-    if (l->in->z.operand_width != 64) {
-        lower_step(l);
-        return;
-    }
-    p = access_stack(l, RBP, 0, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RBP, 0, false));
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_RBP, H_NONE, 1, 8);
     emit_mov(&l->e, H_RBP, H_RAX);
 }
@@ -153,7 +129,7 @@ void lower_bit_memory(struct lower *l)
         return;
     }
     guest = (unsigned)guest_register(l->in->op[1].reg.value, &high);
-    group_end(l);
+    group_clobber_r11(l);
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_GS)
@@ -164,7 +140,7 @@ void lower_bit_memory(struct lower *l)
     emit_shift(&l->e, true, 7, H_R11, wide ? 6 : 5);
     emit_shift(&l->e, true, 4, H_R11, wide ? 3 : 2);
     emit_op_reg(&l->e, true, OP_ADD, H_RAX, H_R11);
-    access_check(l, access_info(op), true);
+    access_check(l, access_info(op), POINTER_R11, H_R11);
     load_guest(l, H_RAX, guest);
     emit_op_imm(&l->e, false, 4, H_RAX, wide ? 63 : 31);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
@@ -183,6 +159,22 @@ static bool is_near(const struct insn *in)
 {
     return in->z.operand_width == 64 &&
            (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
+}
+
+/* PUSH or POP of 8 bytes, but of a segment register; POP into memory is the interpreter's. */
+static bool is_wide_stack(const struct insn *in)
+{
+    bool high;
+
+    if (in->z.operand_width != 64)
+        return false;
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(in->op[0].reg.value, &high) >= 0
+                                                         : in->z.mnemonic == ZYDIS_MNEMONIC_PUSH;
+}
+
+static bool is_wide(const struct insn *in)
+{
+    return in->z.operand_width == 64;
 }
 
 static bool is_bit_string(const struct insn *in)
@@ -209,9 +201,9 @@ static const struct {
     bool (*only)(const struct insn *in);
 } mnemonic_rows[] = {
     {ZYDIS_MNEMONIC_LEA, lower_lea, NULL},
-    {ZYDIS_MNEMONIC_PUSH, lower_push, NULL},
-    {ZYDIS_MNEMONIC_POP, lower_pop, NULL},
-    {ZYDIS_MNEMONIC_LEAVE, lower_leave, NULL},
+    {ZYDIS_MNEMONIC_PUSH, lower_push, is_wide_stack},
+    {ZYDIS_MNEMONIC_POP, lower_pop, is_wide_stack},
+    {ZYDIS_MNEMONIC_LEAVE, lower_leave, is_wide},
     {ZYDIS_MNEMONIC_BT, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTS, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTR, lower_bit_memory, is_bit_string},
@@ -252,7 +244,7 @@ static const struct {
 
 lower_function *lower_find(const struct insn *in, uint32_t mode)
 {
-    if (!in->valid)
+    if (!in->valid || in->lacking)
         return lower_step;
     for (unsigned i = 0; i < sizeof mnemonic_rows / sizeof *mnemonic_rows; i++)
         if (mnemonic_rows[i].mnemonic == in->z.mnemonic && (!mnemonic_rows[i].only || mnemonic_rows[i].only(in)))

@@ -58,6 +58,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
         simd_load(v);
         flags_decompose(v);
         v->interrupt_shadow = false;
+        stack_choose(v);
         t->code.enter(v, b->entry_saved);
         entered = true;
     }
@@ -104,6 +105,10 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
     t->stats.lockstep_blocks++;
     if (!lockstep_after(t, v, b, &text))
         lockstep_report(t, v, b, text);
+    t->stats.lockstep_instructions += lockstep_compared(t->lockstep);
+    if (t->options.lockstep_limit && t->stats.lockstep_instructions >= t->options.lockstep_limit &&
+        v->exit.reason == EXIT_TRANSLATE)
+        v->exit.reason = EXIT_LIMIT;
 }
 
 void translator_run(struct translator *t, struct vcpu *v)

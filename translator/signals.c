@@ -48,6 +48,9 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
             v->rip = pc;
             if (!poll)
                 give_back(v, &map[i]);
+            callouts_give_back(v, b, i);
+            if (saved && map[i].recipe)
+                translator_of(v)->flags = (uint32_t)map[i].recipe << 16;
             if (saved)
                 flags_compose(v);
             else
@@ -59,8 +62,10 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
     /* In the copy of a bounced store: callout_memory has set RIP, and the saved flags are those before it. */
     pc = b->pc;
     for (unsigned i = 0; i < b->instructions && !poll; pc += map[i++].length)
-        if (pc == v->rip)
+        if (pc == v->rip) {
             give_back(v, &map[i]);
+            callouts_give_back(v, b, i);
+        }
     flags_compose(v);
 }
 
@@ -78,9 +83,17 @@ bool translator_handle_signal(int number, void *information, void *context)
     if (!v)
         return false;
     tv = translator_of(v);
+    if (number == SIGSEGV && stack_overflow(tv, info->si_addr)) {
+        regs[REG_RSP] = (greg_t)stack_overflow(tv, info->si_addr);
+        return true;
+    }
     if (!cache_holds(&tv->translator->cache, host) || !(b = cache_find_host(&tv->translator->cache, host)))
         return false;
+    tv->return_stack = (uint64_t)regs[REG_RSP];
     poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
+    /* The memory of the guest's accesses is mapped; what is not is a bug (a #GP has the code SI_KERNEL). */
+    if (!poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR))
+        return false;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
     locate(v, b, (uint32_t)(host - b->code), poll, (uint64_t)regs[REG_EFL]);

@@ -40,7 +40,7 @@ void lower_swapgs(struct lower *l)
 {
     if (left_to_interpreter(l, IS_KERNEL(l)))
         return;
-    group_end(l);
+    group_end(l); /* the GS base changes */
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, V_OFFSET(seg[SEG_GS].base));
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_OFFSET(kernel_gs_base));
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, V_OFFSET(kernel_gs_base));
@@ -95,22 +95,20 @@ void lower_pushf(struct lower *l)
     p = access_stack(l, RSP, -8, true);
     scratch = p.reg == H_RAX ? H_R11 : H_RAX;
     emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
-    emit_op_mem(&l->e, true, OP_STORE, scratch, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_STORE, scratch, p);
     emit_op_mem(&l->e, true, OP_LEA, H_R15, H_R15, H_NONE, 1, -8);
 }
 
 /* Changes of arithmetic flags and IF are done here, any other one by the interpreter. */
 void lower_popf(struct lower *l)
 {
-    struct pointer p;
     struct cold *other;
     uint8_t *no_if;
 
     if (left_to_interpreter(l, IS_KERNEL(l)))
         return;
     flags_clobber(l);
-    p = access_stack(l, RSP, 0, false);
-    emit_op_mem(&l->e, true, OP_LOAD, H_RAX, p.reg, H_NONE, 1, p.disp);
+    access_emit(l, true, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     group_end(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
     emit_op_reg(&l->e, true, OP_XOR, H_R11, H_RAX);
@@ -128,6 +126,7 @@ void lower_popf(struct lower *l)
     emit_op_imm(&l->e, false, 4, H_R11, 1);
     emit_shift(&l->e, false, 4, H_RAX, 8);
     emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
+    emit_op_imm(&l->e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
     emit8(&l->e, 0x66);
     emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
     emit_vcpu_imm(l, 0xf7, 0, RFLAGS, FLAG_IF);
@@ -198,8 +197,12 @@ void lower_smap(struct lower *l)
     l->mode = mode;
     l->context = set ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
     l->jump_slot = lookup_jump_slot(l->t->vcpu, mode & ~MODE_NO_GROUP);
-    if (l->jump_slot == JUMP_MODES)
+    if (l->jump_slot == JUMP_MODES) {
         l->e.failed = true;
+        return;
+    }
+    emit_mov_imm(&l->e, H_R11, (uintptr_t)l->tv->jump_cache[l->jump_slot]);
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(jump_base));
 }
 
 /* Ends the block in a callout that knows the instruction. */

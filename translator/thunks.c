@@ -5,7 +5,8 @@
  * guest's registers in the vCPU, calls a C function (compiled without SIMD) with (vcpu, RAX, R11D), and goes on at
  * translator_vcpu.resume (the return address unless the function changed it) with RAX = translator_vcpu.value and
  * the guest's registers loaded again; or leaves translated code if the function returns true.
- * Invariant: RSP is 16-byte aligned in translated code, so that C gets the stack it expects.
+ * Invariants: C runs on its own stack, translated code on a return stack (stack.c); a callout is left by RET, so
+ * that the host's prediction of returns stays in step.
  */
 #include "translator/internal.h"
 
@@ -34,10 +35,12 @@ static void emit_pop(struct emitter *e, int reg)
     emit8(e, 0x58u + (unsigned)(reg & 7));
 }
 
-/* jmp gs:[resume] */
+/* From C's stack to the return stack, and on at `resume`. */
 static void emit_resume(struct emitter *e)
 {
-    emit_op_vcpu(e, false, 0xff, 4, H_NONE, TV_OFFSET(resume));
+    emit_op_vcpu(e, true, OP_LOAD, H_RSP, H_NONE, TV_OFFSET(return_stack));
+    emit_op_vcpu(e, false, 0xff, 6, H_NONE, TV_OFFSET(resume)); /* push */
+    emit8(e, 0xc3);
 }
 
 /* void enter(struct vcpu *, const void *host) */
@@ -48,6 +51,7 @@ static const uint8_t *emit_enter(struct emitter *e)
     for (unsigned i = 0; i < sizeof callee_saved; i++)
         emit_push(e, callee_saved[i]);
     emit_op_imm(e, true, 5, H_RSP, 8);
+    emit_op_vcpu(e, true, OP_STORE, H_RSP, H_NONE, TV_OFFSET(c_stack));
     emit_op_vcpu(e, true, OP_STORE, H_RSI, H_NONE, TV_OFFSET(resume));
     move_guest_registers(e, OP_LOAD);
     emit_resume(e);
@@ -59,6 +63,7 @@ static const uint8_t *emit_leave(struct emitter *e)
 {
     const uint8_t *entry = emit_here(e);
 
+    emit_op_vcpu(e, true, OP_LOAD, H_RSP, H_NONE, TV_OFFSET(c_stack));
     emit_op_imm(e, true, 0, H_RSP, 8);
     for (unsigned i = sizeof callee_saved; i-- > 0;)
         emit_pop(e, callee_saved[i]);
@@ -72,9 +77,11 @@ static const uint8_t *emit_callout(struct emitter *e, const uint8_t *leave, cons
 
     move_guest_registers(e, OP_STORE);
     emit_op_vcpu(e, false, 0x8f, 0, H_NONE, TV_OFFSET(resume)); /* pop: the return address */
+    emit_op_vcpu(e, true, OP_STORE, H_RSP, H_NONE, TV_OFFSET(return_stack));
+    emit_op_vcpu(e, true, OP_LOAD, H_RSP, H_NONE, TV_OFFSET(c_stack));
     emit_op_vcpu(e, true, OP_LOAD, H_RDI, H_NONE, TV_OFFSET(self));
     emit_mov(e, H_RSI, H_RAX);
-    emit_op_reg(e, false, OP_LOAD, H_RDX, H_R11);
+    emit_op_reg(e, true, OP_LOAD, H_RDX, H_R11);
     emit_mov_imm(e, H_RAX, (uintptr_t)function);
     emit8(e, 0xff); /* call rax */
     emit8(e, 0xd0);
@@ -85,6 +92,33 @@ static const uint8_t *emit_callout(struct emitter *e, const uint8_t *leave, cons
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(value));
     emit_resume(e);
     return entry;
+}
+
+/* RET to the address in RAX without a matching call: by the jump cache, else by C. R11: where from. */
+static void emit_return(struct translator *t, struct emitter *e)
+{
+    uint8_t *miss = NULL, *stop = NULL;
+
+    t->code.return_empty = emit_here(e);
+    emit_op_mem(e, true, OP_LEA, H_RSP, H_RSP, H_NONE, 1, -8); /* the sentinel stays */
+    t->code.return_other = emit_here(e);
+    if (t->options.jump_cache) {
+        emit_op_vcpu(e, false, 0x80, 7, H_NONE, TV_OFFSET(poll_armed)); /* cmp byte, 0 */
+        emit8(e, 0);
+        stop = emit_jcc_forward(e, CC_NE);
+        emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill));
+        emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
+        emit_op_imm(e, false, 4, H_R11, JUMP_CACHE_SIZE - 1);
+        emit_shift(e, false, 4, H_R11, 4);
+        emit_op_vcpu(e, true, OP_ADD, H_R11, H_NONE, TV_OFFSET(jump_base));
+        emit_op_mem(e, true, OP_CMP, H_RAX, H_R11, H_NONE, 1, 0);
+        miss = emit_jcc_forward(e, CC_NE);
+        emit_op_mem(e, false, 0xff, 4, H_R11, H_NONE, 1, 8);
+        emit_bind(e, miss);
+        emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
+        emit_bind(e, stop);
+    }
+    emit_call(e, t->code.return_c);
 }
 
 bool thunks_emit(struct translator *t)
@@ -99,6 +133,8 @@ bool thunks_emit(struct translator *t)
     c->leave = emit_leave(&e);
     c->memory = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_memory);
     c->commit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_commit);
+    c->return_c = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_return);
+    emit_return(t, &e);
     c->step = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_step);
     c->dispatch = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_dispatch);
     c->interpret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interpret);

@@ -59,6 +59,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     t->leave_each_block = options->lockstep || (options->log && options->log_exec);
     if (t->leave_each_block)
         t->options.chain = t->options.jump_cache = false;
+    t->has_rorx = __builtin_cpu_supports("bmi2");
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
     if (status) {
@@ -97,9 +98,12 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     if (t->vcpu)
         return error_set(error, EBUSY, "the translator runs one vCPU");
     t->vcpu = v;
+    features_find_lacking(t->lacking, v->model);
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
+    if (!stack_create(t, tv))
+        return error_set(error, errno, "cannot protect the page below a return stack: %s", strerror(errno));
     return 0;
 }
 
@@ -136,9 +140,12 @@ void translator_flush(struct translator *t, struct vcpu *v)
     struct translator_vcpu *tv = translator_of(v);
 
     cache_flush(&t->cache);
+    t->recipe_count = 0;
+    memset(t->recipe_slot, 0, sizeof t->recipe_slot);
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
     memset(tv->cell_pages, 0, sizeof tv->cell_pages);
     lookup_forget_all(v);
+    stack_forget(t, tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         tv->jump_mode[i].used = false;
     t->stats.cache_flushes++;

@@ -15,10 +15,16 @@ struct translator_options {
     bool chain;          /* link direct jumps between blocks */
     bool group;          /* check runs of accesses through one base register once */
     bool jump_cache;     /* inline lookup of indirect jumps */
+    bool loop;           /* check the memory of a block that loops before the loop */
+    bool extend;         /* blocks go on behind conditional jumps */
+    bool borrow;         /* groups in guest registers that a block does not use */
+    bool return_stack;   /* predict returns: a host CALL and RET for the guest's */
+    bool lazy_flags;     /* do not save flags that only a fault could show */
     bool inline_system;  /* system calls and the like without leaving translated code */
     bool single;         /* one instruction a block */
     bool lockstep;       /* compare with the interpreter after every block */
     uint64_t cache_size; /* bytes of emitted code */
+    uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
     /* -d in_asm,out_asm,exec...: NULL for none */
     void (*log)(void *opaque, const char *topic, const char *text);
     void *log_opaque;
@@ -26,17 +32,18 @@ struct translator_options {
 };
 
 struct translator_stats {
-    uint64_t blocks, guest_instructions, guest_bytes, host_bytes; /* translated */
-    uint64_t entries, exits[16];                                  /* by enum vcpu_exit_reason */
+    uint64_t blocks, guest_instructions, guest_bytes, host_bytes, cold_bytes; /* translated */
+    uint64_t entries, exits[16];                                              /* by enum vcpu_exit_reason */
     uint64_t chained, lookups, jump_cache_fills;
     uint64_t invalidated_blocks, code_writes, cache_flushes;
-    uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, group_failures;
+    uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, lockstep_instructions, group_failures;
 };
 
 struct translator;
 
 void translator_default_options(struct translator_options *options);
-/* "chain=off,group=off,..." as given to -accel behind "bt,". Errors: -EINVAL with the nearest known name. */
+/* "chain=off,group=off,lockstep-limit=20000000..." as given to -accel behind "bt,". Errors: -EINVAL with the known
+   names. */
 int translator_parse_options(struct translator_options *options, const char *text, struct error *error);
 
 /* Errors: -ENOMEM, -ENOTSUP (host CPU lacks something). Free with translator_destroy. */
@@ -52,7 +59,7 @@ void translator_thread_leave(struct translator *t, struct vcpu *v);
 
 /*
  * Runs v until something needs the machine; v->exit says what: EXIT_REQUEST, EXIT_HLT, EXIT_TRIPLE_FAULT,
- * EXIT_INTERPRET (the caller runs cpu_step once). v->simd_live is false on return.
+ * EXIT_INTERPRET (the caller runs cpu_step once), EXIT_LIMIT. v->simd_live is false on return.
  */
 void translator_run(struct translator *t, struct vcpu *v);
 

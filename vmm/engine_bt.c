@@ -77,14 +77,16 @@ static void bt_forget(struct machine *m)
 
 static void bt_stats(const struct machine *m, struct stats *stats)
 {
-    static const char *const exit_names[] = {"exit_none",      "exit_request",   "exit_hlt",   "exit_triple_fault",
-                                             "exit_translate", "exit_interpret", "exit_chain", "exit_step"};
+    static const char *const exit_names[] = {"exit_none",         "exit_request",   "exit_hlt",
+                                             "exit_triple_fault", "exit_translate", "exit_interpret",
+                                             "exit_chain",        "exit_step",      "exit_limit"};
     const struct translator_stats *s = translator_get_stats(m->engine_state);
 
     stats_add(stats, "blocks", s->blocks);
     stats_add(stats, "translated_instructions", s->guest_instructions);
     stats_add(stats, "translated_bytes", s->guest_bytes);
     stats_add(stats, "emitted_bytes", s->host_bytes);
+    stats_add(stats, "emitted_cold_bytes", s->cold_bytes);
     stats_add(stats, "entries", s->entries);
     for (unsigned i = 0; i < sizeof exit_names / sizeof exit_names[0]; i++)
         stats_add(stats, exit_names[i], s->exits[i]);
@@ -99,6 +101,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "callouts", s->callouts);
     stats_add(stats, "signals", s->signals);
     stats_add(stats, "lockstep_blocks", s->lockstep_blocks);
+    stats_add(stats, "lockstep_instructions", s->lockstep_instructions);
     stats_add(stats, "group_failures", s->group_failures);
 }
 

@@ -91,6 +91,9 @@ static void handle_exit(struct machine *m, struct vcpu *v)
         if (cpu_step(v) == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
             triple_fault(m, v);
         break;
+    case EXIT_LIMIT:
+        machine_stop(m, 0, "lock-step has reached its limit");
+        break;
     default: /* EXIT_REQUEST, EXIT_HLT: the loop looks at what changed */
         break;
     }

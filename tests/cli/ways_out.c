@@ -78,6 +78,36 @@ static const struct way way_table[] = {
      NULL,
      "RIP=0000000001000200",
      0},
+    {"page tables where there is no RAM",
+     CODE("\xb8\x00\x00\x00\x80\x0f\x22\xd8" HANG),
+     {"-no-reboot"},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     "CR3=0000000080000000",
+     0},
+    {"code where there is no RAM",
+     CODE("\xb8\x00\x00\x00\x7f\xff\xe0"),
+     {"-no-reboot"},
+     NULL,
+     NULL,
+     0,
+     0,
+     NULL,
+     "RIP=000000007f000000",
+     0},
+    {"INIT to itself",
+     CODE(SAY_A "\xba\x00\x03\xe0\xfe\xc7\x42\x10\x00\x00\x00\x00\xc7\x02\x00\x45\x00\x00" HANG),
+     {NULL},
+     "A",
+     "\001x",
+     0,
+     0,
+     NULL,
+     NULL,
+     0},
     {"isa-debug-exit",
      CODE("\xb0\x10\xe6\xf4" HANG),
      {"-device", "isa-debug-exit,iobase=0xf4,iosize=4"},
@@ -293,7 +323,7 @@ static bool try_way(const struct way *way, unsigned number, const char *novt, co
         wrong = judge(way, &r, status, &before, &usage);
     printf("%s %u - %s: %s\n", wrong ? "not ok" : "ok", number, engine, way->name);
     if (wrong)
-        printf("# %s; stderr: %.200s\n", wrong, r.messages);
+        printf("# %s; stderr: %.2000s\n", wrong, r.messages);
     close(r.terminal);
     close(r.slave);
     close(r.errors);

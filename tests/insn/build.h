@@ -44,7 +44,7 @@ bool build_is_piecewise(const ZydisDecodedInstruction *i);
 /* The same of registers: POPA. */
 bool build_fills_registers(const ZydisDecodedInstruction *i);
 /* CMPS and MOVS read or write at two places: which page fault comes first is the processor's choice;
-   FLDENV and FRSTOR read in pieces. */
+   FLDENV, FRSTOR, FXSAVE and FXRSTOR work in pieces. */
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i);
 uint32_t build_fault_flags(const ZydisDecodedInstruction *i);
 void build_sequence(struct builder *b, unsigned steps);

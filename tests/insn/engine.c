@@ -17,6 +17,7 @@
 #include "memory/ram.h"
 #include "translator/translator.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,9 @@ struct insn_engine {
     bool long_mode;
     uint64_t kernel; /* linear address of the guest's RAM */
     gpa_t next_table;
+    bool (*watch)(void *opaque, const struct vcpu *v);
+    void *watch_opaque;
+    atomic_bool stop;
 };
 
 const char *insn_engine_name(enum insn_engine_kind kind)
@@ -203,13 +207,17 @@ static void start_user(struct insn_engine *e, const struct insn_case *c)
     cpu_update_mode(v);
 }
 
-static bool interpret(struct vcpu *v)
+static bool interpret(struct insn_engine *e)
 {
+    struct vcpu *v = e->v;
     unsigned n;
 
-    for (n = 0; n < MAX_STEPS; n++)
+    for (n = 0; n < MAX_STEPS; n++) {
+        if (e->watch && !e->watch(e->watch_opaque, v))
+            return false;
         if (cpu_step(v) == CPU_EXIT)
             return v->exit.reason == EXIT_HLT;
+    }
     return false;
 }
 
@@ -226,6 +234,8 @@ static bool translate(struct insn_engine *e)
                 return v->exit.reason == EXIT_HLT;
         } else if (v->exit.reason == EXIT_REQUEST) {
             atomic_store(&v->exit_request, 0);
+            if (atomic_load(&e->stop))
+                return false;
         } else {
             return v->exit.reason == EXIT_HLT;
         }
@@ -273,7 +283,7 @@ static void take_frame(struct insn_engine *e, bool v86, struct insn_state *out)
 
     out->vector = (uint32_t)(handler / 16);
     if (handler >= 4096 || top > KERNEL_STACK - words * size || top < KERNEL_STACK - (words + 1) * size - 15) {
-        out->hung = 1;
+        out->vector = INSN_NO_FRAME;
         return;
     }
     if (first)
@@ -300,8 +310,9 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
     for (i = 0; i < c->pokes; i++)
         memcpy(*data + c->poke[i].offset, &c->poke[i].value, 8);
     start_user(e, c);
+    atomic_store(&e->stop, false);
     insn_signals_case(c);
-    out->hung = !(e->kind == INSN_BT ? translate(e) : interpret(v));
+    out->hung = !(e->kind == INSN_BT ? translate(e) : interpret(e));
     memcpy(out->gpr, v->gpr, sizeof out->gpr);
     out->rip = v->rip;
     out->rflags = v->rflags;
@@ -324,6 +335,29 @@ void insn_engine_place(struct insn_engine *e, const struct insn_case *c)
 
     memset(code + INSN_SLOT_AT(c->slot), 0xcc, INSN_SLOT);
     memcpy(code + (c->start - INSN_CODE), c->code, c->code_length);
+}
+
+void insn_engine_stop(struct insn_engine *e)
+{
+    atomic_store(&e->stop, true);
+    atomic_store(&e->v->exit_request, 1);
+    translator_kick(e->v);
+}
+
+void insn_engine_clear_code(struct insn_engine *e)
+{
+    memset(ram_host(&e->ram, CODE), 0xcc, INSN_CODE_SIZE);
+}
+
+const uint8_t *insn_engine_code(const struct insn_engine *e)
+{
+    return ram_host(&e->ram, CODE);
+}
+
+void insn_engine_watch(struct insn_engine *e, bool (*watch)(void *opaque, const struct vcpu *v), void *opaque)
+{
+    e->watch = watch;
+    e->watch_opaque = opaque;
 }
 
 void insn_engine_placed(struct insn_engine *e)
@@ -390,7 +424,8 @@ static void no_log(void *opaque, const char *topic, const char *text)
 {
 }
 
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machine machine, const char *options)
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machine machine, const char *cpu,
+                                     const char *options)
 {
     static const struct vcpu_ops ops = {io_read,      io_write, no_interrupt, no_msr_read,
                                         no_msr_write, NULL,     NULL,         no_log};
@@ -402,7 +437,7 @@ struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machi
     e->kind = kind;
     e->long_mode = machine == INSN_LONG;
     e->kernel = e->long_mode ? KERNEL_LONG : KERNEL_PROTECTED;
-    if (cpu_model_parse(&e->model, "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
+    if (cpu_model_parse(&e->model, cpu ? cpu : "max", &error) < 0 || ram_create(&e->ram, RAM_SIZE, &error) < 0)
         goto fail;
     e->v = vcpu_create(&e->ram, &e->model);
     if (!e->v)

@@ -35,6 +35,8 @@ struct insn_forms {
     ZydisDecoder decoder;
 };
 
+/* The generator's, for those who make code of their own. */
+const struct insn_forms *insn_generator_table(const struct insn_generator *g);
 int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode, enum insn_machine machine);
 /* After forms were taken out (count of a form's mask 0). */
 void insn_forms_index(struct insn_forms *f);

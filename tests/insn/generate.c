@@ -56,6 +56,11 @@ unsigned insn_generator_forms(const struct insn_generator *g)
     return g->forms.count;
 }
 
+const struct insn_forms *insn_generator_table(const struct insn_generator *g)
+{
+    return &g->forms;
+}
+
 const char *insn_mnemonic_name(uint16_t mnemonic)
 {
     return mnemonic ? ZydisMnemonicGetString((ZydisMnemonic)mnemonic) : "control";
@@ -124,7 +129,8 @@ bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
 {
     return i->meta.category == ZYDIS_CATEGORY_STRINGOP || i->mnemonic == ZYDIS_MNEMONIC_FLDENV ||
            i->mnemonic == ZYDIS_MNEMONIC_FRSTOR || i->mnemonic == ZYDIS_MNEMONIC_FXSAVE ||
-           i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR || i->mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
+           i->mnemonic == ZYDIS_MNEMONIC_FXSAVE64 || i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR ||
+           i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR64 || i->mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
            i->mnemonic == ZYDIS_MNEMONIC_FNSTENV;
 }
 
@@ -181,7 +187,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps, bool p
 
 void insn_generate(struct insn_generator *g, struct insn_case *c, uint64_t index, unsigned max_steps)
 {
-    struct insn_random r = {g->seed * 0x9e3779b97f4a7c15ull + index * 0xd1342543de82ef95ull};
+    struct insn_random r = {g->seed * 0xbf58476d1ce4e5b9ull + index * 0xd1342543de82ef95ull};
     unsigned steps = max_steps > 1 ? 1 + insn_below(&r, max_steps) : 1;
     struct builder b = {.forms = &g->forms, .r = &r, .c = c};
     const struct insn_form *form = NULL;

@@ -42,6 +42,7 @@ extern struct insn_layout insn_layout; /* main.c; set before anything else */
 #define INSN_IMAGES 8u
 #define INSN_POKES 4u
 #define INSN_NO_FAULT 0xffu
+#define INSN_NO_FRAME 0xfeu /* it stopped in the kernel without an exception from user mode (SYSCALL) */
 #define INSN_XSAVE_SIZE 4096u
 #define INSN_MAX_STEPS 8u
 
@@ -62,7 +63,7 @@ struct insn_state {
     uint64_t rip, rflags;
     uint64_t fs_base, gs_base;
     uint16_t seg[S_COUNT];
-    uint32_t vector; /* exception that ended it, or INSN_NO_FAULT */
+    uint32_t vector; /* exception that ended it, or INSN_NO_FAULT, INSN_NO_FRAME */
     uint32_t error;  /* of #TS, #NP, #SS, #GP, #PF */
     uint64_t cr2;
     uint32_t exit;                               /* which exit was reached */
@@ -148,6 +149,8 @@ void insn_native_set_const(const uint8_t *page);
 /* Places the code of a case; all of a batch are placed before any is run. */
 void insn_native_place(const struct insn_case *c);
 void insn_native_run(struct insn_case *c, const uint8_t *image);
+/* Fills the whole code area with INT3, in the other engines too: what a case has written there is gone. */
+void insn_native_clear_code(void);
 unsigned insn_xsave_size(void);
 
 /* --- xstate.c --- */
@@ -160,7 +163,9 @@ uint64_t insn_xstate_mask(void);
 /* --- engine.c --- */
 enum insn_engine_kind { INSN_INTERP, INSN_BT };
 struct insn_engine;
-struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machine machine, const char *options);
+/* cpu: as -cpu; NULL: max, what the host has. */
+struct insn_engine *insn_engine_open(enum insn_engine_kind kind, enum insn_machine machine, const char *cpu,
+                                     const char *options);
 void insn_engine_close(struct insn_engine *e);
 void insn_engine_begin(struct insn_engine *e, const uint8_t *const_page);
 void insn_engine_end(struct insn_engine *e);
@@ -170,9 +175,15 @@ void insn_engine_placed(struct insn_engine *e);
 void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uint8_t *image,
                      struct insn_state *out, uint8_t **data);
 const char *insn_engine_name(enum insn_engine_kind kind);
+/* Ends the run that is going on, which counts as hung then; for a signal handler. Only for the translator. */
+void insn_engine_stop(struct insn_engine *e);
+void insn_engine_clear_code(struct insn_engine *e);
+const uint8_t *insn_engine_code(const struct insn_engine *e); /* INSN_CODE_SIZE bytes */
+struct vcpu;
+/* The interpreter asks before each instruction; false: it stops, and the run counts as hung. */
+void insn_engine_watch(struct insn_engine *e, bool (*watch)(void *opaque, const struct vcpu *v), void *opaque);
 
 /* --- signals.c: host signals that belong to an engine --- */
-struct vcpu;
 void insn_signals_begin(struct vcpu *v);
 void insn_signals_end(void);
 /* The case to blame for a crash. */

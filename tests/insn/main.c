@@ -209,7 +209,7 @@ static int prepare(struct run *r)
     for (unsigned i = 0; i < 2; i++) {
         if (!r->use[i])
             continue;
-        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, r->machine, r->options);
+        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, r->machine, NULL, r->options);
         if (!r->engine[i])
             return -1;
     }

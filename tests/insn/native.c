@@ -276,6 +276,11 @@ void insn_native_end(void)
     mprotect((void *)INSN_EXIT, 4096, PROT_NONE);
 }
 
+void insn_native_clear_code(void)
+{
+    memset((void *)INSN_CODE, 0xcc, INSN_CODE_SIZE);
+}
+
 void insn_native_place(const struct insn_case *c)
 {
     uint8_t *slot = (uint8_t *)INSN_CODE + INSN_SLOT_AT(c->slot);

@@ -302,23 +302,26 @@ static void tame_before(struct builder *b)
         tame_repeat(b);
 }
 
-/* The linear address of a memory operand, outside of 64-bit mode. */
-static uint64_t narrow_linear(const struct builder *b, const ZydisDecodedOperand *op)
+/* Where a memory operand of the finished bytes lies. */
+static uint64_t operand_address(const struct builder *b, const ZydisDecodedOperand *op)
 {
-    unsigned bits = address_bits(b, op);
-    int64_t disp = 0;
-    uint64_t ea;
+    unsigned bits = address_bits(b, op), size = b->i.raw.disp.size;
+    uint64_t ea = 0;
 
-    if (b->i.raw.disp.size)
-        memcpy(&disp, b->bytes + b->i.raw.disp.offset, b->i.raw.disp.size / 8);
-    if (b->i.raw.disp.size == 8)
-        disp = (int64_t)((uint64_t)disp << 56) >> 56;
-    ea = (uint64_t)disp;
-    if (op->mem.base != ZYDIS_REGISTER_NONE)
+    if (size) {
+        memcpy(&ea, b->bytes + b->i.raw.disp.offset, size / 8);
+        ea = (uint64_t)((int64_t)(ea << (64 - size)) >> (64 - size));
+    }
+    if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
+        ea += b->ip + b->i.length;
+    else if (op->mem.base != ZYDIS_REGISTER_NONE)
         ea += b->c->in.gpr[build_gpr(op->mem.base)];
     if (op->mem.index != ZYDIS_REGISTER_NONE)
         ea += b->c->in.gpr[build_gpr(op->mem.index)] * op->mem.scale;
-    return (uint32_t)((ea & (bits == 16 ? 0xffff : 0xffffffff)) + segment_base(b, op));
+    if (bits < 64)
+        ea &= (1ull << bits) - 1;
+    ea += segment_base(b, op);
+    return b->c->mode == INSN_64 ? ea : (uint32_t)ea;
 }
 
 /* An operand that is a selector. Host and guest share some of them only, so a wild one may not be used. */
@@ -330,7 +333,7 @@ static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsi
     if (b->sequence)
         return false;
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
-        return build_poke(b, narrow_linear(b, op), insn_random(b->r) << (at + 16) << 1 | selector << at);
+        return build_poke(b, operand_address(b, op), insn_random(b->r) << (at + 16) << 1 | selector << at);
     reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? build_gpr(op->reg.value) : -1;
     if (reg < 0)
         return ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
@@ -343,7 +346,7 @@ static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsi
 /* The x87 pointers in an image: bytes that are not compared. */
 static bool cut_hole(struct builder *b, unsigned from, unsigned to)
 {
-    uint64_t at = narrow_linear(b, &b->op[0]) + from - INSN_DATA;
+    uint64_t at = operand_address(b, &b->op[0]) + from - INSN_DATA;
 
     if (b->sequence)
         return false;
@@ -352,8 +355,8 @@ static bool cut_hole(struct builder *b, unsigned from, unsigned to)
     return true;
 }
 
-/* Control, status and tag words are 14 or 28 bytes with the pointers; FXSAVE's image (SDM vol. 1, 8.1.10, 10.5.1).
- */
+/* Control, status and tag words are 14 or 28 bytes with the pointers (SDM vol. 1, 8.1.10); FXSAVE's image
+ * (10.5.1). */
 static bool tame_image(struct builder *b)
 {
     switch (b->i.mnemonic) {
@@ -362,9 +365,6 @@ static bool tame_image(struct builder *b)
         return b->i.operand_width == 16 ? cut_hole(b, 6, 14) : cut_hole(b, 12, 28);
     case ZYDIS_MNEMONIC_FXSAVE:
         return cut_hole(b, 6, 24);
-    case ZYDIS_MNEMONIC_FXRSTOR: /* MXCSR has reserved bits, the word after it is its mask */
-        return !b->sequence && build_poke(b, narrow_linear(b, &b->op[0]) + 24,
-                                          insn_random(b->r) & (insn_chance(b->r, 90) ? 0xffff : 0x1ffff));
     default:
         return true;
     }
@@ -397,6 +397,13 @@ static bool tame_selectors(struct builder *b)
     }
 }
 
+/* FXRSTOR: reserved bits of MXCSR give #GP, which random bytes nearly always have. */
+static void tame_restore(struct builder *b)
+{
+    if (insn_chance(b->r, 90))
+        build_poke(b, operand_address(b, &b->op[0]) + 24, insn_random(b->r) & 0xffff);
+}
+
 /* POPF may set neither TF nor AC. CMPXCHG should also succeed. */
 static bool tame_after(struct builder *b)
 {
@@ -414,9 +421,15 @@ static bool tame_after(struct builder *b)
         if (!b->sequence && reg > 0 && insn_chance(b->r, 40))
             b->c->in.gpr[reg] = b->c->in.gpr[R_AX];
         return true;
-    case ZYDIS_MNEMONIC_CMPXCHG8B:
-    case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+        if (!b->sequence)
+            tame_restore(b);
         return true;
+    case ZYDIS_MNEMONIC_FXSAVE: /* a page that is read-only, then one that is not there: which is first is free */
+    case ZYDIS_MNEMONIC_FXSAVE64:
+        value = operand_address(b, &b->op[0]);
+        return value + 512 <= AREA_END || value >= AREA_END;
     default:
         return true;
     }

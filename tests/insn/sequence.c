@@ -103,6 +103,8 @@ static bool refused_here(const struct builder *b)
     case ZYDIS_MNEMONIC_POPFD:
     case ZYDIS_MNEMONIC_POPFQ:
     case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_FXSAVE: /* stores the x87 pointers, which a step before may have set */
+    case ZYDIS_MNEMONIC_FXSAVE64:
     case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE:
         return true;

@@ -254,10 +254,11 @@ void state_random_image(struct insn_random *r, uint8_t *image, unsigned size)
 
 void state_set_lane(struct insn_state *s, unsigned reg, unsigned lane, unsigned size, uint64_t value)
 {
+    static const uint8_t component_of[] = {1, 2, 6, 6};
     unsigned byte = lane * size, at;
 
-    if ((byte >= 32 || reg >= 16) && !(insn_xstate_mask() & 0x40))
-        return; /* the host has no AVX-512: there is no such place */
+    if (!(insn_xstate_mask() >> (reg >= 16 ? 7 : component_of[byte / 16]) & 1))
+        return; /* the host has no such part; offset 0 would be that of the x87 control word */
     if (reg >= 16)
         at = insn_xstate_offset(7) + 64 * (reg - 16) + byte;
     else if (byte < 16)

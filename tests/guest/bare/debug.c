@@ -74,6 +74,15 @@ static bool on_debug(struct trap *t)
     return steps < MAX_STEPS;
 }
 
+/* The trap is the last one. */
+static bool on_debug_once(struct trap *t)
+{
+    if (t->vector != DB || !on_debug(t))
+        return false;
+    t->rflags &= ~0x100ull;
+    return true;
+}
+
 static void stepping(const u8 *snippet, unsigned cpl, u64 flags, unsigned vector, const char *offsets,
                      const char *name)
 {
@@ -131,6 +140,16 @@ static void single_step_more(void)
     wrmsr(0xc0000084, 0x300);
     stepping(do_syscall, 3, 0x102, SYSCALLED, "", "single-step: SYSCALL that masks TF");
     equal(out.r11 & 0x100, 0x100, "R11 has TF");
+    wrmsr(0xc0000084, 0x200);
+    trap_hook = on_debug_once;
+    steps = 0;
+    in.rflags = 0x102;
+    run(do_syscall, 3);
+    ok(steps == 1 && rip[0] == (u64)syscall_entry && last.vector == SYSCALLED,
+       "single-step: SYSCALL that leaves TF: the trap comes at the entry");
+    equal(flags_seen[0] & 0x100, 0x100, "with TF");
+    trap_hook = on_debug;
+    in.rflags = 2;
     wrmsr(0xc0000084, fmask);
     in.rcx = 0;
     stepping(divide, 3, 0x102, DE, "1", "single-step: a fault comes without a trap");

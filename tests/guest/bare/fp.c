@@ -13,6 +13,12 @@ SNIPPET(fxsave, "fxsave (%rbx)");
 SNIPPET(fxrstor, "fxrstor (%rbx)");
 SNIPPET(fxsave64, "fxsave64 (%rbx)");
 SNIPPET(x87_zero_divide, "fninit\nmovw $0x37b, (%rbx)\nfldcw (%rbx)\nfld1\nfldz\nfdivrp\nnop\nfwait");
+/* fld1 and a store, so that there is an operand's address, then an exception that stays pending. */
+#define LEAVE_PENDING                                                                                             \
+    "fninit\nmovw $0x37b, (%rbx)\nfldcw (%rbx)\nfld1\nfsts 8(%rbx)\nfldz\nfdivs 8(%rbx)\nfdivrp\n"
+SNIPPET(pending_fxsave, LEAVE_PENDING "fxsave64 (%rbx)\nfnclex\nfninit");
+SNIPPET(pending_fnstenv, LEAVE_PENDING "fnstenv (%rbx)\nfnclex\nfninit");
+SNIPPET(pending_xsave, LEAVE_PENDING "mov $3, %eax\nxor %edx, %edx\nxsave64 (%rbx)\nfnclex\nfninit");
 SNIPPET(x87_clear, "fnclex\nfninit\nfwait");
 SNIPPET(sse_zero_divide,
         "ldmxcsr (%rbx)\nmov $0x3f800000, %eax\nmovd %eax, %xmm0\nxorps %xmm1, %xmm1\ndivss %xmm1, %xmm0");
@@ -123,6 +129,32 @@ static void fx_area(void)
     expect(fxsave, 3, GP, 0, 0, "FXSAVE, misaligned");
     in.rbx = 0x123456789000;
     expect(fxsave, 3, PF, 6, 0, "FXSAVE to a missing page");
+}
+
+/* FIP and FDP are the guest's addresses or zero, never those of the code and data they stand for on the host. */
+static void last_instruction(const u8 *snippet, bool wide, const char *name)
+{
+    u64 fip, fdp;
+
+    memset(buffer, 0, 1024);
+    in.rbx = BUFFER;
+    run(snippet, 3);
+    fip = wide ? get64(8) : (u32)(get64(8) >> 32);
+    fdp = wide ? get64(16) : (u32)(get64(16) >> 32);
+    ok(last.vector == BP && (!fip || fip - USER(snippet) < 64) && (!fdp || fdp - BUFFER < 64), name);
+}
+
+static void pointers(void)
+{
+    last_instruction(pending_fxsave, true, "FXSAVE shows no host address");
+    last_instruction(pending_fnstenv, false, "FNSTENV shows no host address");
+    if (!HAS_XSAVE) {
+        skip("XSAVE shows no host address", "no XSAVE");
+        return;
+    }
+    write_cr4(read_cr4() | 1 << 18);
+    last_instruction(pending_xsave, true, "XSAVE shows no host address");
+    write_cr4(read_cr4() & ~(1ull << 18));
 }
 
 static void xsave(u64 mask)
@@ -284,6 +316,7 @@ void test_main(void)
     device_not_available();
     exceptions();
     fx_area();
+    pointers();
     xsave_area();
     avx_state();
     under_interrupts();
