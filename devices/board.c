@@ -69,6 +69,7 @@ static int create_devices(struct board *board, const struct board_config *config
 {
     const struct board_hooks *hooks = &board->hooks;
     const struct i8042_hooks i8042_hooks = {hooks->set_a20, hooks->reset, hooks->opaque};
+    const struct fw_cfg_memory memory = {hooks->memory_read, hooks->memory_write, hooks->opaque};
     const struct pm_hooks pm_hooks = {hooks->power_off, hooks->reset, hooks->opaque};
     struct isa_irqs *isa = &board->isa;
 
@@ -76,7 +77,8 @@ static int create_devices(struct board *board, const struct board_config *config
     board->i8042 = i8042_create(board->bus, isa_irq_line(isa, 1), isa_irq_line(isa, 12), &i8042_hooks);
     board->rtc = rtc_create(board->bus, &board->timers, isa_irq_line(isa, 8), &config->rtc);
     board->pm = pm_create(board->bus, &board->timers, isa_irq_line(isa, PM_SCI), &pm_hooks);
-    if (!board->pit || !board->i8042 || !board->rtc || !board->pm)
+    board->fw_cfg = fw_cfg_create(board->bus, &memory);
+    if (!board->pit || !board->i8042 || !board->rtc || !board->pm || !board->fw_cfg)
         return -ENOMEM;
     rtc_cmos_write(board->rtc, 0x5f, (uint8_t)(config->cpus - 1)); /* where firmware looks for the CPU count */
     return delay_ports_create(board->bus);
@@ -153,6 +155,7 @@ void board_destroy(struct board *board)
         debug_console_destroy(board->debug_console[i]);
     for (int i = 0; i < BOARD_SERIAL_PORTS; i++)
         serial_destroy(board->serial[i]);
+    fw_cfg_destroy(board->fw_cfg);
     pm_destroy(board->pm);
     rtc_destroy(board->rtc);
     i8042_destroy(board->i8042);
@@ -173,6 +176,7 @@ void board_reset(struct board *board)
     rtc_reset(board->rtc);
     i8042_reset(board->i8042);
     pm_reset(board->pm);
+    fw_cfg_reset(board->fw_cfg);
     for (int i = 0; i < BOARD_SERIAL_PORTS; i++)
         if (board->serial[i])
             serial_reset(board->serial[i]);

@@ -11,6 +11,7 @@
 #include "devices/bus.h"
 #include "devices/chardev.h"
 #include "devices/debug_port.h"
+#include "devices/fw_cfg.h"
 #include "devices/i8042.h"
 #include "devices/ioapic.h"
 #include "devices/irq.h"
@@ -36,6 +37,9 @@ struct board_hooks {
     void (*reset)(void *opaque);
     void (*debug_exit)(void *opaque, int status);
     void (*log)(void *opaque, const char *topic, const char *text);
+    /* Devices' own accesses to guest RAM; false where there is none. */
+    bool (*memory_read)(void *opaque, uint64_t address, void *to, uint32_t size);
+    bool (*memory_write)(void *opaque, uint64_t address, const void *from, uint32_t size);
     void *opaque;
 };
 
@@ -59,6 +63,7 @@ struct board {
     struct rtc *rtc;
     struct pm *pm;
     struct i8042 *i8042;
+    struct fw_cfg *fw_cfg;
     struct serial *serial[BOARD_SERIAL_PORTS]; /* NULL where absent */
     struct debug_console *debug_console[2];
     struct debug_exit *debug_exit;

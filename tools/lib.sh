@@ -16,6 +16,8 @@ LIB_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libz
 libxxhash-dev libjson-c-dev"
 LIB_TEST_PACKAGES="libcriterion-dev nasm clang-format clang-tidy binutils"
 LIB_BENCH_PACKAGES="qemu-system-x86"
+# Not installed, only unpacked: what tests/guest/others runs.
+LIB_GUEST_PACKAGES="seabios memtest86+ u-boot-qemu gnumach-image-1.8-486:i386"
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -115,17 +117,74 @@ lib_as_user() {
     fi
 }
 
-# lib_deb PACKAGE DIR: Debian's current package, downloaded and unpacked in DIR (once).
+# lib_apt_foreign ARCH COMMAND...: runs an apt command with a state of its own, in which ARCH is the only
+# architecture. So what the system's apt and dpkg know of architectures stays as it is, and no root is needed.
+lib_apt_foreign() {
+    lib_state=$NOVT_GUEST/apt-$1
+    if [ ! -f "$lib_state/apt.conf" ]; then
+        mkdir -p "$lib_state/lists/partial" "$lib_state/archives/partial" || die "cannot make $lib_state"
+        : >"$lib_state/status"
+        cat >"$lib_state/apt.conf" <<END
+Dir::State "$lib_state";
+Dir::State::status "$lib_state/status";
+Dir::Cache "$lib_state";
+APT::Architecture "$1";
+APT::Architectures { "$1"; };
+END
+    fi
+    shift
+    APT_CONFIG=$lib_state/apt.conf "$@"
+}
+
+# lib_apt_update ARCH: fetches that private state's package lists. One list of several may fail (a mirror in the
+# middle of its update, a source without this architecture): whether what we want is known is asked later.
+lib_apt_update() {
+    say "fetching the package lists of $1"
+    lib_apt_foreign "$1" apt-get -q -o "APT::Sandbox::User=$(id -un)" update >"$NOVT_GUEST/apt-$1.log" 2>&1 || :
+}
+
+# lib_apt_show PACKAGE[:ARCH]: what apt knows of the package. Without ARCH: the system's lists, which are fetched
+# if need be and root; with ARCH: private ones.
+lib_apt_show() {
+    case $1 in
+    *:*)
+        lib_apt_show_foreign "${1%:*}" "${1#*:}" || {
+            lib_apt_update "${1#*:}"
+            lib_apt_show_foreign "${1%:*}" "${1#*:}"
+        }
+        ;;
+    *)
+        apt-cache show --no-all-versions "$1" 2>/dev/null || {
+            [ "$(id -u)" = 0 ] || return 1
+            lib_apt_failed=1
+            lib_apt update || return 1
+            apt-cache show --no-all-versions "$1" 2>/dev/null
+        }
+        ;;
+    esac
+}
+
+lib_apt_show_foreign() {
+    lib_apt_foreign "$2" apt-cache show --no-all-versions "$1" 2>/dev/null
+}
+
+# lib_deb PACKAGE[:ARCH] DIR: Debian's current package, downloaded and unpacked in DIR (once).
 lib_deb() {
-    lib_package=$1
+    lib_package=${1%:*}
     lib_into=$2
     [ ! -d "$lib_into" ] || return 0
     command -v apt-get >/dev/null 2>&1 || die "no apt-get here to download the package $lib_package with"
     lib_work=$NOVT_GUEST/download.$$
     mkdir -p "$lib_work" || die "cannot make $lib_work"
-    lib_options="-q -o APT::Sandbox::User=$(id -un)"
-    # shellcheck disable=SC2086
-    if ! (cd "$lib_work" && apt-get $lib_options download "$lib_package") >"$lib_work/log" 2>&1; then
+    set -- "$1" "$2" apt-get -q -o "APT::Sandbox::User=$(id -un)" download "$lib_package"
+    if [ "$1" != "$lib_package" ]; then
+        lib_apt_show "$1" >/dev/null || die "apt knows no package $1: see $NOVT_GUEST/apt-${1#*:}.log"
+        lib_arch=${1#*:}
+        shift 2
+        set -- "" "" lib_apt_foreign "$lib_arch" "$@"
+    fi
+    shift 2
+    if ! (cd "$lib_work" && "$@") >"$lib_work/log" 2>&1; then
         cat "$lib_work/log" >&2
         rm -rf "$lib_work"
         die "apt-get could not download $lib_package (is 'apt-get update' due?)"
@@ -138,13 +197,31 @@ lib_deb() {
     rm -rf "$lib_work"
 }
 
-# lib_kernel generic|cloud|FILE: path of the kernel image on stdout, fetched from Debian's package if need be.
+# lib_file PACKAGE[:ARCH] PATH: path on stdout of a file of Debian's package, fetched if need be.
+lib_file() {
+    lib_dir=$NOVT_GUEST/$(printf '%s' "$1" | tr : -)
+    if [ ! -d "$lib_dir" ]; then
+        say "fetching $1"
+        mkdir -p "$NOVT_GUEST" || die "cannot make $NOVT_GUEST"
+        lib_apt_show "$1" >/dev/null || die "apt knows no package $1: run apt-get update"
+        lib_deb "$1" "$lib_dir" || exit 1
+    fi
+    for lib_found in "$lib_dir"/$2; do
+        [ -r "$lib_found" ] || die "the package $1 holds no readable $2"
+        printf '%s\n' "$lib_found"
+        return
+    done
+}
+
+# lib_kernel generic|cloud|686|686-pae|FILE: path of the kernel image on stdout, fetched from Debian's package if
+# need be.
 lib_kernel() {
     case $1 in
     generic) lib_meta=linux-image-amd64 ;;
     cloud) lib_meta=linux-image-cloud-amd64 ;;
+    686 | 686-pae) lib_meta=linux-image-$1:i386 ;;
     *)
-        [ -r "$1" ] || die "no kernel '$1': give generic, cloud or a readable file"
+        [ -r "$1" ] || die "no kernel '$1': give generic, cloud, 686, 686-pae or a readable file"
         printf '%s\n' "$1"
         return
         ;;
@@ -157,11 +234,6 @@ lib_kernel() {
     done
     command -v apt-cache >/dev/null 2>&1 || die "no apt here to fetch Debian's kernel with: give one with --kernel FILE"
     lib_image=$(lib_depends "$lib_meta")
-    if [ -z "$lib_image" ] && [ "$(id -u)" = 0 ]; then
-        lib_apt_failed=1
-        lib_apt update || die "apt-get update failed: see above"
-        lib_image=$(lib_depends "$lib_meta")
-    fi
     [ -n "$lib_image" ] || die "apt knows no package $lib_meta: run apt-get update, or give a kernel with --kernel FILE"
     say "fetching $lib_image"
     mkdir -p "$NOVT_GUEST" || die "cannot make $NOVT_GUEST"
@@ -173,23 +245,28 @@ lib_kernel() {
     done
 }
 
-# The kernel package that a metapackage stands for.
+# The kernel package that a metapackage stands for, with its architecture if it has been said.
 lib_depends() {
-    apt-cache show --no-all-versions "$1" 2>/dev/null |
-        sed -n 's/^Depends:.*\(linux-image-[0-9][^ ,]*\).*/\1/p' | head -n 1
+    lib_suffix=
+    [ "${1#*:}" = "$1" ] || lib_suffix=:${1#*:}
+    lib_apt_show "$1" |
+        sed -n "s/^Depends:.*\(linux-image-[0-9][^ ,]*\).*/\1$lib_suffix/p" | head -n 1
 }
 
-# Path of a static busybox on stdout: the installed one, or one taken from Debian's package.
+# lib_busybox [ARCH]: path of a static busybox on stdout: the installed one, or one taken from Debian's package; one
+# for ARCH always comes from a package.
 lib_busybox() {
+    if [ -n "${1:-}" ]; then
+        lib_file "busybox-static:$1" bin/busybox
+        return
+    fi
     for lib_file in /bin/busybox "$NOVT_GUEST/busybox-static/bin/busybox"; do
         if [ -x "$lib_file" ] && ! lib_is_dynamic "$lib_file"; then
             printf '%s\n' "$lib_file"
             return
         fi
     done
-    mkdir -p "$NOVT_GUEST" || die "cannot make $NOVT_GUEST"
-    lib_deb busybox-static "$NOVT_GUEST/busybox-static" || exit 1
-    printf '%s\n' "$NOVT_GUEST/busybox-static/bin/busybox"
+    lib_file busybox-static bin/busybox
 }
 
 # A program that names a loader is not static.

@@ -26,6 +26,16 @@ static bool wants_attention(struct vcpu *v)
            atomic_load_explicit(&v->nmi_pending, memory_order_relaxed);
 }
 
+/* Host address of the block at v->rip as the jump cache has it, or 0. */
+static uint64_t cached_entry(const struct vcpu *v)
+{
+    const struct translator_vcpu *tv = translator_of((struct vcpu *)v);
+    const struct jump_entry *e =
+        (const struct jump_entry *)(uintptr_t)tv->jump_base + (v->rip & (JUMP_CACHE_SIZE - 1));
+
+    return e->pc == v->rip && tv->translator->options.jump_cache ? e->host : 0;
+}
+
 /* Goes on at v->rip, whatever is there now. rflags is exact; so is it when this returns true. */
 static bool go_on(struct vcpu *v)
 {
@@ -37,12 +47,15 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_REQUEST);
     if (v->mode & MODE_SINGLE)
         return leave(v, EXIT_INTERPRET);
+    if (stack_choose(v) && (tv->resume = cached_entry(v))) {
+        flags_decompose(v);
+        return false;
+    }
     b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
     flags_decompose(v);
-    stack_choose(v);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
 }

@@ -99,6 +99,7 @@ struct translator_vcpu {
     void *signal_stack;
     unsigned stack_used;          /* index of the return stack in use */
     uint64_t stack_at[2];         /* of the other one */
+    unsigned stack_slot[2];    /* jump cache that was used with it last */
     uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
     struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
@@ -231,8 +232,9 @@ uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key
 bool stack_create(struct translator *t, struct translator_vcpu *tv);
 /* Both return stacks empty: before the first run, and when the code they point to is gone. */
 void stack_forget(struct translator *t, struct translator_vcpu *tv);
-/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. */
-void stack_choose(struct vcpu *v);
+/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. false: there are too
+   many modes for a jump cache each. */
+bool stack_choose(struct vcpu *v);
 /* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
 

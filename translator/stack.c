@@ -37,23 +37,28 @@ void stack_forget(struct translator *t, struct translator_vcpu *tv)
     tv->return_stack = tv->stack_at[tv->stack_used];
 }
 
-void stack_choose(struct vcpu *v)
+bool stack_choose(struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
     uint32_t mode = translator_mode(v);
-    unsigned wanted = v->cpl == 3, slot = lookup_jump_slot(v, mode);
+    unsigned wanted = v->cpl == 3, slot = tv->stack_slot[wanted];
 
     if (wanted != tv->stack_used) {
         tv->stack_at[tv->stack_used] = tv->return_stack;
         tv->stack_used = wanted;
         tv->return_stack = wanted ? tv->stack_at[wanted] : bottom(&tv->stack[wanted]);
     }
-    if ((tv->stack_mode[wanted] ^ mode) & ~MODE_AC) {
-        tv->stack_mode[wanted] = mode;
+    if ((tv->stack_mode[wanted] ^ mode) & ~MODE_AC)
         tv->return_stack = bottom(&tv->stack[wanted]);
+    tv->stack_mode[wanted] = mode;
+    if (!tv->jump_mode[slot].used || tv->jump_mode[slot].mode != mode) {
+        slot = lookup_jump_slot(v, mode);
+        if (slot == JUMP_MODES)
+            return false;
+        tv->stack_slot[wanted] = slot;
     }
-    if (slot < JUMP_MODES)
-        tv->jump_base = (uintptr_t)tv->jump_cache[slot];
+    tv->jump_base = (uintptr_t)tv->jump_cache[slot];
+    return true;
 }
 
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address)

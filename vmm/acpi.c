@@ -1,8 +1,8 @@
 /*
  * acpi.c - ACPI tables of the board (ACPI 6.4, chapter 5; AML: chapter 20).
  *
- * Interface: acpi_build. Everything is put together in one buffer that stands for the guest's region at
- * ACPI_REGION_START and is copied there at the end, so a failure leaves guest RAM alone.
+ * Interface: acpi_build, acpi_make. Everything is put together in one buffer that stands for the guest's region at
+ * ACPI_REGION_START (or at another base) and is copied there at the end, so a failure leaves guest RAM alone.
  * Invariants: what the tables say is what devices/ does: addresses come from its headers. Running out of
  * room is a sticky flag, checked once.
  */
@@ -15,15 +15,16 @@
 #include "devices/pm.h"
 #include "vmm/acpi.h"
 
-#define REGION_SIZE (ACPI_REGION_END - ACPI_REGION_START)
+#define REGION_SIZE ACPI_IMAGE_MAX
 #define HEADER_SIZE 36
 #define FADT_SIZE 268 /* revision 5 */
 #define FACS_SIZE 64
 #define RSDP_SIZE 36
 
 struct builder {
-    uint8_t *bytes; /* REGION_SIZE of them */
-    uint32_t used;
+    struct acpi_image *image;
+    uint8_t *bytes; /* the image's: REGION_SIZE of them */
+    uint32_t base, used;
     bool overflow;
 };
 
@@ -66,7 +67,13 @@ static void patch(struct builder *b, uint32_t at, uint64_t value, unsigned size)
 /* Makes the bytes' sum 0. */
 static void patch_checksum(struct builder *b, uint32_t from, uint32_t size, uint32_t at)
 {
+    struct acpi_image *image = b->image;
     uint8_t sum = 0;
+
+    if (image->checksums < ACPI_PLACES)
+        image->checksum[image->checksums++] = (struct acpi_checksum){at, from, size};
+    else
+        b->overflow = true;
 
     patch(b, at, 0, 1);
     for (uint32_t i = from; i < from + size && i < b->used; i++)
@@ -74,9 +81,22 @@ static void patch_checksum(struct builder *b, uint32_t from, uint32_t size, uint
     patch(b, at, (uint8_t)-sum, 1);
 }
 
-static uint32_t address(uint32_t offset)
+/* The address of what is at `offset`. */
+static void patch_address(struct builder *b, uint32_t at, uint32_t offset, uint8_t size)
 {
-    return (uint32_t)ACPI_REGION_START + offset;
+    struct acpi_image *image = b->image;
+
+    patch(b, at, b->base + offset, size);
+    if (image->pointers < ACPI_PLACES)
+        image->pointer[image->pointers++] = (struct acpi_pointer){at, size};
+    else
+        b->overflow = true;
+}
+
+static void put_address(struct builder *b, uint32_t offset, uint8_t size)
+{
+    put(b, 0, size);
+    patch_address(b, b->used - size, offset, size);
 }
 
 /* --- tables --- */
@@ -289,8 +309,8 @@ static uint32_t build_fadt(struct builder *b, const struct acpi_config *config, 
     uint32_t start = open_table(b, "FACP", 5);
 
     put_zeros(b, FADT_SIZE - HEADER_SIZE);
-    patch(b, start + 36, address(facs), 4);
-    patch(b, start + 40, address(dsdt), 4);
+    patch_address(b, start + 36, facs, 4);
+    patch_address(b, start + 40, dsdt, 4);
     patch(b, start + 45, 1, 1); /* profile: desktop */
     patch(b, start + 46, PM_SCI, 2);
     patch(b, start + 56, PM_BASE, 4);
@@ -307,7 +327,7 @@ static uint32_t build_fadt(struct builder *b, const struct acpi_config *config, 
           4);
     patch_port(b, start + 116, PM_RESET_PORT, 8);
     patch(b, start + 128, PM_RESET_VALUE, 1);
-    patch(b, start + 140, address(dsdt), 8);
+    patch_address(b, start + 140, dsdt, 8);
     patch_port(b, start + 148, PM_BASE, 32);
     patch_port(b, start + 172, PM_CONTROL, 16);
     patch_port(b, start + 208, PM_TIMER, 32);
@@ -353,13 +373,13 @@ static uint32_t build_madt(struct builder *b, const struct acpi_config *config)
     return start;
 }
 
-static uint32_t build_root(struct builder *b, const char *signature, unsigned entry_size, uint32_t fadt,
+static uint32_t build_root(struct builder *b, const char *signature, uint8_t entry_size, uint32_t fadt,
                            uint32_t madt)
 {
     uint32_t start = open_table(b, signature, 1);
 
-    put(b, address(fadt), entry_size);
-    put(b, address(madt), entry_size);
+    put_address(b, fadt, entry_size);
+    put_address(b, madt, entry_size);
     close_table(b, start);
     return start;
 }
@@ -374,9 +394,9 @@ static uint32_t build_rsdp(struct builder *b, uint32_t rsdt, uint32_t xsdt)
     put(b, 0, 1);
     put_bytes(b, "NOVT  ", 6);
     put(b, 2, 1); /* revision */
-    put(b, address(rsdt), 4);
+    put_address(b, rsdt, 4);
     put(b, RSDP_SIZE, 4);
-    put(b, address(xsdt), 8);
+    put_address(b, xsdt, 8);
     put(b, 0, 4);
     patch_checksum(b, start, 20, start + 8);
     patch_checksum(b, start, RSDP_SIZE, start + 32);
@@ -392,26 +412,44 @@ static uint32_t build_all(struct builder *b, const struct acpi_config *config)
     return build_rsdp(b, rsdt, xsdt);
 }
 
-int acpi_build(struct ram *ram, const struct acpi_config *config, gpa_t *rsdp, struct error *error)
+int acpi_make(struct acpi_image **made, const struct acpi_config *config, uint32_t base, struct error *error)
 {
-    struct builder b = {0};
-    uint32_t start;
-    int status = 0;
+    struct acpi_image *image;
+    struct builder b;
 
+    *made = NULL;
     if (config->cpus == 0 || config->cpus > LAPIC_MAX_CPUS)
         return error_set(error, EINVAL, "ACPI tables: cannot describe %u CPUs: use 1 to %u", config->cpus,
                          LAPIC_MAX_CPUS);
-    b.bytes = calloc(1, REGION_SIZE);
-    if (!b.bytes)
+    image = calloc(1, sizeof *image);
+    if (!image)
         return error_set(error, ENOMEM, "ACPI tables: out of memory");
-    start = build_all(&b, config);
-    if (b.overflow || !ram_copy_to(ram, ACPI_REGION_START, b.bytes, b.used))
+    b = (struct builder){.image = image, .bytes = image->bytes, .base = base};
+    image->rsdp = build_all(&b, config);
+    image->size = b.used;
+    if (b.overflow) {
+        free(image);
+        return error_set(error, ENOSPC, "ACPI tables: they do not fit %llu bytes; give fewer CPUs with -smp",
+                         REGION_SIZE);
+    }
+    *made = image;
+    return 0;
+}
+
+int acpi_build(struct ram *ram, const struct acpi_config *config, gpa_t *rsdp, struct error *error)
+{
+    struct acpi_image *image;
+    int status = acpi_make(&image, config, (uint32_t)ACPI_REGION_START, error);
+
+    if (!image)
+        return status;
+    if (ram_copy_to(ram, ACPI_REGION_START, image->bytes, image->size))
+        *rsdp = ACPI_REGION_START + image->rsdp;
+    else
         status = error_set(error, ENOSPC,
                            "ACPI tables: %u bytes do not fit at 0x%llx: give the guest at least 1 MiB of memory "
                            "(-m)",
-                           b.used, ACPI_REGION_START);
-    else
-        *rsdp = address(start);
-    free(b.bytes);
+                           image->size, ACPI_REGION_START);
+    free(image);
     return status;
 }

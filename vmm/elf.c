@@ -1,5 +1,5 @@
 /*
- * elf.c - reads an ELF kernel with a PVH entry (a vmlinux with CONFIG_PVH, Xen-style direct boot).
+ * elf.c - reads an ELF kernel: its segments, and its PVH entry (a vmlinux with CONFIG_PVH, Xen-style direct boot).
  *
  * Interface: boot.h. The entry is in the note XEN_ELFNOTE_PHYS32_ENTRY of owner "Xen" (Xen's public/elfnote.h).
  * Invariant: every byte read lies in [data, data + size), whatever the file says.
@@ -15,7 +15,7 @@
 /* What both classes of ELF have, in one width. */
 struct program_header {
     uint32_t type;
-    uint64_t offset, address, file_size, memory_size, align;
+    uint64_t offset, virtual, address, file_size, memory_size, align;
 };
 
 bool elf_probe(const uint8_t *data, size_t size)
@@ -43,6 +43,7 @@ static bool read_header(const uint8_t *data, size_t size, bool wide, Elf64_Ehdr 
     memcpy(header->e_ident, narrow.e_ident, EI_NIDENT);
     header->e_type = narrow.e_type;
     header->e_machine = narrow.e_machine;
+    header->e_entry = narrow.e_entry;
     header->e_phoff = narrow.e_phoff;
     header->e_phnum = narrow.e_phnum;
     header->e_phentsize = narrow.e_phentsize;
@@ -56,11 +57,12 @@ static struct program_header read_program(const uint8_t *at, bool wide)
 
     if (wide) {
         memcpy(&p64, at, sizeof p64);
-        return (struct program_header){p64.p_type,   p64.p_offset, p64.p_paddr,
+        return (struct program_header){p64.p_type,   p64.p_offset, p64.p_vaddr, p64.p_paddr,
                                        p64.p_filesz, p64.p_memsz,  p64.p_align};
     }
     memcpy(&p32, at, sizeof p32);
-    return (struct program_header){p32.p_type, p32.p_offset, p32.p_paddr, p32.p_filesz, p32.p_memsz, p32.p_align};
+    return (struct program_header){p32.p_type,   p32.p_offset, p32.p_vaddr, p32.p_paddr,
+                                   p32.p_filesz, p32.p_memsz,  p32.p_align};
 }
 
 static uint64_t round_up(uint64_t value, uint64_t align)
@@ -105,7 +107,7 @@ static int add_segment(struct elf_image *image, const struct program_header *p, 
     if (p->file_size > p->memory_size || __builtin_add_overflow(p->address, p->memory_size, &end))
         return error_set(error, ENOEXEC, "-kernel %s: a segment's sizes make no sense; the file is damaged", name);
     image->segment[image->segment_count++] =
-        (struct elf_segment){p->address, data + p->offset, p->file_size, p->memory_size};
+        (struct elf_segment){p->address, p->virtual, data + p->offset, p->file_size, p->memory_size};
     if (p->address < image->low)
         image->low = p->address;
     if (end > image->high)
@@ -145,7 +147,19 @@ static int walk_programs(struct elf_image *image, const uint8_t *data, size_t si
     return 0;
 }
 
-int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
+/* The entry as a physical address: kernels that are linked at a high address give the virtual one. */
+static uint64_t find_entry(const struct elf_image *image, uint64_t entry)
+{
+    for (unsigned i = 0; i < image->segment_count; i++) {
+        const struct elf_segment *s = &image->segment[i];
+
+        if (entry - s->virtual_address < s->memory_size)
+            return entry - s->virtual_address + s->address;
+    }
+    return entry;
+}
+
+int elf_read(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
 {
     Elf64_Ehdr header;
     bool wide = size > EI_CLASS && data[EI_CLASS] == ELFCLASS64;
@@ -171,6 +185,16 @@ int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const c
         return status;
     if (!image->segment_count)
         return error_set(error, ENOEXEC, "-kernel %s: an ELF file with nothing to load; give a vmlinux", name);
+    image->entry = find_entry(image, header.e_entry);
+    return 0;
+}
+
+int elf_parse(struct elf_image *image, const uint8_t *data, size_t size, const char *name, struct error *error)
+{
+    int status = elf_read(image, data, size, name, error);
+
+    if (status)
+        return status;
     if (!image->pvh_entry)
         return error_set(error, ENOEXEC,
                          "-kernel %s: an ELF file without a PVH entry; build it with CONFIG_PVH=y, or "

@@ -101,14 +101,19 @@ void image_file_close(struct image_file *file)
 
 int image_file_read(const struct image_file *file, void *to, struct error *error)
 {
+    return image_file_read_part(file, to, file->size, error);
+}
+
+int image_file_read_part(const struct image_file *file, void *to, uint64_t size, struct error *error)
+{
     uint64_t done = 0;
 
     if (file->data) {
-        memcpy(to, file->data, file->size);
+        memcpy(to, file->data, size);
         return 0;
     }
-    while (done < file->size) {
-        ssize_t got = pread(file->fd, (uint8_t *)to + done, file->size - done, (off_t)done);
+    while (done < size) {
+        ssize_t got = pread(file->fd, (uint8_t *)to + done, size - done, (off_t)done);
 
         if (got < 0 && errno == EINTR)
             continue;

@@ -22,5 +22,7 @@ int image_file_open(struct image_file *file, const char *option, const char *nam
 void image_file_close(struct image_file *file);
 /* Copies all `size` bytes. Errors: -EIO and those of read. */
 int image_file_read(const struct image_file *file, void *to, struct error *error);
+/* The first `size` of them, which must be there. */
+int image_file_read_part(const struct image_file *file, void *to, uint64_t size, struct error *error);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * linux.c - loads a bzImage by the 64-bit boot protocol (Linux, Documentation/x86/boot.rst, "64-bit boot
- * protocol", and zero-page.rst).
+ * linux.c - loads a bzImage by the 64-bit or the 32-bit boot protocol (Linux, Documentation/x86/boot.rst, "64-bit
+ * boot protocol" and "32-bit boot protocol", and zero-page.rst).
  *
  * Interface: kernel.h. The kernel is entered at its load address + 0x200 in long mode, with the first 4 GiB
- * mapped one to one, RSI at the zero page, interrupts off. Invariant: the header goes into the zero page as the
- * file has it, except for the fields that the protocol tells the loader to fill.
+ * mapped one to one; or at its load address in protected mode; with RSI at the zero page, interrupts off. What
+ * wants to be entered in real mode goes to linux_real.c. Invariant: the header goes into the zero page as the file
+ * has it, except for the fields that the protocol tells the loader to fill.
  */
 #include "vmm/kernel.h"
 
@@ -85,13 +86,20 @@ static void place_zero_page(const struct kernel *kernel, struct ram *ram, const 
     ram_copy_to(ram, BOOT_ZERO_PAGE, page, sizeof page);
 }
 
-/* One-to-one map of the first 4 GiB with 2 MiB pages, and a GDT with the two segments of the protocol. */
-static void place_tables(struct ram *ram)
+/* A GDT with the two segments of the protocol. */
+static void place_gdt(struct ram *ram, bool wide)
 {
-    const uint64_t present_writable = 3, large = 0x80;
-    uint64_t gdt[4] = {0, 0, 0x00af9b000000ffffull, 0x00cf93000000ffffull}, entry;
+    uint64_t gdt[4] = {0, 0, wide ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull, 0x00cf93000000ffffull};
 
     ram_copy_to(ram, BOOT_GDT, gdt, sizeof gdt);
+}
+
+/* One-to-one map of the first 4 GiB with 2 MiB pages. */
+static void place_page_tables(struct ram *ram)
+{
+    const uint64_t present_writable = 3, large = 0x80;
+    uint64_t entry;
+
     memset(ram_host(ram, BOOT_PAGE_TABLES), 0, 6 * PAGE_SIZE);
     entry = (BOOT_PAGE_TABLES + PAGE_SIZE) | present_writable;
     ram_copy_to(ram, BOOT_PAGE_TABLES, &entry, sizeof entry);
@@ -122,23 +130,58 @@ static int place_image(struct kernel *kernel, struct ram *ram, const struct bzim
     return 0;
 }
 
+/* What it can be entered by, at most; without a choice the widest. */
+static int choose_kind(struct kernel *kernel, const struct bzimage *image, struct error *error)
+{
+    bool wide = image->has_entry_64 && kernel->options.long_mode;
+
+    switch (kernel->options.entry) {
+    case KERNEL_ENTRY_AUTO:
+        kernel->kind = wide ? KERNEL_LINUX_64 : image->has_entry_32 ? KERNEL_LINUX_32 : KERNEL_LINUX_16;
+        return 0;
+    case KERNEL_ENTRY_16:
+        kernel->kind = KERNEL_LINUX_16;
+        return 0;
+    case KERNEL_ENTRY_32:
+        kernel->kind = KERNEL_LINUX_32;
+        if (image->has_entry_32)
+            return 0;
+        return error_set(error, ENOEXEC,
+                         "-machine kernel-entry=32: %s speaks boot protocol %u.%u, which has no such entry; "
+                         "use kernel-entry=16",
+                         kernel->image.name, image->version >> 8, image->version & 0xff);
+    default:
+        kernel->kind = KERNEL_LINUX_64;
+        if (wide)
+            return 0;
+        return error_set(error, ENOEXEC, "-machine kernel-entry=64: %s has no such entry; use kernel-entry=%s",
+                         image->has_entry_64 ? "the CPU model" : kernel->image.name,
+                         image->has_entry_32 ? "32" : "16");
+    }
+}
+
 int linux_load(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64_t rsdp, struct error *error)
 {
     struct bzimage image;
     int status = bzimage_parse(&image, data, kernel->image.size, kernel->image.name, error);
 
     if (!status)
+        status = choose_kind(kernel, &image, error);
+    if (!status && kernel->kind == KERNEL_LINUX_16)
+        return linux_real_load(kernel, ram, &image, error);
+    if (!status)
         status = place_image(kernel, ram, &image, error);
     if (!status)
         status = kernel_place_initrd(kernel, ram, image.initrd_above_4g ? UINT32_MAX : image.initrd_max, error);
     if (!status)
-        status = kernel_place_command_line(kernel, ram, image.command_line_max, error);
+        status = kernel_place_command_line(kernel, ram, BOOT_COMMAND_LINE, image.command_line_max, error);
     if (status)
         return status;
-    kernel->pvh = false;
-    kernel->entry = image.load_address + BZIMAGE_ENTRY_64;
+    kernel->entry = image.load_address + (kernel->kind == KERNEL_LINUX_64 ? BZIMAGE_ENTRY_64 : 0);
     place_zero_page(kernel, ram, &image, rsdp);
-    place_tables(ram);
+    place_gdt(ram, kernel->kind == KERNEL_LINUX_64);
+    if (kernel->kind == KERNEL_LINUX_64)
+        place_page_tables(ram);
     return 0;
 }
 
@@ -156,6 +199,15 @@ void linux_start(const struct kernel *kernel, struct vcpu *v)
     v->cr4 = CR4_PAE;
     v->efer = EFER_LME | EFER_LMA;
     v->rflags = FLAG_FIXED;
+    v->rip = kernel->entry;
+    v->gpr[RSP] = BOOT_STACK;
+    v->gpr[RSI] = BOOT_ZERO_PAGE;
+}
+
+void linux_start_32(const struct kernel *kernel, struct vcpu *v)
+{
+    kernel_start_flat(v, BOOT_CS, BOOT_DS);
+    v->gdtr = (struct table_register){BOOT_GDT, 4 * 8 - 1};
     v->rip = kernel->entry;
     v->gpr[RSP] = BOOT_STACK;
     v->gpr[RSI] = BOOT_ZERO_PAGE;

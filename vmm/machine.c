@@ -154,23 +154,62 @@ static int create_board(struct machine *m, struct error *error)
     return 0;
 }
 
-/* The guest's memory as firmware would hand it over. */
-static int load_memory(struct machine *m, struct error *error)
+static struct acpi_config describe_board(const struct options *o)
 {
     struct acpi_config acpi = {.cpus = 1};
-    gpa_t rsdp = 0;
-    int status;
 
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
-        acpi.serial_present[i] = strcmp(serial_spec(m->options, i), "none") != 0;
-    status = acpi_build(&m->ram, &acpi, &rsdp, error);
+        acpi.serial_present[i] = strcmp(serial_spec(o, i), "none") != 0;
+    return acpi;
+}
+
+/* The guest's memory as firmware would hand it over. */
+static int load_without_firmware(struct machine *m, struct error *error)
+{
+    const struct acpi_config acpi = describe_board(m->options);
+    gpa_t rsdp = 0;
+    int status = acpi_build(&m->ram, &acpi, &rsdp, error);
+
     return status ? status : kernel_load(&m->kernel, &m->ram, rsdp, error);
 }
 
+static int load_memory(struct machine *m, struct error *error)
+{
+    int status = m->firmware.rom ? firmware_load(&m->firmware, &m->ram, error) : load_without_firmware(m, error);
+
+    for (unsigned i = 0; i < m->options->loader_count && !status; i++)
+        status = loader_load(&m->loader[i], &m->ram, error);
+    return status;
+}
+
+/* Firmware starts where the processor comes out of reset. */
 static void start_vcpu(struct machine *m)
 {
     vcpu_reset(m->vcpu);
-    kernel_start(&m->kernel, m->vcpu);
+    if (!m->firmware.rom)
+        kernel_start(&m->kernel, m->vcpu);
+    for (unsigned i = 0; i < m->options->loader_count; i++)
+        if (m->options->loader[i].start)
+            loader_start(&m->loader[i], m->vcpu);
+}
+
+static int open_images(struct machine *m, struct error *error)
+{
+    const struct options *o = m->options;
+    const struct kernel_options kernel = {.image = o->kernel,
+                                          .initrd = o->initrd,
+                                          .append = o->append,
+                                          .entry = o->kernel_entry,
+                                          .long_mode = m->model.f80000001_edx >> 29 & 1};
+    const struct firmware_options firmware = {
+        .rom = o->bios, .nographic = o->nographic, .acpi = describe_board(o)};
+    int status = kernel_open(&m->kernel, &kernel, o->memory, error);
+
+    if (!status)
+        status = firmware_open(&m->firmware, &firmware, error);
+    for (unsigned i = 0; i < o->loader_count && !status; i++)
+        status = loader_open(&m->loader[i], &o->loader[i], o->memory, error);
+    return status;
 }
 
 static int create_core(struct machine *m, struct error *error)
@@ -183,7 +222,7 @@ static int create_core(struct machine *m, struct error *error)
     if (!status)
         status = cpu_model_parse(&m->model, o->cpu, error);
     if (!status)
-        status = kernel_open(&m->kernel, o->kernel, o->initrd, o->append, o->memory, error);
+        status = open_images(m, error);
     if (!status)
         status = ram_create(&m->ram, o->memory, error);
     if (status)
@@ -235,6 +274,8 @@ int machine_create(struct machine **machine, const struct options *options, stru
     m->options = options;
     m->deadline = TIMER_NEVER;
     m->kernel.image.fd = m->kernel.initrd.fd = m->ram.fd = -1;
+    for (unsigned i = 0; i < LOADER_MAX; i++)
+        m->loader[i].file.fd = -1;
     m->exit_status = -1;
     m->ns_origin = machine_now_ns();
     m->tsc_origin = __builtin_ia32_rdtsc();
@@ -253,6 +294,8 @@ int machine_create(struct machine **machine, const struct options *options, stru
         status = m->engine->create(m, error);
     if (!status)
         status = create_board(m, error);
+    if (!status && m->firmware.rom)
+        status = firmware_add_items(&m->firmware, m->board->fw_cfg, &m->ram, &m->kernel, error);
     if (!status)
         start_vcpu(m);
     return status;
@@ -272,6 +315,9 @@ void machine_destroy(struct machine *m)
     vcpu_destroy(m->vcpu);
     if (m->ram.host)
         ram_destroy(&m->ram);
+    for (unsigned i = 0; i < LOADER_MAX; i++)
+        loader_close(&m->loader[i]);
+    firmware_close(&m->firmware);
     kernel_close(&m->kernel);
     if (m->has_pidfile)
         unlink(m->options->pidfile);

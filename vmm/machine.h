@@ -13,7 +13,9 @@
 #include "memory/ram.h"
 #include "vmm/backend.h"
 #include "vmm/engine.h"
+#include "vmm/firmware.h"
 #include "vmm/kernel.h"
+#include "vmm/loader.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
 #include "vmm/options.h"
@@ -36,6 +38,8 @@ struct machine {
     struct backend *serial[OPTIONS_SERIALS], *debugcon;
     struct board *board;
     struct kernel kernel;
+    struct firmware firmware;
+    struct loader loader[LOADER_MAX];
     struct engine_options engine_options;
     const struct engine *engine;
     void *engine_state; /* the engine's own */

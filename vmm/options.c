@@ -56,6 +56,11 @@ static int set_append(struct options *o, const char *value, struct error *error)
     return 0;
 }
 
+static int set_bios(struct options *o, const char *value, struct error *error)
+{
+    return set_text(&o->bios, "-bios", value, error);
+}
+
 static int set_cpu(struct options *o, const char *value, struct error *error)
 {
     return set_text(&o->cpu, "-cpu", value, error);
@@ -172,13 +177,16 @@ static int set_stats(struct options *o, const char *value, struct error *error)
 
 static const struct option option_table[] = {
     {"m", "SIZE", "guest memory: MiB, or with suffix K, M, G (default 128)", options_set_memory},
-    {"kernel", "FILE", "Linux kernel: bzImage, or ELF vmlinux with a PVH entry", set_kernel},
-    {"initrd", "FILE", "initial RAM disk, or initramfs", set_initrd},
+    {"kernel", "FILE", "Linux bzImage, multiboot kernel, or ELF vmlinux with a PVH entry", set_kernel},
+    {"initrd", "FILE", "initial RAM disk or initramfs; for multiboot the modules: \"FILE ARGS,FILE ARGS\"",
+     set_initrd},
     {"append", "STRING", "kernel command line", set_append},
+    {"bios", "FILE", "start in this firmware's ROM; it finds a -kernel through fw_cfg", set_bios},
     {"cpu", "MODEL", "max, x86-64-v1, -v2 or -v3, with ,+FEATURE and ,-FEATURE (default max)", set_cpu},
     {"accel", "ENGINE", "how guest code is run: bt or interp, with properties (bt,chain=off)", set_accel},
     {"smp", "N", "virtual CPUs: 1 so far", options_set_smp},
-    {"machine", "TYPE", "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE",
+    {"machine", "TYPE",
+     "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE ,kernel-entry=auto|16|32|64",
      options_set_machine},
     {"M", "TYPE", NULL, options_set_machine},
     {"nographic", NULL, "console on the terminal; Ctrl-A H there lists the keys", set_nographic},
@@ -188,7 +196,10 @@ static const struct option option_table[] = {
      set_serial},
     {"monitor", "none", "only 'none' is there yet", set_monitor},
     {"debugcon", "DEV", "where bytes written to port 0xe9 go; as -serial", set_debugcon},
-    {"device", "NAME", "isa-debug-exit,iobase=PORT,iosize=N", options_set_device},
+    {"device", "NAME",
+     "isa-debug-exit,iobase=PORT,iosize=N; loader,file=FILE,addr=N; loader,addr=N,data=N,data-len=N;"
+     " cpu-num=0 starts there",
+     options_set_device},
     {"rtc", "base=BASE", "utc, localtime, or a date as 2006-06-17T16:01:21", options_set_rtc},
     {"no-reboot", NULL, "end when the guest resets itself", set_no_reboot},
     {"S", NULL, "do not start the virtual CPU", set_paused},
@@ -273,6 +284,15 @@ static int parse_one(struct options *options, int argc, char **argv, int *i, str
     return o->set(options, value ? value : "", error);
 }
 
+static bool boots_without_kernel(const struct options *o)
+{
+    bool started = o->bios != NULL;
+
+    for (unsigned i = 0; i < o->loader_count; i++)
+        started |= o->loader[i].start;
+    return started;
+}
+
 static int check_together(const struct options *o, struct error *error)
 {
     if (o->action != ACTION_RUN || o->kernel)
@@ -281,7 +301,12 @@ static int check_together(const struct options *o, struct error *error)
         return error_set(error, EINVAL, "-initrd %s: needs a kernel; add -kernel FILE", o->initrd);
     if (o->append)
         return error_set(error, EINVAL, "-append %s: needs a kernel; add -kernel FILE", o->append);
-    return error_set(error, EINVAL, "nothing to boot: name a kernel with -kernel FILE ('-h' lists the options)");
+    if (boots_without_kernel(o))
+        return 0;
+    return error_set(
+        error, EINVAL,
+        "nothing to boot: name a kernel with -kernel FILE, or firmware with -bios FILE ('-h' lists the "
+        "options)");
 }
 
 int options_parse(struct options *options, int argc, char **argv, struct error *error)

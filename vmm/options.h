@@ -10,6 +10,8 @@
 #include <time.h>
 
 #include "memory/error.h"
+#include "vmm/kernel.h"
+#include "vmm/loader.h"
 
 #define OPTIONS_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (128ull << 20)
@@ -23,6 +25,10 @@ struct options {
     enum options_action action;
     uint64_t memory; /* bytes */
     const char *kernel, *initrd, *append;
+    enum kernel_entry kernel_entry;
+    const char *bios;
+    struct loader_options loader[LOADER_MAX];
+    unsigned loader_count;
     const char *cpu;      /* cpu_model_parse reads it */
     const char *accel;    /* engine_parse reads it: "bt,chain=off" */
     char accel_word[256]; /* accel points here when it came from -machine accel= */

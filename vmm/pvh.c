@@ -55,29 +55,14 @@ static void place_start_info(const struct kernel *kernel, struct ram *ram, uint6
     ram_copy_to(ram, BOOT_START_INFO, &page, sizeof page);
 }
 
-static int place_segments(const struct kernel *kernel, struct ram *ram, const struct elf_image *image,
-                          struct error *error)
+static int check_entry(const struct kernel *kernel, const struct elf_image *image, struct error *error)
 {
-    if (image->low < 0x100000 || image->high > ram_low_size(ram))
-        return error_set(error, EFBIG,
-                         "-kernel %s: its segments span %llu to %llu KiB, and the guest has memory from "
-                         "1024 to %llu KiB; give more with -m",
-                         kernel->image.name, (unsigned long long)(image->low >> 10),
-                         (unsigned long long)((image->high + 1023) >> 10),
-                         (unsigned long long)(ram_low_size(ram) >> 10));
-    if (image->pvh_entry < image->low || image->pvh_entry >= image->high)
-        return error_set(error, ENOEXEC,
-                         "-kernel %s: its PVH entry 0x%x lies outside of its segments; the file is "
-                         "damaged",
-                         kernel->image.name, image->pvh_entry);
-    for (unsigned i = 0; i < image->segment_count; i++) {
-        const struct elf_segment *s = &image->segment[i];
-        uint8_t *to = ram_host(ram, s->address);
-
-        memcpy(to, s->data, s->file_size);
-        memset(to + s->file_size, 0, s->memory_size - s->file_size);
-    }
-    return 0;
+    if (image->pvh_entry >= image->low && image->pvh_entry < image->high)
+        return 0;
+    return error_set(error, ENOEXEC,
+                     "-kernel %s: its PVH entry 0x%x lies outside of its segments; the file is "
+                     "damaged",
+                     kernel->image.name, image->pvh_entry);
 }
 
 int pvh_load(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64_t rsdp, struct error *error)
@@ -86,17 +71,20 @@ int pvh_load(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64
     int status = elf_parse(&image, data, kernel->image.size, kernel->image.name, error);
 
     if (!status)
-        status = place_segments(kernel, ram, &image, error);
+        status = check_entry(kernel, &image, error);
+    if (!status)
+        status = kernel_place_segments(kernel, ram, &image, error);
     if (status)
         return status;
     kernel->load_address = image.low;
     kernel->load_end = image.high;
     status = kernel_place_initrd(kernel, ram, UINT32_MAX, error);
     if (!status)
-        status = kernel_place_command_line(kernel, ram, 2047, error); /* Linux's COMMAND_LINE_SIZE - 1 */
+        status = kernel_place_command_line(kernel, ram, BOOT_COMMAND_LINE, 2047,
+                                           error); /* Linux's COMMAND_LINE_SIZE - 1 */
     if (status)
         return status;
-    kernel->pvh = true;
+    kernel->kind = KERNEL_PVH;
     kernel->entry = image.pvh_entry;
     place_start_info(kernel, ram, rsdp);
     return 0;
@@ -104,16 +92,7 @@ int pvh_load(struct kernel *kernel, struct ram *ram, const uint8_t *data, uint64
 
 void pvh_start(const struct kernel *kernel, struct vcpu *v)
 {
-    const struct segment data = {0, 0xc93, UINT32_MAX, 0};
-
-    for (unsigned i = 0; i < SEG_COUNT; i++)
-        v->seg[i] = data;
-    v->seg[SEG_CS] = (struct segment){0, 0xc9b, UINT32_MAX, 0};
-    v->tr = (struct segment){0, 0x8b, 0x67, 0};
-    v->gdtr = v->idtr = (struct table_register){0, 0};
-    v->cr0 = CR0_PE | CR0_ET;
-    v->cr3 = v->cr4 = v->efer = 0;
-    v->rflags = FLAG_FIXED;
+    kernel_start_flat(v, 0, 0);
     v->rip = kernel->entry;
     v->gpr[RBX] = BOOT_START_INFO;
 }

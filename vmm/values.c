@@ -69,8 +69,24 @@ int options_set_smp(struct options *o, const char *value, struct error *error)
 
 static const char *const machine_types[] = {"pc", "q35", "microvm"};
 /* Properties of QEMU's machines that turn off what novt has not got anyway. */
-static const char *const machine_properties[] = {"accel", "type", "usb", "vmport", "graphics", "kernel-irqchip",
-                                                 "smm",   "acpi", "pit", "pic",    "rtc",      "isa-serial"};
+static const char *const machine_properties[] = {
+    "accel", "type", "kernel-entry", "usb", "vmport", "graphics",  "kernel-irqchip",
+    "smm",   "acpi", "pit",          "pic", "rtc",    "isa-serial"};
+
+static int kernel_entry(struct options *o, const char *given, const char *text, struct error *error)
+{
+    static const char *const words[] = {[KERNEL_ENTRY_AUTO] = "auto",
+                                        [KERNEL_ENTRY_16] = "16",
+                                        [KERNEL_ENTRY_32] = "32",
+                                        [KERNEL_ENTRY_64] = "64"};
+
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (!strcmp(text, words[i])) {
+            o->kernel_entry = (enum kernel_entry)i;
+            return 0;
+        }
+    return error_set(error, EINVAL, "-machine %s: kernel-entry is auto, 16, 32 or 64, not '%s'", given, text);
+}
 
 static int machine_property(struct options *o, const char *given, const char *key, const char *text,
                             struct error *error)
@@ -78,6 +94,8 @@ static int machine_property(struct options *o, const char *given, const char *ke
     size_t count = sizeof machine_properties / sizeof machine_properties[0];
     const char *near;
 
+    if (!strcmp(key, "kernel-entry"))
+        return kernel_entry(o, given, text, error);
     if (!strcmp(key, "accel")) {
         snprintf(o->accel_word, sizeof o->accel_word, "%s", text);
         o->accel = o->accel_word;
@@ -138,6 +156,35 @@ static int debug_exit_property(struct options *o, const char *given, const char 
     return 0;
 }
 
+static int set_debug_exit(struct options *o, const char *value, const char *properties, struct error *error)
+{
+    char key[WORD], text[WORD];
+    bool has_value;
+
+    o->debug_exit.present = true;
+    o->debug_exit.iobase = 0x501; /* QEMU's defaults */
+    o->debug_exit.iosize = 2;
+    while (text_next_property(&properties, key, text, sizeof key, &has_value)) {
+        int status = debug_exit_property(o, value, key, text, error);
+
+        if (status)
+            return status;
+    }
+    return 0;
+}
+
+static int set_loader(struct options *o, const char *value, const char *properties, struct error *error)
+{
+    if (o->loader_count == LOADER_MAX)
+        return error_set(error, EINVAL, "-device %s: more than %d loaders; leave it out", value, LOADER_MAX);
+    return loader_parse(&o->loader[o->loader_count++], properties, error);
+}
+
+static const struct device_option {
+    const char *name;
+    int (*set)(struct options *o, const char *value, const char *properties, struct error *error);
+} device_options[] = {{"isa-debug-exit", set_debug_exit}, {"loader", set_loader}};
+
 int options_set_device(struct options *o, const char *value, struct error *error)
 {
     const char *at = value;
@@ -145,20 +192,13 @@ int options_set_device(struct options *o, const char *value, struct error *error
     bool has_value;
 
     if (!text_next_property(&at, key, text, sizeof key, &has_value))
-        return error_set(error, EINVAL, "-device '': the name is missing; this version has isa-debug-exit");
-    if (strcmp(has_value ? text : key, "isa-debug-exit"))
-        return error_set(error, EINVAL, "-device %s: no such device in this version; there is isa-debug-exit",
-                         value);
-    o->debug_exit.present = true;
-    o->debug_exit.iobase = 0x501; /* QEMU's defaults */
-    o->debug_exit.iosize = 2;
-    while (text_next_property(&at, key, text, sizeof key, &has_value)) {
-        int status = debug_exit_property(o, value, key, text, error);
-
-        if (status)
-            return status;
-    }
-    return 0;
+        return error_set(error, EINVAL,
+                         "-device '': the name is missing; this version has isa-debug-exit and loader");
+    for (unsigned i = 0; i < sizeof device_options / sizeof device_options[0]; i++)
+        if (!strcmp(has_value ? text : key, device_options[i].name))
+            return device_options[i].set(o, value, at, error);
+    return error_set(error, EINVAL,
+                     "-device %s: no such device in this version; there are isa-debug-exit and loader", value);
 }
 
 static bool parse_date(const char *text, time_t *date)

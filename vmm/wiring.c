@@ -244,6 +244,36 @@ static void debug_exit(void *opaque, int status)
     machine_stop(opaque, status, "isa-debug-exit");
 }
 
+static bool memory_read(void *opaque, uint64_t address, void *to, uint32_t size)
+{
+    struct machine *m = opaque;
+
+    return address + size >= address && ram_copy_from(&m->ram, to, address, size);
+}
+
+/* As a store does: code that was made from what is written is dropped. The lock's holder is the vCPU's own thread:
+   the devices that copy do so when it writes a port of theirs. */
+static bool memory_write(void *opaque, uint64_t address, const void *from, uint32_t size)
+{
+    struct machine *m = opaque;
+    struct ram *ram = &m->ram;
+    bool ok;
+
+    if (address + size < address)
+        return false;
+    ok = ram_copy_to(ram, address, from, size);
+    for (uint64_t at = address, part; at < address + size; at += part) {
+        uint64_t offset = ram_offset(ram, at);
+
+        part = PAGE_SIZE - (at & ~PAGE_MASK);
+        if (part > address + size - at)
+            part = address + size - at;
+        if (offset != UINT64_MAX && ram->code_written && ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE)
+            ram->code_written(ram->code_written_opaque, offset, (unsigned)part);
+    }
+    return ok;
+}
+
 void machine_board_hooks(struct machine *m, struct board_hooks *hooks)
 {
     *hooks = (struct board_hooks){.timer_rearm = timer_rearm,
@@ -255,5 +285,7 @@ void machine_board_hooks(struct machine *m, struct board_hooks *hooks)
                                   .reset = reset,
                                   .debug_exit = debug_exit,
                                   .log = write_log,
+                                  .memory_read = memory_read,
+                                  .memory_write = memory_write,
                                   .opaque = m};
 }

@@ -15,6 +15,7 @@
 #include "devices/board.h"
 
 #define CPUS 3
+#define MEMORY 256u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -23,6 +24,7 @@ struct state {
     uint64_t now;
     bool level[CPUS];
     unsigned depth; /* of calls from the serial port back into it */
+    uint8_t memory[MEMORY];
 };
 
 static uint64_t clock_now(void *opaque)
@@ -51,10 +53,41 @@ static void can_receive(void *opaque)
     s->depth--;
 }
 
+/* Memory that repeats, so that any address leads to what steps have written. */
+static bool memory_read(void *opaque, uint64_t address, void *to, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++)
+        ((uint8_t *)to)[i] = ((struct state *)opaque)->memory[(address + i) % MEMORY];
+    return true;
+}
+
+/* It ends somewhere, or else copies of 4 GiB would be what the time is spent on. */
+static bool memory_write(void *opaque, uint64_t address, const void *from, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++)
+        ((struct state *)opaque)->memory[(address + i) % MEMORY] = ((const uint8_t *)from)[i];
+    return address % 0x100000 < 0xf0000;
+}
+
+/* Requests to copy: a key that exists more often than not, and all kinds of control bits. */
+static void write_memory(struct state *s, uint16_t where, uint32_t value)
+{
+    const uint8_t control[4] = {0, where & 0x4000 ? where >> 8 & 0x1f : 0x19, 0, (uint8_t)(value & 0x1f)};
+
+    if (where & 0x8000)
+        memcpy(s->memory + where % (MEMORY - 4), &value, 4);
+    else
+        memcpy(s->memory + where % (MEMORY / 16) * 16, control, 4);
+}
+
 static struct board *create(struct state *s)
 {
-    const struct board_hooks hooks = {
-        .clock = clock_now, .interrupt = interrupt, .tsc_to_ns = tsc_to_ns, .opaque = s};
+    const struct board_hooks hooks = {.clock = clock_now,
+                                      .interrupt = interrupt,
+                                      .tsc_to_ns = tsc_to_ns,
+                                      .memory_read = memory_read,
+                                      .memory_write = memory_write,
+                                      .opaque = s};
     const struct board_config config = {.cpus = CPUS,
                                         .rtc = {.base = 1000000000},
                                         .serial_present = {true, true, true, true},
@@ -65,10 +98,10 @@ static struct board *create(struct state *s)
     return board_create(&config, &hooks, NULL);
 }
 
-static const uint16_t ports[] = {0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x40,  0x41,  0x42,  0x43,
-                                 0x60,  0x61,  0x64,  0x70,  0x71,  0x92,  0x3f8, 0x3f9, 0x3fa,
-                                 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x2f8, 0x3ea, 0x600, 0x601,
-                                 0x602, 0x604, 0x608, 0xcf8, 0xcf9, 0xf4,  0x80};
+static const uint16_t ports[] = {0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x40,  0x41,  0x42,  0x43,  0x60,
+                                 0x61,  0x64,  0x70,  0x71,  0x92,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc,
+                                 0x3fd, 0x3fe, 0x3ff, 0x2f8, 0x3ea, 0x600, 0x601, 0x602, 0x604, 0x608,
+                                 0xcf8, 0xcf9, 0xf4,  0x80,  0x510, 0x511, 0x514, 0x518};
 
 static uint16_t pick_port(uint16_t where)
 {
@@ -98,6 +131,7 @@ static void save_and_load(struct board *board, struct lapic *lapic)
         struct lapic_state lapic;
         struct pm_state pm;
         struct i8042_state i8042;
+        struct fw_cfg_state fw_cfg;
     } u;
 
     pic_save(board->pic, &u.pic);
@@ -116,6 +150,8 @@ static void save_and_load(struct board *board, struct lapic *lapic)
     pm_load(board->pm, &u.pm);
     i8042_save(board->i8042, &u.i8042);
     i8042_load(board->i8042, &u.i8042);
+    fw_cfg_save(board->fw_cfg, &u.fw_cfg);
+    fw_cfg_load(board->fw_cfg, &u.fw_cfg);
 }
 
 static void pass_time(struct state *s, uint32_t value)
@@ -178,6 +214,9 @@ static void step(struct state *s, uint8_t what, uint16_t where, uint32_t value)
         break;
     case 29:
         pm_press_power_button(s->board->pm);
+        break;
+    case 30:
+        write_memory(s, where, value);
         break;
     default:
         pass_time(s, value);

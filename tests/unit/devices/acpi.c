@@ -2,6 +2,7 @@
  * acpi.c - tests of the ACPI tables: a walk from the RSDP as a guest does it, with every checksum.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/acpi.h"
@@ -94,4 +95,50 @@ Test(acpi, errors)
     cr_assert_lt(acpi_build(&ram, &config, &at, &error), 0);
     cr_assert(strstr(error.text, "-m"));
     ram_destroy(&ram);
+}
+
+/* What firmware does with the script, for tables at `base`: the image that would have been made there. */
+static void run_script(struct acpi_image *image, uint32_t base)
+{
+    static uint8_t script[ACPI_SCRIPT_MAX];
+    uint32_t size = acpi_script(image, script);
+
+    cr_assert_eq(size % 128, 0);
+    cr_assert_eq(load32(script), 1);
+    cr_assert_str_eq((char *)script + 4, ACPI_TABLES_FILE);
+    cr_assert_eq(load32(script + 4 + 56), 64, "the FACS wants it");
+    cr_assert_str_eq((char *)script + 128 + 4, ACPI_RSDP_FILE);
+    for (const uint8_t *c = script + 256; c < script + size; c += 128) {
+        uint8_t *file = image->bytes + (strcmp((const char *)c + 4, ACPI_RSDP_FILE) ? 0 : image->rsdp);
+        uint64_t value = 0;
+
+        if (load32(c) == 2) {
+            uint8_t *at = file + load32(c + 4 + 112);
+
+            cr_assert_str_eq((const char *)c + 4 + 56, ACPI_TABLES_FILE);
+            memcpy(&value, at, c[4 + 116]);
+            value += base;
+            memcpy(at, &value, c[4 + 116]);
+        } else {
+            cr_assert_eq(load32(c), 3);
+            file[load32(c + 60)] -= sum(file + load32(c + 64), load32(c + 68));
+        }
+    }
+}
+
+Test(acpi, script)
+{
+    struct acpi_config config = {.cpus = 3, .serial_present = {true}, .i8042 = true};
+    struct acpi_image *moved, *made;
+    struct error error;
+
+    cr_assert_eq(acpi_make(&moved, &config, 0, &error), 0);
+    cr_assert_eq(acpi_make(&made, &config, 0x7ffe1240, &error), 0);
+    cr_assert_eq(moved->size, made->size);
+    cr_assert_neq(memcmp(moved->bytes, made->bytes, made->size), 0);
+    run_script(moved, 0x7ffe1240);
+    cr_assert_eq(memcmp(moved->bytes, made->bytes, made->size), 0);
+    cr_assert_eq(sum(moved->bytes + moved->rsdp, moved->size - moved->rsdp), 0);
+    free(moved);
+    free(made);
 }

@@ -27,6 +27,44 @@ Test(bzimage, good)
     cr_assert_eq(image.command_line_max, 255u);
     cr_assert_eq(image.initrd_max, 0x7fffffffu);
     cr_assert_eq(image.header_size, 0x26cu - 0x1f1u);
+    cr_assert_eq(image.setup, file);
+    cr_assert_eq(image.setup_size, 1536u);
+    cr_assert(image.has_entry_64 && image.has_entry_32 && image.loads_high);
+}
+
+/* What a kernel of this version and these flags can be entered by. */
+Test(bzimage, entries)
+{
+    static const struct {
+        uint16_t version, xloadflags;
+        uint8_t loadflags;
+        bool entry_64, entry_32, high;
+        uint32_t command_line, initrd;
+    } vectors[] = {
+        {0x020f, 1, 1, true, true, true, 100, 0x7fffffff},    {0x020f, 0, 1, false, true, true, 100, 0x7fffffff},
+        {0x020b, 1, 1, false, true, true, 100, 0x7fffffff}, /* before 2.12 xloadflags means nothing */
+        {0x0209, 1, 1, false, false, true, 100, 0x7fffffff},  {0x0205, 1, 1, false, false, true, 255, 0x7fffffff},
+        {0x0202, 1, 1, false, false, true, 255, 0x37ffffff},  {0x020f, 1, 0, false, false, false, 100, 0x7fffffff},
+        {0x0200, 0, 0, false, false, false, 255, 0x37ffffff},
+    };
+    uint8_t file[IMAGE_BZIMAGE_SIZE];
+    struct bzimage image;
+
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        uint32_t line = 100;
+
+        image_make_bzimage(file);
+        memcpy(file + 0x206, &vectors[i].version, 2);
+        memcpy(file + 0x236, &vectors[i].xloadflags, 2);
+        memcpy(file + 0x238, &line, 4);
+        file[0x211] = vectors[i].loadflags;
+        cr_assert_eq(bzimage_parse(&image, file, sizeof file, "x", &error), 0, "%zu: %s", i, error.text);
+        cr_assert_eq(image.has_entry_64, vectors[i].entry_64, "%zu", i);
+        cr_assert_eq(image.has_entry_32, vectors[i].entry_32, "%zu", i);
+        cr_assert_eq(image.loads_high, vectors[i].high, "%zu", i);
+        cr_assert_eq(image.command_line_max, vectors[i].command_line, "%zu", i);
+        cr_assert_eq(image.initrd_max, vectors[i].initrd, "%zu", i);
+    }
 }
 
 Test(bzimage, spoilt)
@@ -37,10 +75,9 @@ Test(bzimage, spoilt)
         unsigned size;
         int status;
     } vectors[] = {
-        {0x1fe, 0x1234, 2, -EINVAL},  {0x202, 0, 4, -EINVAL},    {0x206, 0x020b, 2, -ENOEXEC},
-        {0x211, 0, 1, -ENOEXEC},      {0x236, 0, 2, -ENOEXEC},   {0x1f4, 0xffffffff, 4, -ENOEXEC},
-        {0x1f4, 0, 4, -ENOEXEC},      {0x1f1, 200, 1, -ENOEXEC}, {0x201, 0, 1, -ENOEXEC},
-        {0x258, 0x1000, 4, -ENOEXEC},
+        {0x1fe, 0x1234, 2, -EINVAL},      {0x202, 0, 4, -EINVAL},       {0x206, 0x01ff, 2, -ENOEXEC},
+        {0x1f4, 0xffffffff, 4, -ENOEXEC}, {0x1f4, 0, 4, -ENOEXEC},      {0x1f1, 200, 1, -ENOEXEC},
+        {0x201, 0, 1, -ENOEXEC},          {0x258, 0x1000, 4, -ENOEXEC},
     };
     uint8_t file[IMAGE_BZIMAGE_SIZE];
     struct bzimage image;

@@ -54,3 +54,41 @@ void image_make_elf(uint8_t image[IMAGE_ELF_SIZE])
     memcpy(image + 256 + sizeof note + 4, &entry, sizeof entry);
     memset(image + 512, 0xa5, 256);
 }
+
+static void put_multiboot_header(uint8_t *image, uint32_t flags)
+{
+    put(image, IMAGE_MULTIBOOT_HEADER, 0x1badb002, 4);
+    put(image, IMAGE_MULTIBOOT_HEADER + 4, flags, 4);
+    put(image, IMAGE_MULTIBOOT_HEADER + 8, -(0x1badb002 + flags), 4);
+}
+
+void image_make_multiboot(uint8_t image[IMAGE_MULTIBOOT_SIZE])
+{
+    for (unsigned i = 0; i < IMAGE_MULTIBOOT_SIZE; i++)
+        image[i] = (uint8_t)(i * 7);
+    put_multiboot_header(image, 0x10003);
+    put(image, IMAGE_MULTIBOOT_HEADER + 12, 0x200000 + IMAGE_MULTIBOOT_HEADER, 4); /* header_addr */
+    put(image, IMAGE_MULTIBOOT_HEADER + 16, 0x200000, 4);                          /* load_addr */
+    put(image, IMAGE_MULTIBOOT_HEADER + 20, 0x201000, 4);                          /* load_end_addr */
+    put(image, IMAGE_MULTIBOOT_HEADER + 24, 0x300000, 4);                          /* bss_end_addr */
+    put(image, IMAGE_MULTIBOOT_HEADER + 28, 0x200200, 4);                          /* entry_addr */
+}
+
+void image_make_multiboot_elf(uint8_t image[IMAGE_MULTIBOOT_SIZE])
+{
+    Elf32_Ehdr header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+                         .e_type = ET_EXEC,
+                         .e_machine = EM_386,
+                         .e_entry = 0x200010,
+                         .e_phoff = sizeof header,
+                         .e_phentsize = sizeof(Elf32_Phdr),
+                         .e_phnum = 1};
+    Elf32_Phdr program = {
+        .p_type = PT_LOAD, .p_offset = 512, .p_paddr = 0x200000, .p_filesz = 256, .p_memsz = 512};
+
+    memset(image, 0, IMAGE_MULTIBOOT_SIZE);
+    memcpy(image, &header, sizeof header);
+    memcpy(image + sizeof header, &program, sizeof program);
+    put_multiboot_header(image, 3);
+    memset(image + 512, 0xa5, 256);
+}

@@ -7,35 +7,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/vmm/files.h"
 #include "tests/unit/vmm/images.h"
 #include "vmm/kernel.h"
 
 static struct error error;
 
-/* A file of these bytes; its name is valid until the next call. */
-static const char *temporary(const void *data, size_t size)
-{
-    static char names[4][32];
-    static unsigned next;
-    char *name = names[next++ % 4];
-    int fd;
-
-    strcpy(name, "/tmp/novt-test-XXXXXX");
-    fd = mkstemp(name);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(write(fd, data, size), (ssize_t)size);
-    close(fd);
-    return name;
-}
-
 static struct kernel open_kernel(const void *image, size_t size, const void *initrd, size_t initrd_size,
                                  const char *append)
 {
     struct kernel kernel;
-    const char *name = temporary(image, size);
-    const char *initrd_name = initrd ? temporary(initrd, initrd_size) : NULL;
+    const char *name = files_make(image, size);
+    const char *initrd_name = initrd ? files_make(initrd, initrd_size) : NULL;
 
-    cr_assert_eq(kernel_open(&kernel, name, initrd_name, append, 64 << 20, &error), 0, "%s", error.text);
+    cr_assert_eq(kernel_open(&kernel,
+                             &(struct kernel_options){
+                                 .image = name, .initrd = initrd_name, .append = append, .long_mode = true},
+                             64 << 20, &error),
+                 0, "%s", error.text);
     unlink(name); /* the open file is what counts, also for a second load */
     if (initrd_name)
         unlink(initrd_name);
@@ -155,16 +144,21 @@ Test(kernel, pvh_in_memory)
     ram_destroy(&ram);
 }
 
+static int open_named(struct kernel *kernel, const char *name)
+{
+    return kernel_open(kernel, &(struct kernel_options){.image = name}, 1 << 20, &error);
+}
+
 Test(kernel, files_that_are_none)
 {
     struct kernel kernel;
     struct ram ram;
 
-    cr_assert_eq(kernel_open(&kernel, "/nonexistent/x", NULL, NULL, 1 << 20, &error), -ENOENT);
-    cr_assert_eq(kernel_open(&kernel, "/tmp", NULL, NULL, 1 << 20, &error), -EISDIR);
-    cr_assert_eq(kernel_open(&kernel, "/dev/null", NULL, NULL, 1 << 20, &error), -EINVAL);
-    cr_assert_eq(kernel_open(&kernel, "/dev/zero", NULL, NULL, 1 << 20, &error), -EINVAL);
-    cr_assert_eq(kernel_open(&kernel, temporary("", 0), NULL, NULL, 1 << 20, &error), -EINVAL);
+    cr_assert_eq(open_named(&kernel, "/nonexistent/x"), -ENOENT);
+    cr_assert_eq(open_named(&kernel, "/tmp"), -EISDIR);
+    cr_assert_eq(open_named(&kernel, "/dev/null"), -EINVAL);
+    cr_assert_eq(open_named(&kernel, "/dev/zero"), -EINVAL);
+    cr_assert_eq(open_named(&kernel, files_make("", 0)), -EINVAL);
     cr_assert_eq(ram_create(&ram, 16 << 20, &error), 0);
     kernel = open_kernel("#!/bin/sh\n", 10, NULL, 0, NULL);
     cr_assert_eq(kernel_load(&kernel, &ram, 0, &error), -EINVAL);

@@ -38,6 +38,26 @@ Test(options, ordinary_line)
     cr_assert(parsed.nographic && parsed.no_reboot && parsed.paused);
 }
 
+Test(options, what_to_boot)
+{
+    cr_assert_eq(parse("-bios b -kernel k -machine q35,kernel-entry=32"), 0, "%s", error.text);
+    cr_assert_str_eq(parsed.bios, "b");
+    cr_assert_eq(parsed.kernel_entry, KERNEL_ENTRY_32);
+    cr_assert_eq(parse("-bios b"), 0, "%s", error.text);
+    cr_assert_eq(parsed.kernel_entry, KERNEL_ENTRY_AUTO);
+    cr_assert_eq(parse("-device loader,file=x,addr=0x7c00,cpu-num=0 -device loader,addr=1,data=2,data-len=4"), 0,
+                 "%s", error.text);
+    cr_assert_eq(parsed.loader_count, 2u);
+    cr_assert_str_eq(parsed.loader[0].file, "x");
+    cr_assert_eq(parsed.loader[0].address, 0x7c00u);
+    cr_assert_eq(parsed.loader[1].data, 2u);
+    cr_assert_eq(parsed.loader[1].data_length, 4u);
+    cr_assert_lt(parse("-device loader,file=x,addr=0x7c00"), 0, "nothing starts");
+    cr_assert_lt(parse("-bios b -append x"), 0);
+    cr_assert_lt(parse("-kernel k -machine pc,kernel-entry=real"), 0);
+    cr_assert_lt(parse("-kernel k -device loadr,addr=1"), 0);
+}
+
 Test(options, double_dash_and_equals)
 {
     cr_assert_eq(parse("--kernel k --m=64 --stats"), 0, "%s", error.text);
