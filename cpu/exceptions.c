@@ -406,15 +406,14 @@ static enum cpu_status redirected_interrupt(struct vcpu *v, struct event *e)
     return status;
 }
 
-enum cpu_status cpu_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip)
+static enum cpu_status software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip, bool sensitive)
 {
     struct event e = {
         .vector = vector, .software = true, .rip = next_rip, .flags = v->rflags & ~(uint64_t)FLAG_RF};
 
     if (v->log_topics & VCPU_LOG_INT && v->simd_live)
         return CPU_NEED_FULL;
-    /* INT3 and INTO are not subject to IOPL; INT 3 and INT 4 in their long forms are taken for them. */
-    if (v->rflags & FLAG_VM && vector != EXC_BP && vector != EXC_OF) {
+    if (v->rflags & FLAG_VM && sensitive) {
         bool redirect = false;
         enum cpu_status status = v->cr4 & CR4_VME ? check_redirection(v, vector, &redirect) : CPU_OK;
 
@@ -428,6 +427,16 @@ enum cpu_status cpu_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t 
     if (v->log_topics & VCPU_LOG_INT)
         log_event(v, &e);
     return deliver(v, &e);
+}
+
+enum cpu_status cpu_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip)
+{
+    return software_interrupt(v, vector, next_rip, true);
+}
+
+enum cpu_status cpu_trap_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip)
+{
+    return software_interrupt(v, vector, next_rip, false);
 }
 
 static bool nmi_ready(const struct vcpu *v)

@@ -33,7 +33,7 @@ static enum cpu_status movnti(struct vcpu *v, struct insn *i)
 {
     if (i->mod == 3 || i->opsize_prefix || i->rep)
         return raise_ud(v);
-    return rm_write(v, i, i->opsize, v->gpr[i->reg]);
+    return rm_write(v, i, i->rex & REX_W ? 8 : 4, v->gpr[i->reg]); /* there is no 16-bit form */
 }
 
 static enum cpu_status cmov(struct vcpu *v, struct insn *i)

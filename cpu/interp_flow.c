@@ -133,7 +133,7 @@ static enum cpu_status far_transfer(struct vcpu *v, struct insn *i, bool is_call
                                     uint64_t offset)
 {
     TRY(is_call ? cpu_far_call(v, selector, offset, i->opsize, i->next)
-                : cpu_far_jump(v, selector, offset, i->opsize));
+                : cpu_far_jump(v, selector, offset, i->opsize, i->next));
     i->next = v->rip;
     return CPU_OK;
 }
@@ -153,7 +153,7 @@ enum cpu_status interp_far(struct vcpu *v, struct insn *i)
 
 enum cpu_status interp_iret(struct vcpu *v, struct insn *i)
 {
-    TRY(cpu_iret(v, i->opsize));
+    TRY(cpu_task_is_nested(v) ? cpu_return_task(v, i->next) : cpu_iret(v, i->opsize));
     i->next = v->rip;
     return CPU_OK;
 }
@@ -185,11 +185,12 @@ enum cpu_status interp_group5(struct vcpu *v, struct insn *i)
     }
 }
 
-/* SDM vol. 2, ENTER */
+/* SDM vol. 2, ENTER. On a 16-bit stack the frame pointer is still all of ESP. */
 enum cpu_status interp_enter(struct vcpu *v, struct insn *i)
 {
     unsigned size = push_size(v, i), level = i->imm2 & 31;
-    uint64_t mask = sp_mask(v), sp = (v->gpr[RSP] - size) & mask, frame = sp, bp = v->gpr[RBP], value;
+    uint64_t mask = sp_mask(v), sp = (v->gpr[RSP] - size) & mask, bp = v->gpr[RBP], value;
+    uint64_t frame = (v->gpr[RSP] & ~mask) | sp;
 
     TRY(mem_write(v, SEG_SS, sp, size, v->gpr[RBP]));
     for (unsigned n = 1; n < level; n++) {
@@ -278,7 +279,7 @@ enum cpu_status interp_segment_move(struct vcpu *v, struct insn *i)
 /* INT3, INT n, INTO, INT1 */
 enum cpu_status interp_interrupt(struct vcpu *v, struct insn *i)
 {
-    uint8_t vector = i->opcode == 0xcc ? EXC_BP : (uint8_t)i->imm;
+    uint8_t vector = EXC_BP;
 
     if (i->opcode == 0xf1) {
         v->rip = i->next;
@@ -294,7 +295,8 @@ enum cpu_status interp_interrupt(struct vcpu *v, struct insn *i)
             return CPU_OK;
         vector = EXC_OF;
     }
-    TRY(cpu_software_interrupt(v, vector, i->next));
+    TRY(i->opcode == 0xcd ? cpu_software_interrupt(v, (uint8_t)i->imm, i->next)
+                          : cpu_trap_interrupt(v, vector, i->next));
     i->next = v->rip;
     return CPU_OK;
 }

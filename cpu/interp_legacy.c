@@ -127,16 +127,15 @@ enum cpu_status interp_popa(struct vcpu *v, struct insn *i)
 
 enum cpu_status interp_arpl(struct vcpu *v, struct insn *i)
 {
-    struct rmw r;
     uint64_t rpl = v->gpr[i->reg] & 3, value;
     bool adjust;
 
     if (!(v->mode & MODE_PE) || v->mode & MODE_VM)
         return raise_ud(v);
-    TRY(rmw_open(v, i, 2, &r));
-    adjust = (r.old & 3) < rpl;
-    value = adjust ? (r.old & ~3ull) | rpl : r.old;
-    rmw_close(v, i, &r, value);
+    TRY(rm_read(v, i, 2, &value));
+    adjust = (value & 3) < rpl;
+    if (adjust) /* else nothing is written, and nothing need be writable */
+        TRY(rm_write(v, i, 2, (value & ~3ull) | rpl));
     v->rflags = (v->rflags & ~(uint64_t)FLAG_ZF) | (adjust ? FLAG_ZF : 0);
     return CPU_OK;
 }

@@ -40,11 +40,20 @@ static uint8_t *page_run(struct vcpu *v, const struct string_op *s, gva_t linear
     return fit ? mmu_hit(&v->mmu, v->data_context, linear, s->size, write) : NULL;
 }
 
-/* Runs are for plain 64-bit code going up: no segment limits, no address wrap, no breakpoints. */
+/* Runs are for plain code going up: flat segments, no breakpoints. Addresses that wrap do so at a page's end. */
 static bool runs_allowed(const struct vcpu *v, const struct string_op *s)
 {
-    return insn_code64(v) && !s->down && s->addrsize == 8 && !(v->mode & MODE_SINGLE) &&
-           !(v->rflags & FLAG_AC && v->cpl == 3);
+    if (s->down || v->mode & MODE_SINGLE || (v->rflags & FLAG_AC && v->cpl == 3))
+        return false;
+    if (insn_code64(v))
+        return s->addrsize == 8;
+    return v->mode & MODE_FLAT && s->addrsize == 4 && s->seg != SEG_CS && s->seg < SEG_FS;
+}
+
+/* Linear address of RSI or RDI where runs are allowed. */
+static gva_t run_address(const struct vcpu *v, const struct string_op *s, unsigned reg, unsigned seg)
+{
+    return (v->gpr[reg] & s->mask) + (seg >= SEG_FS ? v->seg[seg].base : 0);
 }
 
 static void log_run(struct vcpu *v, uint8_t *host, uint64_t bytes)
@@ -98,7 +107,7 @@ static void host_stos(uint8_t *to, uint64_t value, uint64_t count, unsigned size
 static uint64_t run_movs(struct vcpu *v, const struct string_op *s)
 {
     uint64_t n = s->count - s->done;
-    gva_t from = v->gpr[RSI] + (s->seg >= SEG_FS ? v->seg[s->seg].base : 0), to = v->gpr[RDI];
+    gva_t from = run_address(v, s, RSI, s->seg), to = run_address(v, s, RDI, SEG_ES);
     uint8_t *source = page_run(v, s, from, false, &n), *target = page_run(v, s, to, true, &n);
 
     if (!source || !target || n < 2)
@@ -111,7 +120,7 @@ static uint64_t run_movs(struct vcpu *v, const struct string_op *s)
 static uint64_t run_stos(struct vcpu *v, const struct string_op *s)
 {
     uint64_t n = s->count - s->done;
-    uint8_t *target = page_run(v, s, v->gpr[RDI], true, &n);
+    uint8_t *target = page_run(v, s, run_address(v, s, RDI, SEG_ES), true, &n);
 
     if (!target || n < 2)
         return 0;

@@ -32,6 +32,8 @@ static enum cpu_status popf(struct vcpu *v, struct insn *i)
     unsigned size = push_size(v, i);
     uint64_t value;
 
+    if (v->mode & MODE_VM && !(v->mode & MODE_IOPL) && (!(v->cr4 & CR4_VME) || size != 2))
+        return raise_gp(v);
     TRY(pop_top(v, size, &value));
     TRY(cpu_popf(v, value, size));
     pop_release(v, size);

@@ -259,17 +259,20 @@ static enum cpu_status iret_virtual(struct vcpu *v)
     return CPU_OK;
 }
 
-static enum cpu_status iret_task(struct vcpu *v)
+bool cpu_task_is_nested(const struct vcpu *v)
+{
+    return v->rflags & FLAG_NT && !cpu_in_real_style(v) && !cpu_in_long_mode(v);
+}
+
+enum cpu_status cpu_return_task(struct vcpu *v, uint64_t next_rip)
 {
     uint16_t link;
     enum cpu_status status;
 
-    if (cpu_in_long_mode(v))
-        return cpu_raise_error(v, EXC_GP, 0);
     status = cpu_read_system(v, v->tr.base, &link, 2);
     if (status != CPU_OK)
         return status;
-    status = cpu_switch_task(v, link, TASK_IRET, v->rip, NULL);
+    status = cpu_switch_task(v, link, TASK_IRET, next_rip, NULL);
     if (status == CPU_OK)
         v->nmi_blocked = false;
     return status;
@@ -286,5 +289,7 @@ enum cpu_status cpu_iret(struct vcpu *v, unsigned size)
             return iret_real(v, size);
         return v->cr4 & CR4_VME && size == 2 ? iret_virtual(v) : cpu_raise_error(v, EXC_GP, 0);
     }
-    return v->rflags & FLAG_NT ? iret_task(v) : iret_protected(v, size);
+    if (!(v->rflags & FLAG_NT))
+        return iret_protected(v, size);
+    return cpu_in_long_mode(v) ? cpu_raise_error(v, EXC_GP, 0) : cpu_return_task(v, v->rip);
 }

@@ -468,6 +468,18 @@ static enum cpu_status store_operand(struct vcpu *v, const struct native_row *ro
     return mem_write_bytes(v, i->segment, offset, size, v->native->operand);
 }
 
+/* Outside of 64-bit mode VEX.W and EVEX.W do not choose the size of a general register, and bit 7 of an immediate
+   that names a vector register is ignored (SDM vol. 2, 2.3.6 and the instructions). */
+static void drop_wide_encoding(const struct native_row *row, struct insn *i)
+{
+    if (row->flags & (N_GREG | N_GRM) || (row->flags & N_STRING && i->opcode < 0x62)) {
+        i->rex &= (uint8_t)~REX_W;
+        i->evex[1] &= 0x7f;
+    }
+    if (i->map == MAP_0F3A && i->opcode >= 0x4a && i->opcode <= 0x4c)
+        i->imm &= 0x7f;
+}
+
 static enum cpu_status execute_row(struct vcpu *v, const struct native_row *row, struct insn *i)
 {
     unsigned size = native_operand_size(row, i), length;
@@ -553,5 +565,10 @@ enum cpu_status native_execute(struct vcpu *v, struct insn *i)
         return native_scatter(v, i);
     if (row->flags & N_MASKMOV)
         return native_maskmov(v, i);
+    if (i->vex && !insn_code64(v)) {
+        if (row->flags & N_ZERO)
+            return native_zero_lower(v, i);
+        drop_wide_encoding(row, i);
+    }
     return execute_row(v, row, i);
 }

@@ -60,7 +60,8 @@ enum {
     N_ELEMENT8 = 0x800000,
     N_BYTEWORD = 0x1000000, /* elements of 1 or 2 bytes by EVEX.W */
     N_KEEP_FIP = 0x2000000,
-    N_RAX_OUT = 0x4000000
+    N_RAX_OUT = 0x4000000,
+    N_ZERO = 0x8000000 /* VZEROUPPER, VZEROALL */
 };
 
 struct native_row {
@@ -134,6 +135,10 @@ uint64_t native_address(const struct vcpu *v, struct insn *i, unsigned scale);
 
 /* #NM, #UD by CR0, CR4, XCR0. */
 enum cpu_status native_check_mode(struct vcpu *v, const struct native_row *row, const struct insn *i);
+
+/* --- native_save.c --- */
+/* VZEROUPPER and VZEROALL outside of 64-bit mode: registers 8 and up stay. */
+enum cpu_status native_zero_lower(struct vcpu *v, struct insn *i);
 
 /* --- native_masked.c --- */
 void native_get_vector(struct vcpu *v, unsigned n, uint8_t out[64]);

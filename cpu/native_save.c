@@ -16,6 +16,8 @@
 #define POINTERS_AT 6u
 #define XCOMP_COMPACT (1ull << 63)
 
+#define XMM_AT 160u
+
 enum save_kind { FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT, XSAVEC };
 
 /* 0F AE /n of each, and /4 of 0F C7 for XSAVEC */
@@ -30,24 +32,32 @@ static uint64_t get64(const uint8_t *p)
     return value;
 }
 
+/* An area is accessed in pieces, each of which may lie on the other side of a wrap at 4 GiB. */
+static uint64_t piece_at(const struct vcpu *v, const struct insn *i, uint64_t offset, unsigned at)
+{
+    return insn_code64(v) || i->addrsize == 2 ? offset + at : (uint32_t)(offset + at);
+}
+
 static enum cpu_status check_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
     for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_check_write(v, i->segment, offset + at, size - at < 64 ? size - at : 64));
+        TRY(mem_check_write(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64));
     return CPU_OK;
 }
 
 static enum cpu_status read_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned from, unsigned size)
 {
     for (unsigned at = from; at < size; at += 64)
-        TRY(mem_read_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+        TRY(mem_read_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
+                           v->native->bounce + at));
     return CPU_OK;
 }
 
 static enum cpu_status write_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
     for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_write_bytes(v, i->segment, offset + at, size - at < 64 ? size - at : 64, v->native->bounce + at));
+        TRY(mem_write_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
+                            v->native->bounce + at));
     return CPU_OK;
 }
 
@@ -61,7 +71,7 @@ static void hide_pointers(struct cpu_native *n, const uint8_t before[NATIVE_POIN
 }
 
 /* Runs the host's instruction on the bounce buffer, for the components in `mask`. */
-static enum cpu_status run_save(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
 {
     struct native_frame f = {.rax = (uint32_t)mask, .rdx = mask >> 32};
     uint8_t code[4] = {0x48, 0x0f, save_opcode[kind], (uint8_t)(save_extension[kind] << 3 | RBX)};
@@ -79,6 +89,102 @@ static enum cpu_status run_save(struct vcpu *v, const struct insn *i, enum save_
     return CPU_OK;
 }
 
+/* Registers 8 to 15 in an image with the components AVX and ZMM_Hi256 at the given offsets (0: not there). */
+struct upper {
+    unsigned avx_at, zmm_at;
+    uint8_t xmm[128], ymm[128], zmm[256];
+};
+
+static void keep_upper(struct upper *u, const uint8_t *image)
+{
+    memcpy(u->xmm, image + XMM_AT + 128, sizeof u->xmm);
+    if (u->avx_at)
+        memcpy(u->ymm, image + u->avx_at + 128, sizeof u->ymm);
+    if (u->zmm_at)
+        memcpy(u->zmm, image + u->zmm_at + 256, sizeof u->zmm);
+}
+
+static void put_upper(const struct upper *u, uint8_t *image)
+{
+    memcpy(image + XMM_AT + 128, u->xmm, sizeof u->xmm);
+    if (u->avx_at)
+        memcpy(image + u->avx_at + 128, u->ymm, sizeof u->ymm);
+    if (u->zmm_at)
+        memcpy(image + u->zmm_at + 256, u->zmm, sizeof u->zmm);
+}
+
+/* A component that is in its initial state has nothing in its place. */
+static void fill_initial(struct vcpu *v)
+{
+    const struct cpu_native *n = v->native;
+    uint64_t have = get64(v->xsave + HEADER);
+
+    if (!(have & 2))
+        memset(v->xsave + XMM_AT, 0, 256);
+    if (v->simd_mask & ~have & 4)
+        memset(v->xsave + n->avx_at, 0, 256);
+    if (v->simd_mask & ~have & 0x40)
+        memset(v->xsave + n->zmm_at, 0, 512);
+    have |= v->simd_mask & 0x46;
+    memcpy(v->xsave + HEADER, &have, 8);
+}
+
+static enum cpu_status restore_lower(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+{
+    struct upper u = {.avx_at = v->simd_mask & 4 ? v->native->avx_at : 0,
+                      .zmm_at = v->simd_mask & 0x40 ? v->native->zmm_at : 0};
+
+    fill_initial(v);
+    keep_upper(&u, v->xsave);
+    TRY(run_whole(v, i, kind, mask));
+    fill_initial(v);
+    put_upper(&u, v->xsave);
+    return CPU_OK;
+}
+
+static unsigned area_size(struct vcpu *v, uint64_t mask, bool compact);
+
+/* Offset of a component that is saved; 0: it is not. */
+static unsigned saved_at(struct vcpu *v, unsigned component, enum save_kind kind, uint64_t mask, unsigned standard)
+{
+    uint32_t out[4];
+
+    if (kind == FXSAVE || !(mask >> component & 1))
+        return 0;
+    if (kind != XSAVEC)
+        return standard;
+    cpu_cpuid(v, 0xd, component, out);
+    return area_size(v, mask & ((2ull << component) - 1), true) - out[0];
+}
+
+/* Outside of 64-bit mode registers 8 to 15 and their places in an image stay as they are (SDM vol. 1, 13.7). */
+static enum cpu_status run_save(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+{
+    struct upper u;
+
+    if (insn_code64(v))
+        return run_whole(v, i, kind, mask);
+    if (kind == FXRSTOR || kind == XRSTOR)
+        return restore_lower(v, i, kind, mask);
+    u.avx_at = saved_at(v, 2, kind, mask, v->native->avx_at);
+    u.zmm_at = saved_at(v, 6, kind, mask, v->native->zmm_at);
+    keep_upper(&u, v->native->bounce);
+    TRY(run_whole(v, i, kind, mask));
+    put_upper(&u, v->native->bounce);
+    return CPU_OK;
+}
+
+enum cpu_status native_zero_lower(struct vcpu *v, struct insn *i)
+{
+    fill_initial(v);
+    if (i->vl)
+        memset(v->xsave + XMM_AT, 0, 128);
+    memset(v->xsave + v->native->avx_at, 0, 128);
+    if (v->simd_mask & 0x40)
+        memset(v->xsave + v->native->zmm_at, 0, 256);
+    return CPU_OK;
+}
+
 static enum cpu_status check_usable(struct vcpu *v, bool xsave)
 {
     if (xsave && !(v->cr4 & CR4_OSXSAVE))
@@ -88,10 +194,12 @@ static enum cpu_status check_usable(struct vcpu *v, bool xsave)
     return v->cr0 & CR0_TS ? cpu_raise(v, EXC_NM) : CPU_OK;
 }
 
+/* A limit counts before the alignment does. */
 static enum cpu_status check_alignment(struct vcpu *v, const struct insn *i, uint64_t offset, unsigned align)
 {
-    gva_t linear = offset + (insn_code64(v) && i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+    gva_t linear;
 
+    TRY(operand_linear(v, i->segment, offset, 1, false, &linear));
     if (!(linear & (align - 1)))
         return CPU_OK;
     /* not canonical in the stack segment: processors tell of that first */
@@ -207,12 +315,15 @@ static enum cpu_status mxcsr(struct vcpu *v, struct insn *i, bool store)
     return CPU_OK;
 }
 
-/* CLFLUSH, CLFLUSHOPT, CLWB: only the faults of a load. */
+/* CLFLUSH, CLFLUSHOPT, CLWB: only the faults of a load, and execute-only segments are allowed. */
 static enum cpu_status flush_line(struct vcpu *v, struct insn *i)
 {
-    uint64_t value;
+    const struct segment *s = &v->seg[i->segment];
+    uint64_t value, offset = effective_address(v, i);
 
-    return mem_read(v, i->segment, effective_address(v, i), 1, &value);
+    if (!insn_code64(v) && s->attributes & SEGATTR_P && s->attributes & 8)
+        return offset > s->limit ? raise_gp(v) : cpu_read(v, (uint32_t)(s->base + offset), &value, 1);
+    return mem_read(v, i->segment, offset, 1, &value);
 }
 
 static enum cpu_status segment_base(struct vcpu *v, struct insn *i, unsigned sub)

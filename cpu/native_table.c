@@ -116,7 +116,7 @@ static const struct native_row rows_0f[] = {
     {MAP_0F, 0x75, 0x75, P66, N_VEC, F_SSE2, N_LVE | N_INT | N_ELEMENT2},
     {MAP_0F, 0x76, 0x76, P66, N_VEC, F_SSE2, N_LVE | N_INT},
     {MAP_0F, 0x77, 0x77, NP, N_NONE, F_MMX, N_L | N_MMX},
-    {MAP_0F, 0x77, 0x77, NP, N_NONE, F_AVX, N_V},
+    {MAP_0F, 0x77, 0x77, NP, N_NONE, F_AVX, N_V | N_ZERO},
     {MAP_0F, 0x78, 0x79, NP, N_VEC, F_AVX512, N_E},
     {MAP_0F, 0x78, 0x7b, P66, N_HALF_W0, F_AVX512, N_E | N_ELEMENT8},
     {MAP_0F, 0x78, 0x79, PF3, N_4, F_AVX512, N_E | N_GREG},

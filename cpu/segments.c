@@ -270,7 +270,7 @@ enum cpu_status cpu_lar(struct vcpu *v, uint16_t selector, uint32_t *access, boo
     enum cpu_status status = inspect(v, selector, cpu_in_long_mode(v) ? LAR_TYPES_LONG : LAR_TYPES, d, ok);
 
     if (status == CPU_OK && *ok)
-        *access = (d[0] >> 32) & 0x00f0ff00;
+        *access = (d[0] >> 32) & 0x00ffff00; /* bits 16-19 are undefined: as AMD's processors do it */
     return status;
 }
 

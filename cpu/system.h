@@ -19,8 +19,10 @@
 enum cpu_status cpu_deliver_fault(struct vcpu *v);
 /* An external interrupt, or NMI (vector 2). Same results. */
 enum cpu_status cpu_deliver_interrupt(struct vcpu *v, uint8_t vector);
-/* INT n, INT3, INTO (SDM vol. 2, INT). Privilege check against the gate's DPL. CPU_FAULT possible. */
+/* INT n (SDM vol. 2, INT). Privilege check against the gate's DPL. CPU_FAULT possible. */
 enum cpu_status cpu_software_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip);
+/* INT3, INTO: the same, but in virtual-8086 mode neither IOPL nor the redirection bitmap counts. */
+enum cpu_status cpu_trap_interrupt(struct vcpu *v, uint8_t vector, uint64_t next_rip);
 /* At an instruction boundary: takes what is pending and allowed: NMI, INTR (with ops->interrupt_acknowledge).
    Nothing is taken while interrupt_shadow is set: whoever runs the next instruction clears it behind that.
    *taken tells whether something was delivered. Needs SIMD state saved. */
@@ -31,7 +33,10 @@ bool cpu_interrupt_ready(const struct vcpu *v);
 /* --- transfer.c: far control transfers --- */
 /* size: operand size in bytes, 2, 4 or 8. */
 enum cpu_status cpu_iret(struct vcpu *v, unsigned size);
-enum cpu_status cpu_far_jump(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned size);
+/* IRET of a nested task (NT): next_rip is where this task goes on when it is entered again. */
+bool cpu_task_is_nested(const struct vcpu *v);
+enum cpu_status cpu_return_task(struct vcpu *v, uint64_t next_rip);
+enum cpu_status cpu_far_jump(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned size, uint64_t next_rip);
 enum cpu_status cpu_far_call(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned size, uint64_t next_rip);
 enum cpu_status cpu_far_return(struct vcpu *v, unsigned size, uint16_t release);
 enum cpu_status cpu_syscall(struct vcpu *v, uint64_t next_rip);

@@ -149,7 +149,7 @@ static enum cpu_status far_task(struct vcpu *v, const struct target *t, enum cpu
     return cpu_switch_task(v, selector, reason, next_rip, NULL);
 }
 
-enum cpu_status cpu_far_jump(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned size)
+enum cpu_status cpu_far_jump(struct vcpu *v, uint16_t selector, uint64_t offset, unsigned size, uint64_t next_rip)
 {
     struct target t = {.selector = selector, .rip = truncate_offset(offset, size)};
     unsigned parameters;
@@ -172,7 +172,7 @@ enum cpu_status cpu_far_jump(struct vcpu *v, uint16_t selector, uint64_t offset,
             status = check_target(v, &t);
         break;
     case FAR_TASK:
-        return far_task(v, &t, TASK_JUMP, v->rip);
+        return far_task(v, &t, TASK_JUMP, next_rip);
     default:
         return raise_selector(v, EXC_GP, selector);
     }
@@ -269,6 +269,10 @@ enum cpu_status cpu_far_call(struct vcpu *v, uint16_t selector, uint64_t offset,
     }
     stack_current(v, &s);
     status = check_direct(v, &t);
+    if (status == CPU_OK && target_is_64(v, &t)) { /* pushed in the new mode already, as AMD's processors do it */
+        s.flat = true;
+        s.mask = ~0ull;
+    }
     if (status == CPU_OK)
         status = push_return(v, &s, next_rip, size);
     if (status != CPU_OK)

@@ -30,6 +30,7 @@ struct run {
     uint64_t native, compared, endless, failures;
 };
 
+struct insn_layout insn_layout = {INSN_DATA_HIGH, INSN_CODE_HIGH};
 static const uint64_t *current;
 static struct insn_engine *to_stop; /* by the next alarm */
 static unsigned alarms;
@@ -123,7 +124,7 @@ static void run_stream(struct run *r, uint64_t index)
 
     set_alarm(NULL);
     stream_make(r->generator, r->c, r->seed, index);
-    judge_start(&r->judge, r->c, insn_engine_code(r->engine[INSN_INTERP]));
+    judge_start(&r->judge, insn_generator_table(r->generator), r->c, insn_engine_code(r->engine[INSN_INTERP]));
     run_engine(r, INSN_INTERP, &interp, &data);
     if (r->cpu)
         r->judge.native = false;
@@ -167,7 +168,7 @@ static bool prepare(struct run *r)
         fprintf(stderr, "fuzz-stream: the low addresses that the test needs are taken\n");
         return false;
     }
-    r->generator = insn_generator_create(r->seed, NULL);
+    r->generator = insn_generator_create(r->seed, NULL, INSN_64, INSN_LONG);
     r->c = aligned_alloc(64, sizeof *r->c);
     if (!r->generator || !r->c)
         return false;
@@ -175,8 +176,8 @@ static bool prepare(struct run *r)
     insn_native_begin();
     insn_generator_probe(r->generator, usable);
     insn_native_end();
-    r->engine[INSN_INTERP] = insn_engine_open(INSN_INTERP, r->cpu, NULL);
-    r->engine[INSN_BT] = insn_engine_open(INSN_BT, r->cpu, r->options);
+    r->engine[INSN_INTERP] = insn_engine_open(INSN_INTERP, INSN_LONG, r->cpu, NULL);
+    r->engine[INSN_BT] = insn_engine_open(INSN_BT, INSN_LONG, r->cpu, r->options);
     if (!r->engine[INSN_INTERP] || !r->engine[INSN_BT])
         return false;
     insn_engine_watch(r->engine[INSN_INTERP], judge_watch, &r->judge);

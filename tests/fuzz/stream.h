@@ -9,7 +9,7 @@
 
 /* What a run of the interpreter tells about a stream. */
 struct judge {
-    ZydisDecoder decoder;
+    const struct insn_forms *forms;
     const uint8_t *code; /* the code area of the engine that is watched */
     struct insn_case *c;
     unsigned steps;
@@ -23,7 +23,7 @@ struct judge {
 void stream_make(struct insn_generator *g, struct insn_case *c, uint64_t seed, uint64_t index);
 
 /* Before the interpreter runs c; then judge_watch before each of its instructions, with v in *opaque. */
-void judge_start(struct judge *j, struct insn_case *c, const uint8_t *code);
+void judge_start(struct judge *j, const struct insn_forms *forms, struct insn_case *c, const uint8_t *code);
 bool judge_watch(void *opaque, const struct vcpu *v);
 /* Behind it: whether the way it ended rules out the host, and what the comparison must leave alone. */
 void judge_end(struct judge *j, const struct insn_state *end);

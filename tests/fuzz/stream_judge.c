@@ -18,16 +18,17 @@
 #define HOST_CONTEXT 0x30000000ull /* native.c's own page, and some */
 #define HOST_CONTEXT_END 0x30010000ull
 
-void judge_start(struct judge *j, struct insn_case *c, const uint8_t *code)
+void judge_start(struct judge *j, const struct insn_forms *forms, struct insn_case *c, const uint8_t *code)
 {
-    ZydisDecoderInit(&j->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    j->forms = forms;
     j->code = code;
     j->c = c;
     j->steps = 0;
     j->native = j->comparable = true;
     j->may_be_long = j->may_be_cut = false;
     c->undefined = c->undefined_fault = 0;
-    c->cr2_free = c->vector = c->partial = false;
+    c->cr2_free = c->vector = c->partial = c->partial_registers = false;
+    c->hole_size = 0;
 }
 
 static bool near_branch(const ZydisDecodedInstruction *i)
@@ -140,7 +141,7 @@ static void look_at(struct judge *j, const ZydisDecodedInstruction *i, const Zyd
 {
     bool indirect_call = i->mnemonic == ZYDIS_MNEMONIC_CALL && i->opcode == 0xff;
 
-    if ((!near_branch(i) && !insn_form_accepts(i)) || is_makers_choice(i) || reads_exit(i, op, v->rip))
+    if ((!near_branch(i) && !insn_form_accepts(j->forms, i)) || is_makers_choice(i) || reads_exit(i, op, v->rip))
         j->native = false;
     if (is_vague(i) || is_undefined(i, op, v))
         j->comparable = false;
@@ -198,7 +199,7 @@ bool judge_watch(void *opaque, const struct vcpu *v)
     if (at >= INSN_CODE_SIZE)
         return true;
     j->may_be_long = j->may_be_cut = false;
-    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&j->decoder, j->code + at, INSN_CODE_SIZE - at, &i, op)))
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&j->forms->decoder, j->code + at, INSN_CODE_SIZE - at, &i, op)))
         look_at(j, &i, op, v);
     else
         look_at_undefined(j, at);

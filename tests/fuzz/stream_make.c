@@ -39,7 +39,7 @@ static void append_form(struct stream *s)
     ZydisDecodedInstruction i;
     uint8_t bytes[15];
 
-    insn_form_encode(form, &s->r, bytes, bases[insn_below(&s->r, sizeof bases)]);
+    insn_form_encode(s->forms, form, &s->r, bytes, bases[insn_below(&s->r, sizeof bases)]);
     if (form->memory && insn_chance(&s->r, 80) && bytes[14] < 0x80)
         bytes[14] = 0;
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&s->forms->decoder, NULL, bytes, sizeof bytes, &i)))
@@ -141,9 +141,11 @@ static void spoil(struct stream *s)
 
 static void clear(struct insn_case *c, uint64_t index)
 {
+    c->mode = INSN_64;
+    c->v86 = false;
     c->index = index;
     c->slot = 1 + (uint32_t)(index % (INSN_BATCH - 2));
-    c->start = INSN_CODE + c->slot * INSN_SLOT;
+    c->start = INSN_CODE + INSN_SLOT_AT(c->slot);
     c->code_length = 0;
     c->pokes = 0;
     c->mnemonic = 0;
@@ -178,7 +180,6 @@ static void move_to_page_end(struct stream *s)
     if (insn_chance(&s->r, 30))
         end = INSN_CODE + 4096 * (1 + insn_below(&s->r, INSN_CODE_SIZE / 4096 - 1));
     s->c->start = end - 1 - insn_below(&s->r, s->c->code_length);
-    s->c->slot = (uint32_t)((s->c->start - INSN_CODE) / INSN_SLOT);
     if (s->c->start + s->c->code_length > INSN_CODE + INSN_CODE_SIZE)
         s->c->code_length = (uint8_t)(INSN_CODE + INSN_CODE_SIZE - s->c->start);
 }
@@ -194,7 +195,8 @@ void stream_make(struct insn_generator *g, struct insn_case *c, uint64_t seed, u
     } else {
         clear(c, index);
         c->image = insn_below(&s.r, INSN_IMAGES);
-        state_random(&s.r, &c->in);
+        insn_segments_pick(&s.r, c->mode, true, c->in.seg);
+        state_random(&s.r, c->mode, &c->in);
         choose_registers(&s);
         if (kind < 65)
             make_raw(&s);

@@ -14,6 +14,7 @@ struct builder {
     uint32_t fixed; /* start values of these registers may not be changed any more */
     uint32_t known; /* sequences: these still hold their start value when the next instruction runs */
     bool sequence;
+    uint16_t seg[S_COUNT]; /* sequences: what the segment registers hold at the instruction being built */
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
     uint8_t bytes[15];
@@ -27,6 +28,10 @@ bool build_decode(struct builder *b);
 bool build_operands(struct builder *b);
 void build_append(struct builder *b, const void *bytes, unsigned size);
 void build_exit(struct builder *b, unsigned exit);
+/* The same from code of another size than the case's. */
+void build_exit_mode(struct builder *b, unsigned exit, enum insn_mode mode);
+/* The linear address that SS:SP has at the start. */
+uint64_t build_stack(const struct builder *b);
 uint64_t build_here(const struct builder *b);
 void build_set_register(struct builder *b, unsigned reg, uint64_t value);
 bool build_poke(struct builder *b, uint64_t linear, uint64_t value);
@@ -36,11 +41,15 @@ uint64_t build_target(struct builder *b, unsigned size);
 int build_gpr(ZydisRegister reg);
 /* A fault in the middle may leave a part of the result behind. */
 bool build_is_piecewise(const ZydisDecodedInstruction *i);
+/* The same of registers: POPA. */
+bool build_fills_registers(const ZydisDecodedInstruction *i);
 /* CMPS and MOVS read or write at two places: which page fault comes first is the processor's choice;
    FLDENV, FRSTOR, FXSAVE and FXRSTOR work in pieces. */
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i);
 uint32_t build_fault_flags(const ZydisDecodedInstruction *i);
 void build_sequence(struct builder *b, unsigned steps);
 void build_control(struct builder *b);
+/* The same in 16- and 32-bit code. */
+void build_control_narrow(struct builder *b);
 
 #endif

@@ -38,23 +38,66 @@ static const uint8_t refused_ext[] = {
     ZYDIS_ISA_EXT_ENQCMD,   ZYDIS_ISA_EXT_PCONFIG,  ZYDIS_ISA_EXT_SMAP,  ZYDIS_ISA_EXT_PKU,
 };
 
-bool insn_form_accepts(const ZydisDecodedInstruction *i)
+/* Outside of 64-bit mode: what works on the selectors that host and guest share, and images of the x87 state. */
+static const uint16_t accepted_narrow[] = {
+    ZYDIS_MNEMONIC_LAR,    ZYDIS_MNEMONIC_LSL,     ZYDIS_MNEMONIC_VERR,    ZYDIS_MNEMONIC_VERW,
+    ZYDIS_MNEMONIC_LDS,    ZYDIS_MNEMONIC_LES,     ZYDIS_MNEMONIC_LSS,     ZYDIS_MNEMONIC_LFS,
+    ZYDIS_MNEMONIC_LGS,    ZYDIS_MNEMONIC_INTO,    ZYDIS_MNEMONIC_FNSTENV, ZYDIS_MNEMONIC_FNSAVE,
+    ZYDIS_MNEMONIC_FXSAVE, ZYDIS_MNEMONIC_FXRSTOR,
+};
+
+static bool is_listed(const uint16_t *list, unsigned count, uint16_t mnemonic)
+{
+    while (count--)
+        if (list[count] == mnemonic)
+            return true;
+    return false;
+}
+
+static bool is_wide(const ZydisDecodedInstruction *i)
+{
+    return i->machine_mode == ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+/* Virtual-8086 mode: no VEX, and nothing that shows or loads a selector or IOPL. */
+static bool v86_refuses(const ZydisDecodedInstruction *i)
+{
+    static const uint16_t list[] = {
+        ZYDIS_MNEMONIC_LAR,   ZYDIS_MNEMONIC_LSL,    ZYDIS_MNEMONIC_VERR, ZYDIS_MNEMONIC_VERW,
+        ZYDIS_MNEMONIC_ARPL,  ZYDIS_MNEMONIC_LDS,    ZYDIS_MNEMONIC_LES,  ZYDIS_MNEMONIC_LSS,
+        ZYDIS_MNEMONIC_LFS,   ZYDIS_MNEMONIC_LGS,    ZYDIS_MNEMONIC_POPF, ZYDIS_MNEMONIC_POPFD,
+        ZYDIS_MNEMONIC_PUSHF, ZYDIS_MNEMONIC_PUSHFD,
+    };
+    bool moves = i->mnemonic == ZYDIS_MNEMONIC_MOV && (i->opcode & 0xfd) == 0x8c,
+         pushes = (i->mnemonic == ZYDIS_MNEMONIC_PUSH || i->mnemonic == ZYDIS_MNEMONIC_POP) &&
+                  (i->opcode < 0x20 || i->opcode_map == ZYDIS_OPCODE_MAP_0F);
+
+    return i->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || moves || pushes ||
+           is_listed(list, sizeof list / sizeof *list, (uint16_t)i->mnemonic);
+}
+
+bool insn_form_accepts(const struct insn_forms *f, const ZydisDecodedInstruction *i)
 {
     unsigned n;
 
+    if (f->v86 && v86_refuses(i))
+        return false;
+
+    if (!is_wide(i) &&
+        is_listed(accepted_narrow, sizeof accepted_narrow / sizeof *accepted_narrow, (uint16_t)i->mnemonic))
+        return true;
     if ((i->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) || i->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
         return false;
     if (i->mnemonic == ZYDIS_MNEMONIC_BSWAP && i->operand_width == 16)
         return false; /* undefined */
     if (i->mnemonic == ZYDIS_MNEMONIC_MOVSXD && i->operand_width == 16)
         return false; /* reads two bytes or four, by the maker */
-    if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->opcode == 0x8e)
+    if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->opcode == 0x8e && is_wide(i))
         return false; /* to a segment register */
-    if (i->mnemonic == ZYDIS_MNEMONIC_POP && i->opcode_map == ZYDIS_OPCODE_MAP_0F)
+    if (i->mnemonic == ZYDIS_MNEMONIC_POP && i->opcode_map == ZYDIS_OPCODE_MAP_0F && is_wide(i))
         return false; /* POP FS, POP GS */
-    for (n = 0; n < sizeof refused / sizeof *refused; n++)
-        if (i->mnemonic == refused[n])
-            return false;
+    if (is_listed(refused, sizeof refused / sizeof *refused, (uint16_t)i->mnemonic))
+        return false;
     for (n = 0; n < sizeof refused_ext; n++)
         if (i->meta.isa_ext == refused_ext[n])
             return false;
@@ -97,10 +140,12 @@ struct head {
 /* Prefix, opcode; without legacy prefixes that are not mandatory. Returns the length. */
 static unsigned write_head(const struct insn_form *f, const struct head *h, uint8_t *p)
 {
-    static const uint8_t mandatory[4] = {0, 0x66, 0xf3, 0xf2};
+    static const uint8_t mandatory[6] = {0, 0x66, 0xf3, 0xf2, 0xf3, 0xf2};
     uint8_t *start = p, rex = h->rex;
 
     if (f->encoding == FORM_LEGACY) {
+        if (f->pp > 3)
+            *p++ = 0x66;
         if (f->pp)
             *p++ = mandatory[f->pp];
         if (rex || f->w)
@@ -184,7 +229,7 @@ static bool try_modrm(struct collector *k, unsigned first, struct insn_form form
             !ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&k->f->decoder, NULL, bytes, 16, &i)))
             return true;
     }
-    if (!insn_form_accepts(&i) || !wanted(k->only, &i))
+    if (!insn_form_accepts(k->f, &i) || !wanted(k->only, &i))
         return i.attributes & ZYDIS_ATTRIB_HAS_MODRM;
     form.mnemonic = (uint16_t)i.mnemonic;
     form.has_modrm = i.attributes & ZYDIS_ATTRIB_HAS_MODRM;
@@ -194,11 +239,18 @@ static bool try_modrm(struct collector *k, unsigned first, struct insn_form form
     return form.has_modrm;
 }
 
+/* These bytes begin VEX and EVEX: always in 64-bit mode, else when a register operand would follow. */
+static bool is_vex_head(const struct insn_form *f)
+{
+    return !f->map && (f->opcode == 0xc4 || f->opcode == 0xc5 || f->opcode == 0x62);
+}
+
 static void try_form(struct collector *k, struct insn_form form)
 {
     unsigned first = k->f->count, reg, rm;
 
-    for (form.memory = false;; form.memory = true) {
+    form.memory = form.encoding == FORM_LEGACY && is_vex_head(&form); /* LES, LDS, BOUND */
+    for (;; form.memory = true) {
         for (reg = 0; reg < 8; reg++)
             for (rm = 0; rm < (form.memory ? 1u : 8u); rm++)
                 if (!try_modrm(k, first, form, reg, rm))
@@ -208,25 +260,25 @@ static void try_form(struct collector *k, struct insn_form form)
     }
 }
 
-static bool is_prefix(const struct insn_form *f)
+static bool is_prefix(const struct insn_form *f, bool wide)
 {
     static const uint8_t prefix[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x0f};
 
     if (f->encoding != FORM_LEGACY || f->map)
         return f->encoding == FORM_LEGACY && f->map == 1 && (f->opcode == 0x38 || f->opcode == 0x3a);
-    return memchr(prefix, f->opcode, sizeof prefix) || (f->opcode & 0xf0) == 0x40 || f->opcode == 0xc4 ||
-           f->opcode == 0xc5 || f->opcode == 0x62;
+    return memchr(prefix, f->opcode, sizeof prefix) || (wide && ((f->opcode & 0xf0) == 0x40 || is_vex_head(f)));
 }
 
 static void walk(struct collector *k, enum form_encoding encoding)
 {
     static const unsigned ls[] = {1, 2, 4}, bs[] = {1, 1, 2};
     struct insn_form f = {.encoding = (uint8_t)encoding};
-    unsigned map, pp, w, l, b, opcode;
+    bool wide = k->f->mode == INSN_64;
+    unsigned map, pp, w, l, b, opcode, ws = encoding == FORM_LEGACY && !wide ? 1 : 2;
 
     for (map = encoding != FORM_LEGACY; map < 4; map++)
-        for (pp = 0; pp < 4; pp++)
-            for (w = 0; w < 2; w++)
+        for (pp = 0; pp < (map ? 4u : 6u); pp++)
+            for (w = 0; w < ws; w++)
                 for (l = 0; l < ls[encoding]; l++)
                     for (b = 0; b < bs[encoding]; b++)
                         for (opcode = 0; opcode < 256; opcode++) {
@@ -236,7 +288,7 @@ static void walk(struct collector *k, enum form_encoding encoding)
                             f.l = (uint8_t)l;
                             f.b = (uint8_t)b;
                             f.opcode = (uint8_t)opcode;
-                            if (!is_prefix(&f))
+                            if (!is_prefix(&f, wide))
                                 try_form(k, f);
                         }
 }
@@ -280,12 +332,18 @@ void insn_forms_index(struct insn_forms *f)
         f->class_first[class ++] = groups;
 }
 
-int insn_forms_build(struct insn_forms *f, const char *only)
+int insn_forms_build(struct insn_forms *f, const char *only, enum insn_mode mode, enum insn_machine machine)
 {
+    static const ZydisMachineMode modes[] = {ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                                             ZYDIS_MACHINE_MODE_LONG_COMPAT_16};
+    static const ZydisStackWidth stacks[] = {ZYDIS_STACK_WIDTH_64, ZYDIS_STACK_WIDTH_32, ZYDIS_STACK_WIDTH_16};
     struct collector k = {.f = f, .only = only};
 
     memset(f, 0, sizeof *f);
-    ZydisDecoderInit(&f->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    f->mode = mode;
+    f->long_mode = machine == INSN_LONG;
+    f->v86 = machine == INSN_V86;
+    ZydisDecoderInit(&f->decoder, modes[mode], stacks[mode]);
     walk(&k, FORM_LEGACY);
     walk(&k, FORM_VEX);
     walk(&k, FORM_EVEX);
@@ -325,7 +383,7 @@ static unsigned pick_bit(uint64_t mask, struct insn_random *r)
     return (unsigned)__builtin_ctzll(mask);
 }
 
-static void random_head(const struct insn_form *f, struct insn_random *r, struct head *h)
+static void random_head(const struct insn_form *f, struct insn_random *r, bool wide, struct head *h)
 {
     uint64_t bits = insn_random(r);
 
@@ -338,21 +396,42 @@ static void random_head(const struct insn_form *f, struct insn_random *r, struct
         h->v4 = 0;
     if (!h->aaa && f->encoding == FORM_EVEX)
         h->z = 0;
+    if (!wide) { /* the bits that name registers 8 and up have other meanings */
+        h->rex = h->v4 = 0;
+        h->vvvv &= 7;
+    }
+}
+
+/* [base + displacement] as wide as the address. False: 16-bit addresses have no such form. */
+static bool write_based(uint8_t **p, unsigned reg, unsigned base, bool narrow)
+{
+    static const uint8_t rm16[8] = {0, 0, 0, 7, 0, 6, 4, 5};
+
+    if (narrow && !rm16[base & 7])
+        return false;
+    *(*p)++ = (uint8_t)(0x80 | reg << 3 | (narrow ? rm16[base & 7] : base & 7));
+    if (!narrow && (base & 7) == 4)
+        *(*p)++ = 0x24;
+    return true;
 }
 
 /* base: a register that a memory operand must use, or -1. */
-unsigned insn_form_encode(const struct insn_form *f, struct insn_random *r, uint8_t bytes[15], int base)
+unsigned insn_form_encode(const struct insn_forms *forms, const struct insn_form *f, struct insn_random *r,
+                          uint8_t bytes[15], int base)
 {
     static const uint8_t segment[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x64, 0x65};
     struct head h;
     uint8_t out[48], *p = out;
+    bool wide = forms->mode == INSN_64, narrow = forms->mode == INSN_16;
     unsigned bit, i;
 
-    random_head(f, r, &h);
-    if (insn_chance(r, 8))
+    random_head(f, r, wide, &h);
+    if (insn_chance(r, wide ? 8 : 16))
         *p++ = segment[insn_below(r, sizeof segment)];
-    if (insn_chance(r, 6))
+    if (insn_chance(r, wide ? 6 : 16)) {
         *p++ = 0x67;
+        narrow = forms->mode == INSN_32;
+    }
     if (f->lockable && f->memory && insn_chance(r, 20))
         *p++ = 0xf0;
     if (base >= 8 && f->memory)
@@ -364,13 +443,9 @@ unsigned insn_form_encode(const struct insn_form *f, struct insn_random *r, uint
         bit = pick_bit(f->mask, r);
         if (!f->memory) {
             *p++ = (uint8_t)(0xc0 | bit);
-        } else if (base < 0) {
+        } else if (base < 0 || !write_based(&p, bit, (unsigned)base, narrow)) {
             *p++ = (uint8_t)(insn_below(r, 3) << 6 | bit << 3 | insn_below(r, 8));
             *p++ = (uint8_t)insn_random(r);
-        } else { /* [base + disp32] */
-            *p++ = (uint8_t)(0x80 | bit << 3 | (base & 7));
-            if ((base & 7) == 4)
-                *p++ = 0x24;
         }
     }
     for (i = (unsigned)(p - out); i < 15; i++)

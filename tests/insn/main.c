@@ -2,7 +2,9 @@
  * main.c - insn-test: runs random instructions on the host and in the engines, and compares.
  *
  * Usage: insn-test [--cases N] [--first N] [--seed S] [--engine interp|bt|both|none] [--only MNEMONIC|CLASS]
- *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--verbose]
+ *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--mode 64|32|16] [--machine
+ * long|protected|v86]
+ *                  [--verbose]
  * Classes: general, x87, sse, vex, evex, control. A failure prints the command that runs it again alone.
  */
 #include "tests/insn/insn.h"
@@ -17,11 +19,16 @@ struct run {
     unsigned steps, max_failures, failures;
     const char *only, *options;
     bool use[2], verbose;
+    enum insn_mode mode;
+    enum insn_machine machine;
     struct insn_engine *engine[2];
     struct insn_generator *generator;
     struct insn_case *batch;
     uint64_t faults, failed_by_engine[2];
 };
+
+static const char *const mode_name[] = {"64", "32", "16"}, *const machine_name[] = {"long", "protected", "v86"};
+struct insn_layout insn_layout = {INSN_DATA_HIGH, INSN_CODE_HIGH};
 
 static double now(void)
 {
@@ -33,8 +40,10 @@ static double now(void)
 
 static void replay_hint(const struct run *r, const struct insn_case *c, enum insn_engine_kind kind)
 {
-    printf("replay: insn-test --engine %s --seed %" PRIu64 " --first %" PRIu64 " --cases 1%s%s --steps %u\n\n",
-           insn_engine_name(kind), r->seed, c->index, r->only ? " --only " : "", r->only ? r->only : "", r->steps);
+    printf("replay: insn-test --engine %s --mode %s --machine %s --seed %" PRIu64 " --first %" PRIu64
+           " --cases 1%s%s --steps %u\n\n",
+           insn_engine_name(kind), mode_name[r->mode], machine_name[r->machine], r->seed, c->index,
+           r->only ? " --only " : "", r->only ? r->only : "", r->steps);
 }
 
 static void check_case(struct run *r, const struct insn_case *c, enum insn_engine_kind kind)
@@ -118,6 +127,17 @@ static void choose_engine(struct run *r, const char *text)
     r->use[INSN_BT] = strcmp(text, "bt") == 0 || strcmp(text, "both") == 0;
 }
 
+static unsigned choose(const char *option, const char *const names[3], const char *text)
+{
+    unsigned i;
+
+    for (i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    fprintf(stderr, "insn-test: %s '%s' is none of %s, %s, %s\n", option, text, names[0], names[1], names[2]);
+    exit(2);
+}
+
 static void parse(struct run *r, int argc, char **argv)
 {
     int i;
@@ -146,11 +166,22 @@ static void parse(struct run *r, int argc, char **argv)
             r->options = value;
         else if (strcmp(name, "--engine") == 0)
             choose_engine(r, value);
+        else if (strcmp(name, "--machine") == 0)
+            r->machine = (enum insn_machine)choose(name, machine_name, value);
+        else if (strcmp(name, "--mode") == 0)
+            r->mode = (enum insn_mode)choose(name, mode_name, value);
         else {
             fprintf(stderr, "insn-test: unknown option '%s'; see the top of tests/insn/main.c\n", name);
             exit(2);
         }
     }
+    if ((r->mode == INSN_64 && r->machine != INSN_LONG) || (r->mode != INSN_16 && r->machine == INSN_V86)) {
+        fprintf(stderr, "insn-test: --mode %s does not run with --machine %s\n", mode_name[r->mode],
+                machine_name[r->machine]);
+        exit(2);
+    }
+    if (r->machine == INSN_V86)
+        insn_layout = (struct insn_layout){INSN_DATA_LOW, INSN_CODE_LOW};
     if (!r->steps || r->steps > INSN_MAX_STEPS) {
         fprintf(stderr, "insn-test: --steps %u is not between 1 and %u\n", r->steps, INSN_MAX_STEPS);
         exit(2);
@@ -165,7 +196,7 @@ static int prepare(struct run *r)
         fprintf(stderr, "insn-test: the low addresses that the test needs are taken\n");
         return -1;
     }
-    r->generator = insn_generator_create(r->seed, r->only);
+    r->generator = insn_generator_create(r->seed, r->only, r->mode, r->machine);
     r->batch = aligned_alloc(64, INSN_BATCH * sizeof *r->batch);
     if (!r->generator || !r->batch)
         return -1;
@@ -178,7 +209,7 @@ static int prepare(struct run *r)
     for (unsigned i = 0; i < 2; i++) {
         if (!r->use[i])
             continue;
-        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, NULL, r->options);
+        r->engine[i] = insn_engine_open((enum insn_engine_kind)i, r->machine, NULL, r->options);
         if (!r->engine[i])
             return -1;
     }

@@ -5,35 +5,44 @@
  * exit stub, or through a signal whose frame holds the state. Everything the entry and the stubs need lies in a
  * context page at a fixed low address, so that no register is needed to find it. The signal handler runs on its
  * own stack and restores the FS base before anything else.
+ *
+ * 16- and 32-bit code is entered and left by far jumps, between segments of the LDT or the kernel's own for 32-bit
+ * programs, and 64-bit code.
  */
 #include "tests/insn/insn.h"
 
+#include <asm/ldt.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-#define CONTEXT 0x30000000ull
+#define CONTEXT 0x7ee30000ull /* no sum of pointers to the areas leads here */
 
 struct context {
     _Alignas(64) uint8_t xsave[INSN_XSAVE_SIZE];
-    uint64_t gpr[16];                    /* 0x1000 */
-    uint64_t rflags, rip;                /* 0x1080, 0x1088 */
+    uint64_t gpr[16]; /* 0x1000 */
+    uint64_t rflags;  /* 0x1080 */
+    uint32_t rip;     /* 0x1088: far pointer with the next */
+    uint16_t cs, unused;
     uint64_t fs_base, gs_base;           /* 0x1090, 0x1098 */
     uint64_t host_rsp, host_fs, host_gs; /* 0x10a0, 0x10a8, 0x10b0 */
     uint64_t exit, leave;                /* 0x10b8, 0x10c0 */
-    uint64_t scratch[62];
+    uint16_t seg[8];                     /* 0x10c8: ES, CS, SS, DS, FS, GS */
+    uint64_t scratch[60];
     uint64_t flags; /* 0x12b8: pushed with the stack at 0x12c0 */
     uint64_t running;
     uint32_t vector, error;
-    uint64_t cr2;
+    uint64_t cr2, stopped;
 };
 
 _Static_assert(offsetof(struct context, rflags) == 0x1080 && offsetof(struct context, leave) == 0x10c0 &&
+                   offsetof(struct context, seg) == 0x10c8 && offsetof(struct context, cs) == 0x108c &&
                    offsetof(struct context, flags) == 0x12b8,
                "the assembly below knows these offsets");
 
@@ -47,38 +56,49 @@ __asm__(".text\n"
         ".hidden native_enter, native_leave, native_resume\n"
         "native_enter:\n"
         "push rbp\npush rbx\npush r12\npush r13\npush r14\npush r15\n"
-        "mov ds:[0x300010a0], rsp\n"
-        "rdfsbase rax\nmov ds:[0x300010a8], rax\n"
-        "rdgsbase rax\nmov ds:[0x300010b0], rax\n"
-        "mov rax, ds:[0x30001090]\nwrfsbase rax\n"
-        "mov rax, ds:[0x30001098]\nwrgsbase rax\n"
-        "mov eax, -1\nmov edx, -1\n"
-        "xrstor64 ds:[0x30000000]\n"
-        "push qword ptr ds:[0x30001080]\npopfq\n"
-        "mov rax, ds:[0x30001000]\nmov rcx, ds:[0x30001008]\nmov rdx, ds:[0x30001010]\n"
-        "mov rbx, ds:[0x30001018]\nmov rsp, ds:[0x30001020]\nmov rbp, ds:[0x30001028]\n"
-        "mov rsi, ds:[0x30001030]\nmov rdi, ds:[0x30001038]\nmov r8, ds:[0x30001040]\n"
-        "mov r9, ds:[0x30001048]\nmov r10, ds:[0x30001050]\nmov r11, ds:[0x30001058]\n"
-        "mov r12, ds:[0x30001060]\nmov r13, ds:[0x30001068]\nmov r14, ds:[0x30001070]\n"
-        "mov r15, ds:[0x30001078]\n"
-        "jmp qword ptr ds:[0x30001088]\n"
+        "mov ds:[0x7ee310a0], rsp\n"
+        "rdfsbase rax\nmov ds:[0x7ee310a8], rax\n"
+        "rdgsbase rax\nmov ds:[0x7ee310b0], rax\n"
+        "mov ax, ds:[0x7ee310c8]\nmov es, ax\n"
+        "mov ax, ds:[0x7ee310ce]\nmov ds, ax\n"
+        "mov ax, ds:[0x7ee310d0]\nmov fs, ax\n"
+        "mov ax, ds:[0x7ee310d2]\nmov gs, ax\n"
+        "test ax, ax\njnz 1f\n"
+        "mov rax, ds:[0x7ee31098]\nwrgsbase rax\n"
+        "1: cmp word ptr ds:[0x7ee310d0], 0\njnz 1f\n"
+        "mov rax, ds:[0x7ee31090]\nwrfsbase rax\n"
+        "1: mov eax, -1\nmov edx, -1\n"
+        "xrstor64 ds:[0x7ee30000]\n"
+        "push qword ptr ds:[0x7ee31080]\npopfq\n"
+        "mov ax, ds:[0x7ee310cc]\nmov ss, ax\n"
+        "mov rax, ds:[0x7ee31000]\nmov rcx, ds:[0x7ee31008]\nmov rdx, ds:[0x7ee31010]\n"
+        "mov rbx, ds:[0x7ee31018]\nmov rsp, ds:[0x7ee31020]\nmov rbp, ds:[0x7ee31028]\n"
+        "mov rsi, ds:[0x7ee31030]\nmov rdi, ds:[0x7ee31038]\nmov r8, ds:[0x7ee31040]\n"
+        "mov r9, ds:[0x7ee31048]\nmov r10, ds:[0x7ee31050]\nmov r11, ds:[0x7ee31058]\n"
+        "mov r12, ds:[0x7ee31060]\nmov r13, ds:[0x7ee31068]\nmov r14, ds:[0x7ee31070]\n"
+        "mov r15, ds:[0x7ee31078]\n"
+        "jmp fword ptr ds:[0x7ee31088]\n"
         "native_leave:\n"
-        "mov ds:[0x30001020], rsp\n"
-        "mov esp, 0x300012c0\npushfq\n"
-        "mov ds:[0x30001000], rax\nmov ds:[0x30001008], rcx\nmov ds:[0x30001010], rdx\n"
-        "mov ds:[0x30001018], rbx\nmov ds:[0x30001028], rbp\n"
-        "mov ds:[0x30001030], rsi\nmov ds:[0x30001038], rdi\nmov ds:[0x30001040], r8\n"
-        "mov ds:[0x30001048], r9\nmov ds:[0x30001050], r10\nmov ds:[0x30001058], r11\n"
-        "mov ds:[0x30001060], r12\nmov ds:[0x30001068], r13\nmov ds:[0x30001070], r14\n"
-        "mov ds:[0x30001078], r15\n"
+        "mov ds:[0x7ee31020], rsp\n"
+        "mov esp, 0x7ee312c0\npushfq\n"
+        "mov ds:[0x7ee31000], rax\nmov ds:[0x7ee31008], rcx\nmov ds:[0x7ee31010], rdx\n"
+        "mov ds:[0x7ee31018], rbx\nmov ds:[0x7ee31028], rbp\n"
+        "mov ds:[0x7ee31030], rsi\nmov ds:[0x7ee31038], rdi\nmov ds:[0x7ee31040], r8\n"
+        "mov ds:[0x7ee31048], r9\nmov ds:[0x7ee31050], r10\nmov ds:[0x7ee31058], r11\n"
+        "mov ds:[0x7ee31060], r12\nmov ds:[0x7ee31068], r13\nmov ds:[0x7ee31070], r14\n"
+        "mov ds:[0x7ee31078], r15\n"
         "cld\n"
+        "mov ds:[0x7ee310c8], es\nmov ds:[0x7ee310cc], ss\nmov ds:[0x7ee310ce], ds\n"
+        "mov ds:[0x7ee310d0], fs\nmov ds:[0x7ee310d2], gs\n"
         "mov eax, -1\nmov edx, -1\n"
-        "xsave64 ds:[0x30000000]\n"
-        "rdfsbase rax\nmov ds:[0x30001090], rax\n"
-        "rdgsbase rax\nmov ds:[0x30001098], rax\n"
-        "mov rax, ds:[0x300010a8]\nwrfsbase rax\n"
-        "mov rax, ds:[0x300010b0]\nwrgsbase rax\n"
-        "mov rsp, ds:[0x300010a0]\n"
+        "xsave64 ds:[0x7ee30000]\n"
+        "rdfsbase rax\nmov ds:[0x7ee31090], rax\n"
+        "rdgsbase rax\nmov ds:[0x7ee31098], rax\n"
+        "mov eax, 0x2b\nmov ss, eax\n"
+        "xor eax, eax\nmov ds, eax\nmov es, eax\nmov fs, eax\nmov gs, eax\n"
+        "mov rax, ds:[0x7ee310a8]\nwrfsbase rax\n"
+        "mov rax, ds:[0x7ee310b0]\nwrgsbase rax\n"
+        "mov rsp, ds:[0x7ee310a0]\n"
         "native_resume:\n"
         "push 0x202\npopfq\n"
         "fninit\n"
@@ -121,6 +141,16 @@ static void take_frame_xstate(const void *frame)
     memcpy(context->xsave, frame, size);
 }
 
+/* SS is in the frame; CS is what it was unless a far transfer has been made. */
+static inline void take_selectors(void)
+{
+    uint16_t *seg = context->seg;
+
+    __asm__ volatile("movw %%es, %0\nmovw %%ds, %1\nmovw %%fs, %2\nmovw %%gs, %3"
+                     : "=m"(seg[S_ES]), "=m"(seg[S_DS]), "=m"(seg[S_FS]), "=m"(seg[S_GS]));
+    __asm__ volatile("movw %w0, %%es\nmovw %w0, %%ds\nmovw %w0, %%fs\nmovw %w0, %%gs" : : "r"(0));
+}
+
 __attribute__((no_stack_protector, no_sanitize("address"))) static void on_signal(int number, siginfo_t *info,
                                                                                   void *opaque)
 {
@@ -135,12 +165,15 @@ __attribute__((no_stack_protector, no_sanitize("address"))) static void on_signa
     }
     context->fs_base = __builtin_ia32_rdfsbase64();
     context->gs_base = __builtin_ia32_rdgsbase64();
+    take_selectors();
     __builtin_ia32_wrfsbase64(context->host_fs);
     __builtin_ia32_wrgsbase64(context->host_gs);
     context->running = 0;
     for (i = 0; i < 16; i++)
         context->gpr[i] = (uint64_t)r[order[i]];
-    context->rip = (uint64_t)r[REG_RIP];
+    context->stopped = (uint64_t)r[REG_RIP];
+    context->seg[S_CS] = (uint16_t)r[REG_CSGSFS];
+    context->seg[S_SS] = (uint16_t)(r[REG_CSGSFS] >> 48);
     context->flags = (uint64_t)r[REG_EFL];
     context->vector = (uint32_t)r[REG_TRAPNO];
     context->error = (uint32_t)r[REG_ERR];
@@ -149,6 +182,7 @@ __attribute__((no_stack_protector, no_sanitize("address"))) static void on_signa
     r[REG_RIP] = (greg_t)(uintptr_t)native_resume;
     r[REG_RSP] = (greg_t)context->host_rsp;
     r[REG_EFL] = 0x202;
+    r[REG_CSGSFS] = 0x33 | 0x2bll << 48;
 }
 
 static void write_exit_stubs(void)
@@ -157,11 +191,37 @@ static void write_exit_stubs(void)
 
     for (i = 0; i < INSN_EXITS; i++) {
         /* mov dword [context.exit], i; jmp [context.leave] */
-        const uint8_t stub[] = {0xc7, 0x04, 0x25, 0xb8, 0x10, 0x00, 0x30, (uint8_t)i, 0,
-                                0,    0,    0xff, 0x24, 0x25, 0xc0, 0x10, 0x00,       0x30};
+        const uint8_t stub[] = {0xc7, 0x04, 0x25, 0xb8, 0x10, 0xe3, 0x7e, (uint8_t)i, 0,
+                                0,    0,    0xff, 0x24, 0x25, 0xc0, 0x10, 0xe3,       0x7e};
+
+        /* jmp 0x33:stub */
+        const uint8_t jump[] = {0xea, (uint8_t)(32 * i), 0, 0x10, 0x20, 0x33, 0};
 
         memcpy((uint8_t *)INSN_EXIT + 32 * i, stub, sizeof stub);
+        memcpy((uint8_t *)INSN_EXIT32 + 32 * i, jump, sizeof jump);
     }
+}
+
+static int write_ldt(void)
+{
+    const struct insn_segment *s;
+    unsigned i;
+
+    for (i = 0; (s = insn_ldt_entry(i)); i++) {
+        struct user_desc d = {.entry_number = i,
+                              .base_addr = s->base,
+                              .limit = s->limit,
+                              .seg_32bit = s->big,
+                              .contents = s->code ? 2 : s->expand_down,
+                              .read_exec_only = s->exec_only_or_read_only,
+                              .limit_in_pages = s->pages,
+                              .seg_not_present = s->absent,
+                              .useable = 1};
+
+        if (syscall(SYS_modify_ldt, 0x11, &d, sizeof d) < 0)
+            return -errno;
+    }
+    return 0;
 }
 
 int insn_native_open(void)
@@ -175,7 +235,7 @@ int insn_native_open(void)
     context->leave = (uint64_t)(uintptr_t)native_leave;
     memset((void *)INSN_CODE, 0xcc, INSN_CODE_SIZE);
     write_exit_stubs();
-    return signal_stack ? 0 : -ENOMEM;
+    return signal_stack ? write_ldt() : -ENOMEM;
 }
 
 void insn_native_set_const(const uint8_t *page)
@@ -223,7 +283,7 @@ void insn_native_clear_code(void)
 
 void insn_native_place(const struct insn_case *c)
 {
-    uint8_t *slot = (uint8_t *)INSN_CODE + c->slot * INSN_SLOT;
+    uint8_t *slot = (uint8_t *)INSN_CODE + INSN_SLOT_AT(c->slot);
 
     memset(slot, 0xcc, INSN_SLOT);
     memcpy((void *)c->start, c->code, c->code_length);
@@ -240,7 +300,9 @@ void insn_native_run(struct insn_case *c, const uint8_t *image)
     memcpy(context->xsave, c->in.xsave, insn_xsave_size());
     memcpy(context->gpr, c->in.gpr, sizeof context->gpr);
     context->rflags = c->in.rflags;
-    context->rip = c->start;
+    context->rip = (uint32_t)c->start - insn_segment_base(c->in.seg[S_CS]);
+    context->cs = c->in.seg[S_CS];
+    memcpy(context->seg, c->in.seg, sizeof c->in.seg);
     context->fs_base = c->in.fs_base;
     context->gs_base = c->in.gs_base;
     context->vector = INSN_NO_FAULT;
@@ -253,8 +315,9 @@ void insn_native_run(struct insn_case *c, const uint8_t *image)
     memcpy(out->gpr, context->gpr, sizeof out->gpr);
     out->vector = context->vector;
     out->exit = (uint32_t)context->exit;
-    out->rip = out->vector == INSN_NO_FAULT ? INSN_EXIT + 32 * out->exit : context->rip;
+    out->rip = out->vector == INSN_NO_FAULT ? INSN_EXIT + 32 * out->exit : context->stopped;
     out->rflags = context->flags;
+    memcpy(out->seg, context->seg, sizeof out->seg);
     out->fs_base = context->fs_base;
     out->gs_base = context->gs_base;
     out->error = context->error;

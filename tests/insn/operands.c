@@ -45,8 +45,18 @@ void build_set_register(struct builder *b, unsigned reg, uint64_t value)
     b->fixed |= 1u << reg;
 }
 
+/* Zydis numbers the segment registers as the processor does. */
+static unsigned segment_of(const ZydisDecodedOperand *op)
+{
+    unsigned seg = op->mem.segment - ZYDIS_REGISTER_ES;
+
+    return seg < S_COUNT ? seg : S_DS;
+}
+
 static uint64_t segment_base(const struct builder *b, const ZydisDecodedOperand *op)
 {
+    if (b->c->mode != INSN_64)
+        return insn_segment_base(b->seg[segment_of(op)]);
     if (op->mem.segment == ZYDIS_REGISTER_FS)
         return b->c->in.fs_base;
     return op->mem.segment == ZYDIS_REGISTER_GS ? b->c->in.gs_base : 0;
@@ -86,17 +96,38 @@ static uint64_t index_value(const struct builder *b, const ZydisDecodedOperand *
     return op->mem.index == ZYDIS_REGISTER_AL ? value & 0xff : value;
 }
 
-static bool in_area(const struct builder *b, uint64_t ea, uint64_t segment)
+/* Width of the operand's address; that of an implicit stack operand is up to SS. */
+static unsigned address_bits(const struct builder *b, const ZydisDecodedOperand *op)
 {
-    if (b->i.address_width == 32)
-        ea = (uint32_t)ea;
+    if (b->c->mode == INSN_64 || op->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN ||
+        build_gpr(op->mem.base) != R_SP)
+        return b->i.address_width;
+    return insn_segment_big(b->seg[S_SS]) ? 32 : 16;
+}
+
+/* What is accessed in several pieces may wrap at 64 KiB or 4 GiB piece by piece: that is up to the processor. */
+static bool wraps_in_pieces(const struct builder *b, uint64_t offset, unsigned size, unsigned bits)
+{
+    return bits < 64 && b->c->mode != INSN_64 && offset + size > 1ull << bits && (size > 8 || b->c->vector);
+}
+
+static bool in_area(const struct builder *b, const ZydisDecodedOperand *op, uint64_t ea, uint64_t segment)
+{
+    unsigned bits = address_bits(b, op);
+
+    if (bits < 64)
+        ea &= (1ull << bits) - 1;
+    if (wraps_in_pieces(b, ea, op->size / 8, bits))
+        return false;
     ea += segment;
+    if (b->c->mode != INSN_64)
+        ea = (uint32_t)ea;
     return ea >= INSN_DATA && ea < AREA_END;
 }
 
 static bool solve_absolute(struct builder *b, const ZydisDecodedOperand *op, uint64_t target)
 {
-    if (!b->i.raw.disp.size || b->i.raw.disp.size < 32)
+    if (!b->i.raw.disp.size || b->i.raw.disp.size < (b->i.address_width == 16 ? 16 : 32))
         return false;
     if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
         target -= b->ip + b->i.length;
@@ -109,13 +140,17 @@ static bool solve_doubled(struct builder *b, const ZydisDecodedOperand *op, int 
 {
     if (b->fixed >> reg & 1)
         return false;
-    build_set_register(b, (unsigned)reg, (target - (uint64_t)op->mem.disp.value) / (1u + op->mem.scale));
+    target -= (uint64_t)op->mem.disp.value;
+    if (b->c->mode != INSN_64)
+        target = (uint32_t)target;
+    build_set_register(b, (unsigned)reg, target / (1u + op->mem.scale));
     return true;
 }
 
 static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64_t target, uint64_t segment)
 {
     int base = build_gpr(op->mem.base), index = -1;
+    unsigned bits = address_bits(b, op);
     uint64_t indexed = 0;
 
     if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
@@ -135,25 +170,43 @@ static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64
     if (base >= 0 && !(b->fixed >> base & 1)) {
         uint64_t value = target - indexed - (uint64_t)op->mem.disp.value;
 
-        if (b->i.address_width == 32) /* the upper half must not matter */
+        if (bits == 32) /* the upper half must not matter */
             value = (uint32_t)value | insn_random(b->r) << 32;
+        else if (bits == 16)
+            value = (value & 0xffff) | insn_random(b->r) << 16;
+        if (b->c->mode != INSN_64)
+            value = (uint32_t)value;
         build_set_register(b, (unsigned)base, value);
         return true;
     }
     if (base >= 0)
         indexed += b->c->in.gpr[base];
     if (b->i.raw.disp.size == 32 && b->i.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW &&
-        fits((int64_t)(target - indexed), 32)) {
+        (bits == 32 || fits((int64_t)(target - indexed), 32))) {
         patch_displacement(b, (int64_t)(target - indexed));
         return true;
     }
-    return in_area(b, indexed + (uint64_t)op->mem.disp.value, segment);
+    if (bits == 16 && b->i.raw.disp.size == 16) {
+        patch_displacement(b, (int64_t)(target - indexed));
+        return true;
+    }
+    return in_area(b, op, indexed + (uint64_t)op->mem.disp.value, segment);
 }
 
 static bool solve_memory(struct builder *b, const ZydisDecodedOperand *op)
 {
     unsigned size = op->size / 8 ? op->size / 8 : 8;
     uint64_t segment = segment_base(b, op), target = build_target(b, size) - segment;
+
+    if (b->c->mode != INSN_64)
+        target = (uint32_t)target;
+    if (b->c->v86 && op->mem.segment == ZYDIS_REGISTER_CS)
+        return false; /* CS can be written there, but not on the host */
+    /* most segments are out of the reach of 16-bit addresses */
+    if (address_bits(b, op) == 16 && target > 0xffff && !insn_chance(b->r, 5))
+        return false;
+    if (wraps_in_pieces(b, target, size, address_bits(b, op)))
+        return false;
 
     if (op->mem.base == ZYDIS_REGISTER_NONE && op->mem.index == ZYDIS_REGISTER_NONE)
         return solve_absolute(b, op, target);
@@ -173,6 +226,8 @@ static void tame_bit_offset(struct builder *b)
         return;
     if (bits < 64)
         offset = (int64_t)(((uint64_t)offset & ((1ull << bits) - 1)) | insn_random(b->r) << bits);
+    if (b->c->mode != INSN_64)
+        offset = (uint32_t)offset;
     build_set_register(b, (unsigned)reg, (uint64_t)offset);
 }
 
@@ -184,6 +239,10 @@ static void tame_repeat(struct builder *b)
         count = 100 + insn_below(b->r, 20000);
     if (b->i.address_width == 32)
         count |= insn_random(b->r) << 32;
+    else if (b->i.address_width == 16)
+        count = (count & 0xffff) | insn_random(b->r) << 16;
+    if (b->c->mode != INSN_64)
+        count = (uint32_t)count;
     build_set_register(b, R_CX, count);
 }
 
@@ -198,12 +257,18 @@ static void tame_double_shift(struct builder *b)
         build_set_register(b, R_CX, b->c->in.gpr[R_CX] & ~0x10ull);
 }
 
+static uint64_t register_mask(const struct builder *b)
+{
+    return b->c->mode == INSN_64 ? ~0ull : 0xffffffff;
+}
+
 /* Division mostly overflows with random operands: give it a chance. */
 static void tame_division(struct builder *b)
 {
     if (insn_chance(b->r, 70))
-        build_set_register(
-            b, R_DX, b->i.mnemonic == ZYDIS_MNEMONIC_IDIV && insn_chance(b->r, 50) ? ~0ull : insn_below(b->r, 3));
+        build_set_register(b, R_DX,
+                           b->i.mnemonic == ZYDIS_MNEMONIC_IDIV && insn_chance(b->r, 50) ? register_mask(b)
+                                                                                         : insn_below(b->r, 3));
     if (insn_chance(b->r, 40))
         build_set_register(b, R_AX, insn_below(b->r, 1u << insn_below(b->r, 31)));
 }
@@ -237,31 +302,106 @@ static void tame_before(struct builder *b)
         tame_repeat(b);
 }
 
-/* Where the memory operand of the finished bytes lies. */
-static uint64_t operand_address(const struct builder *b)
+/* Where a memory operand of the finished bytes lies. */
+static uint64_t operand_address(const struct builder *b, const ZydisDecodedOperand *op)
 {
-    ZydisDecodedInstruction i;
-    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-    const ZydisDecodedOperand *m = &op[0];
-    uint64_t ea;
+    unsigned bits = address_bits(b, op), size = b->i.raw.disp.size;
+    uint64_t ea = 0;
 
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&b->forms->decoder, b->bytes, sizeof b->bytes, &i, op)))
-        return 0;
-    ea = (uint64_t)m->mem.disp.value;
-    if (m->mem.base == ZYDIS_REGISTER_RIP || m->mem.base == ZYDIS_REGISTER_EIP)
-        ea += b->ip + i.length;
-    else if (m->mem.base != ZYDIS_REGISTER_NONE)
-        ea += b->c->in.gpr[build_gpr(m->mem.base)];
-    if (m->mem.index != ZYDIS_REGISTER_NONE)
-        ea += b->c->in.gpr[build_gpr(m->mem.index)] * m->mem.scale;
-    return (i.address_width == 32 ? (uint32_t)ea : ea) + segment_base(b, m);
+    if (size) {
+        memcpy(&ea, b->bytes + b->i.raw.disp.offset, size / 8);
+        ea = (uint64_t)((int64_t)(ea << (64 - size)) >> (64 - size));
+    }
+    if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP)
+        ea += b->ip + b->i.length;
+    else if (op->mem.base != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(op->mem.base)];
+    if (op->mem.index != ZYDIS_REGISTER_NONE)
+        ea += b->c->in.gpr[build_gpr(op->mem.index)] * op->mem.scale;
+    if (bits < 64)
+        ea &= (1ull << bits) - 1;
+    ea += segment_base(b, op);
+    return b->c->mode == INSN_64 ? ea : (uint32_t)ea;
+}
+
+/* An operand that is a selector. Host and guest share some of them only, so a wild one may not be used. */
+static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsigned at)
+{
+    uint64_t selector = insn_selector_pick(b->r, b->forms->long_mode);
+    int reg;
+
+    if (b->sequence)
+        return false;
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
+        return build_poke(b, operand_address(b, op), insn_random(b->r) << (at + 16) << 1 | selector << at);
+    reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? build_gpr(op->reg.value) : -1;
+    if (reg < 0)
+        return ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+    if (b->fixed >> reg & 1)
+        return false;
+    build_set_register(b, (unsigned)reg, selector | (insn_random(b->r) & 0xffff0000));
+    return true;
+}
+
+/* The x87 pointers in an image: bytes that are not compared. */
+static bool cut_hole(struct builder *b, unsigned from, unsigned to)
+{
+    uint64_t at = operand_address(b, &b->op[0]) + from - INSN_DATA;
+
+    if (b->sequence)
+        return false;
+    b->c->hole_at = at < INSN_DATA_SIZE ? (uint32_t)at : 0;
+    b->c->hole_size = at < INSN_DATA_SIZE ? to - from : 0;
+    return true;
+}
+
+/* Control, status and tag words are 14 or 28 bytes with the pointers (SDM vol. 1, 8.1.10); FXSAVE's image
+ * (10.5.1). */
+static bool tame_image(struct builder *b)
+{
+    switch (b->i.mnemonic) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+        return b->i.operand_width == 16 ? cut_hole(b, 6, 14) : cut_hole(b, 12, 28);
+    case ZYDIS_MNEMONIC_FXSAVE:
+        return cut_hole(b, 6, 24);
+    default:
+        return true;
+    }
+}
+
+static bool tame_selectors(struct builder *b)
+{
+    switch (b->i.mnemonic) {
+    case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_LSL:
+        return tame_selector(b, &b->op[1], 0);
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW:
+        return tame_selector(b, &b->op[0], 0);
+    case ZYDIS_MNEMONIC_LDS:
+    case ZYDIS_MNEMONIC_LES:
+    case ZYDIS_MNEMONIC_LSS:
+    case ZYDIS_MNEMONIC_LFS:
+    case ZYDIS_MNEMONIC_LGS:
+        return tame_selector(b, &b->op[1], b->i.operand_width);
+    case ZYDIS_MNEMONIC_MOV:
+        return b->i.opcode != 0x8e || tame_selector(b, &b->op[1], 0);
+    case ZYDIS_MNEMONIC_POP:
+        if (ZydisRegisterGetClass(b->op[0].reg.value) != ZYDIS_REGCLASS_SEGMENT)
+            return true;
+        return !b->sequence && build_poke(b, build_stack(b),
+                                          insn_selector_pick(b->r, b->forms->long_mode) | insn_random(b->r) << 16);
+    default:
+        return true;
+    }
 }
 
 /* FXRSTOR: reserved bits of MXCSR give #GP, which random bytes nearly always have. */
 static void tame_restore(struct builder *b)
 {
     if (insn_chance(b->r, 90))
-        build_poke(b, operand_address(b) + 24, insn_random(b->r) & 0xffff);
+        build_poke(b, operand_address(b, &b->op[0]) + 24, insn_random(b->r) & 0xffff);
 }
 
 /* POPF may set neither TF nor AC. CMPXCHG should also succeed. */
@@ -275,7 +415,7 @@ static bool tame_after(struct builder *b)
     case ZYDIS_MNEMONIC_POPFD:
     case ZYDIS_MNEMONIC_POPFQ:
         value = insn_random(b->r) & (FL_ARITH | FL_DF | 0x20f000 | 0x202);
-        return !b->sequence && build_poke(b, b->c->in.gpr[R_SP], value);
+        return !b->sequence && build_poke(b, build_stack(b), value);
     case ZYDIS_MNEMONIC_CMPXCHG:
         reg = b->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? build_gpr(b->op[0].reg.value) : -1;
         if (!b->sequence && reg > 0 && insn_chance(b->r, 40))
@@ -288,11 +428,21 @@ static bool tame_after(struct builder *b)
         return true;
     case ZYDIS_MNEMONIC_FXSAVE: /* a page that is read-only, then one that is not there: which is first is free */
     case ZYDIS_MNEMONIC_FXSAVE64:
-        value = operand_address(b);
+        value = operand_address(b, &b->op[0]);
         return value + 512 <= AREA_END || value >= AREA_END;
     default:
         return true;
     }
+}
+
+uint64_t build_stack(const struct builder *b)
+{
+    uint16_t ss = b->c->in.seg[S_SS];
+    uint64_t sp = b->c->in.gpr[R_SP];
+
+    if (b->c->mode == INSN_64)
+        return sp;
+    return (uint32_t)(insn_segment_base(ss) + (insn_segment_big(ss) ? sp : sp & 0xffff));
 }
 
 bool build_poke(struct builder *b, uint64_t linear, uint64_t value)
@@ -320,5 +470,5 @@ bool build_operands(struct builder *b)
         if (!solve_memory(b, &b->op[n]))
             return false;
     }
-    return tame_after(b);
+    return tame_after(b) && (b->c->mode == INSN_64 || (tame_selectors(b) && tame_image(b)));
 }

@@ -11,6 +11,14 @@
 #define POINTERS (1u << R_BX | 1u << R_BP | 1u << R_SP | 1u << R_12 | 1u << R_13 | 1u << R_14)
 #define STRINGS (1u << R_SI | 1u << R_DI | 1u << R_CX)
 
+/* Outside of 64-bit mode pointers are offsets in the segment that goes with them. */
+static uint64_t offset_of(const struct builder *b, unsigned seg, uint64_t linear)
+{
+    uint64_t offset = (uint32_t)linear - insn_segment_base(b->c->in.seg[seg]);
+
+    return b->c->mode == INSN_64 ? linear : b->c->mode == INSN_16 ? offset & 0xffff : (uint32_t)offset;
+}
+
 static void set_pointers(struct builder *b)
 {
     uint64_t *gpr = b->c->in.gpr;
@@ -23,6 +31,9 @@ static void set_pointers(struct builder *b)
     gpr[R_DI] = INSN_DATA + 0x1800 + insn_below(b->r, 0x800);
     if (insn_chance(b->r, 60))
         gpr[R_CX] = insn_below(b->r, 70);
+    gpr[R_BX] = offset_of(b, S_DS, gpr[R_BX]);
+    gpr[R_SI] = offset_of(b, S_DS, gpr[R_SI]);
+    gpr[R_DI] = offset_of(b, S_ES, gpr[R_DI]);
     b->fixed = POINTERS | STRINGS;
     b->known = POINTERS | STRINGS;
 }
@@ -63,8 +74,9 @@ static bool uses_unknown(const struct builder *b)
         base = op->mem.base == ZYDIS_REGISTER_NONE ? -1 : build_gpr(op->mem.base);
         index = op->mem.index == ZYDIS_REGISTER_NONE ? -1 : build_gpr(op->mem.index);
         if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB || (base >= 0 && !(b->known >> base & 1)) ||
-            (index >= 0 && !(b->known >> index & 1)) || op->mem.segment == ZYDIS_REGISTER_FS ||
-            op->mem.segment == ZYDIS_REGISTER_GS)
+            (index >= 0 && !(b->known >> index & 1)) ||
+            (b->c->mode == INSN_64 &&
+             (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)))
             return true;
     }
     return (b->i.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
@@ -78,6 +90,10 @@ static bool refused_here(const struct builder *b)
     /* VPBROADCAST from RSP a few instructions behind a PUSH has been seen to give the old RSP on a host. */
     for (n = 0; n < b->i.operand_count && b->i.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX; n++)
         if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && build_gpr(b->op[n].reg.value) == R_SP)
+            return true;
+    for (n = 0; n < b->i.operand_count; n++) /* what the operands were placed by */
+        if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && b->op[n].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+            ZydisRegisterGetClass(b->op[n].reg.value) == ZYDIS_REGCLASS_SEGMENT)
             return true;
     switch (b->i.mnemonic) {
     case ZYDIS_MNEMONIC_ENTER:
@@ -116,8 +132,8 @@ static bool flags_fit(struct builder *b, bool conditional)
     if (!f)
         return true;
     if ((f->tested & b->c->undefined & FL_ARITH) ||
-        (b->c->undefined && (b->i.mnemonic == ZYDIS_MNEMONIC_PUSHF || b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFQ ||
-                             b->i.mnemonic == ZYDIS_MNEMONIC_LAHF)))
+        (b->c->undefined && (b->i.mnemonic == ZYDIS_MNEMONIC_PUSHF || b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFD ||
+                             b->i.mnemonic == ZYDIS_MNEMONIC_PUSHFQ || b->i.mnemonic == ZYDIS_MNEMONIC_LAHF)))
         return false;
     defined = (f->modified | f->set_0 | f->set_1) & ~f->undefined;
     if (!may_skip)
@@ -129,28 +145,70 @@ static bool flags_fit(struct builder *b, bool conditional)
 
 static bool try_step(struct builder *b, const struct insn_form *form, bool conditional)
 {
-    static const uint8_t bases[] = {R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX};
+    static const uint8_t bases[2][8] = {{R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX},
+                                        {R_BX, R_BP, R_SP, R_BX, R_BP, R_BX, R_SI, R_DI}};
     uint32_t mask;
     bool hidden;
+    int base = insn_chance(b->r, 85) ? bases[b->c->mode != INSN_64][insn_below(b->r, 8)] : -1;
 
-    insn_form_encode(form, b->r, b->bytes, insn_chance(b->r, 85) ? bases[insn_below(b->r, 8)] : -1);
+    insn_form_encode(b->forms, form, b->r, b->bytes, base);
     if (!build_decode(b) || b->i.mnemonic != form->mnemonic || refused_here(b) || uses_unknown(b))
         return false;
     mask = written(b, &hidden);
     if ((mask & POINTERS) && !((mask & POINTERS) == 1u << R_SP && hidden))
         return false;
     b->ip = build_here(b);
+    b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
     b->fixed |= 0xffff;
     if (!build_operands(b) || !flags_fit(b, conditional))
         return false;
     if (!(hidden && (mask & STRINGS)) || b->i.meta.category != ZYDIS_CATEGORY_STRINGOP)
         b->known &= ~(mask & ~POINTERS);
     b->c->partial |= build_is_piecewise(&b->i);
-    b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
+    b->c->partial_registers |= build_fills_registers(&b->i);
     b->c->cr2_free |= build_faults_in_any_order(&b->i);
     b->c->undefined_fault |= build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
     return true;
+}
+
+/* PUSH imm and POP sreg: what follows in the sequence goes through the new segment. */
+static void load_segment(struct builder *b)
+{
+    static const uint8_t pops[][2] = {{0x07}, {0x1f}, {0x0f, 0xa1}, {0x0f, 0xa9}};
+    static const uint8_t segments[] = {S_ES, S_DS, S_FS, S_GS};
+    unsigned n = insn_below(b->r, 4), length = n < 2 ? 1 : 2;
+    uint16_t fresh[S_COUNT];
+    uint32_t selector;
+
+    insn_segments_pick(b->r, b->c->mode, true, fresh);
+    selector = fresh[segments[n]];
+    build_append(b, "\x68", 1);
+    build_append(b, &selector, b->c->mode == INSN_32 ? 4 : 2);
+    build_append(b, pops[n], length);
+    b->seg[segments[n]] = (uint16_t)selector;
+}
+
+/* DEC byte and JNZ to the start: the sequence runs a few times. Only CF may be undefined at the end of it. */
+static void close_loop(struct builder *b)
+{
+    static const uint8_t absolute[] = {0xfe, 0x0c, 0x25};
+    uint8_t code[8] = {0x67, 0xfe, 0x0d};
+    uint64_t counter = INSN_DATA + 0x3f00;
+    uint32_t offset = (uint32_t)counter - insn_segment_base(b->seg[S_DS]);
+    unsigned length = 7, back;
+
+    if (b->c->mode == INSN_32)
+        memmove(code, code + 1, length--);
+    if (b->c->mode == INSN_64)
+        memcpy(code, absolute, sizeof absolute);
+    memcpy(code + length - 4, &offset, 4);
+    back = b->c->code_length + length + 2;
+    if (b->c->undefined & 1 || back > 128 || !build_poke(b, counter, 1 + insn_below(b->r, 3)))
+        return;
+    build_append(b, code, length);
+    build_append(b, (const uint8_t[]){0x75, (uint8_t)(0x100 - back)}, 2);
+    b->c->undefined &= ~(uint32_t)FL_ARITH;
 }
 
 void build_sequence(struct builder *b, unsigned steps)
@@ -162,6 +220,11 @@ void build_sequence(struct builder *b, unsigned steps)
     set_pointers(b);
     for (n = 0; n < steps; n++) {
         bool conditional = false;
+
+        if (b->c->mode != INSN_64 && !b->c->v86 && insn_chance(b->r, 6)) {
+            load_segment(b);
+            continue;
+        }
 
         if (n + 1 < steps && !b->c->undefined && insn_chance(b->r, 12)) { /* Jcc over the next one */
             uint8_t jump[2] = {(uint8_t)(0x70 | (insn_random(b->r) & 15)), 0};
@@ -181,6 +244,8 @@ void build_sequence(struct builder *b, unsigned steps)
         if (conditional)
             b->c->code[jump_end - 1] = (uint8_t)(b->c->code_length - jump_end);
     }
+    if (insn_chance(b->r, 20))
+        close_loop(b);
     b->c->length = b->c->code_length;
     build_exit(b, 0);
 }

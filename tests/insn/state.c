@@ -191,7 +191,30 @@ static void random_xsave(struct insn_random *r, uint8_t *area)
     memcpy(area + 512, &mask, 8);
 }
 
-void state_random(struct insn_random *r, struct insn_state *s)
+/* The stack lies in the data area; with a 16-bit stack the upper half of ESP means nothing. */
+static uint64_t stack_offset(struct insn_random *r, const struct insn_state *s, uint64_t linear)
+{
+    uint64_t offset = (uint32_t)linear - insn_segment_base(s->seg[S_SS]);
+
+    if (insn_segment_big(s->seg[S_SS]))
+        return (uint32_t)offset;
+    return (offset & 0xffff) | (insn_chance(r, 50) ? insn_random(r) & 0xffff0000 : 0);
+}
+
+static void narrow_registers(struct insn_random *r, struct insn_state *s)
+{
+    unsigned i;
+
+    for (i = 0; i < 8; i++)
+        s->gpr[i] = (uint32_t)s->gpr[i];
+    for (; i < 16; i++)
+        s->gpr[i] = 0;
+    s->gpr[R_SP] = stack_offset(r, s, s->gpr[R_SP]);
+    s->gpr[R_BP] = stack_offset(r, s, s->gpr[R_BP]);
+}
+
+/* s->seg has been chosen. */
+void state_random(struct insn_random *r, enum insn_mode mode, struct insn_state *s)
 {
     unsigned i;
 
@@ -199,6 +222,8 @@ void state_random(struct insn_random *r, struct insn_state *s)
         s->gpr[i] = state_random_value(r);
     s->gpr[R_SP] = INSN_DATA + 0x2000 + 8 * insn_below(r, 128) + (insn_chance(r, 10) ? insn_below(r, 8) : 0);
     s->gpr[R_BP] = INSN_DATA + 0x2800 + 8 * insn_below(r, 128);
+    if (mode != INSN_64)
+        narrow_registers(r, s);
     s->rflags = 0x202 | (insn_random(r) & FL_ARITH);
     if (insn_chance(r, 12))
         s->rflags |= FL_DF;

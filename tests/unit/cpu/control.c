@@ -73,7 +73,7 @@ Test(control, into_long_mode)
     cr_assert_eq(efer, EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE);
     cr_assert_eq(cpu_write_msr(v, EFER, EFER_NXE), CPU_FAULT); /* LME under paging */
     cr_assert(v->mode & MODE_LMA && !(v->mode & MODE_CODE64));
-    cr_assert_eq(cpu_far_jump(v, K_CODE64, 0x1234, 4), CPU_OK);
+    cr_assert_eq(cpu_far_jump(v, K_CODE64, 0x1234, 4, CODE + 7), CPU_OK);
     cr_assert(v->mode & MODE_CODE64 && v->rip == 0x1234);
     machine_destroy(m);
 }

@@ -76,7 +76,7 @@ static enum cpu_status act(struct vcpu *v, unsigned what, uint64_t r)
     case 0:
         return cpu_load_segment(v, (r >> 32) % SEG_COUNT, selector);
     case 1:
-        return cpu_far_jump(v, selector, r >> 40, size);
+        return cpu_far_jump(v, selector, r >> 40, size, CODE + 7);
     case 2:
         return cpu_far_call(v, selector, r >> 40, size, CODE + 5);
     case 3:

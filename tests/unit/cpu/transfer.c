@@ -70,7 +70,7 @@ Test(transfer, vendors_differ)
         machine_long_mode(m, 3);
         set_syscall(v);
         v->cstar = 0x5000;
-        cr_assert_eq(cpu_far_jump(v, U_CODE32, CODE, 4), CPU_OK);
+        cr_assert_eq(cpu_far_jump(v, U_CODE32, CODE, 4, CODE + 7), CPU_OK);
         cr_assert_eq(cpu_syscall(v, CODE + 2), amd ? CPU_OK : CPU_FAULT);
         cr_assert(amd ? v->rip == 0x5000 && v->mode & MODE_CODE64 : v->fault.vector == EXC_UD);
 
@@ -99,7 +99,7 @@ static uint32_t jump(struct machine *m, unsigned cpl, bool long_mode, uint16_t s
         machine_long_mode(m, cpl);
     else
         machine_protected_mode(m, cpl);
-    if (cpu_far_jump(m->v, selector, offset, long_mode ? 8 : 4) == CPU_OK)
+    if (cpu_far_jump(m->v, selector, offset, long_mode ? 8 : 4, CODE + 7) == CPU_OK)
         return 0;
     cr_assert(m->v->rip == CODE && m->v->cpl == cpl);
     return (uint32_t)m->v->fault.vector << 16 | m->v->fault.error;
