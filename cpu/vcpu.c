@@ -117,7 +117,8 @@ static bool segment_is_flat(const struct segment *s, uint16_t type)
 /* The same but for the base, and writable data. */
 static bool segment_is_whole(const struct segment *s)
 {
-    return s->limit == 0xffffffffu && (s->attributes & (SEGATTR_P | SEGATTR_S | 0xe)) == (SEGATTR_P | SEGATTR_S | 2);
+    return s->limit == 0xffffffffu &&
+           (s->attributes & (SEGATTR_P | SEGATTR_S | 0xe)) == (SEGATTR_P | SEGATTR_S | 2);
 }
 
 static bool is_flat(const struct vcpu *v)

@@ -186,9 +186,9 @@ struct vcpu_ops {
 #define MODE_TSD 0x1000u  /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
 #define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
 #define MODE_FSGSBASE 0x4000u
-#define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
-#define MODE_FLAT 0x10000u /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
-#define MODE_LMA 0x20000u  /* long mode active */
+#define MODE_UMIP 0x8000u      /* UMIP set and CPL > 0: SGDT and friends give #GP */
+#define MODE_FLAT 0x10000u     /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
+#define MODE_LMA 0x20000u      /* long mode active */
 #define MODE_FLAT_FS 0x200000u /* FS, but in 64-bit mode: any base, no limit below 4 GiB, writable data */
 #define MODE_FLAT_GS 0x400000u
 #define MODE_SINGLE                                                                                               \

@@ -286,8 +286,16 @@ uint32_t access_info(const ZydisDecodedOperand *op)
     return info;
 }
 
-void access_add_segment(struct lower *l, unsigned segment)
+void access_add_segment(struct lower *l, unsigned segment, uint32_t info)
 {
+    if (!l->wide) {
+        struct cold *c = add_memory_cold(l, info | MEMORY_WRAPS, (struct pointer){H_RAX, H_NONE, 0});
+
+        c->kind = COLD_WRAP;
+        emit8(&l->e, 0x3d); /* cmp eax, imm32 */
+        emit32(&l->e, 0 - (info & 0xff));
+        c->from = emit_jcc_forward(&l->e, CC_A);
+    }
     emit_op_vcpu(&l->e, l->wide, OP_ADD, H_RAX, H_NONE,
                  V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
 }
@@ -340,7 +348,7 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
         return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op), H_R11);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
-        access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS);
+        access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, access_info(op));
     return access_check(l, access_info(op), form, H_R11);
 }
 

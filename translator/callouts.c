@@ -88,6 +88,8 @@ bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length)
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length)
 {
     flags_compose(v);
+    if (v->rflags & FLAG_NT)
+        return leave(v, EXIT_INTERPRET);
     return finish(v, cpu_iret(v, (v->mode & MODE_CODE_MASK) == MODE_CODE64 ? 8 : 4));
 }
 
@@ -279,7 +281,7 @@ static bool range_good(struct vcpu *v, gva_t linear, uint32_t info)
     uint8_t *host;
     gpa_t gpa;
 
-    if ((linear & ~PAGE_MASK) + (info & 0xff) > PAGE_SIZE ||
+    if ((linear & ~PAGE_MASK) + (info & 0xff) > PAGE_SIZE || info & MEMORY_WRAPS ||
         mmu_translate(&v->mmu, v->data_context, linear, MMU_READ, &host, &gpa) != MMU_OK)
         return false;
     translator_of(v)->value = (uintptr_t)host;
@@ -320,6 +322,8 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
     tv->translator->stats.memory_slow++;
     if (info & MEMORY_GROUP)
         return group_check(v, linear, info);
+    if (info & MEMORY_WRAPS)
+        return access_failed(v, linear, info, MMU_NONCANONICAL);
     if (linear + size > 1ull << 32 && (v->mode & MODE_CODE_MASK) != MODE_CODE64)
         return access_failed(v, linear, info, MMU_NONCANONICAL); /* wraps */
     if (size > first) {

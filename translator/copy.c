@@ -121,7 +121,8 @@ static bool mnemonic_refused(const struct insn *in)
     }
 }
 
-/* Copied into 64-bit code it would mean something else than in 32-bit code (SDM vol. 2, 2.3 and the instructions). */
+/* Copied into 64-bit code it would mean something else than in 32-bit code (SDM vol. 2, 2.3 and the instructions).
+ */
 static bool is_other_in_64bit(const struct insn *in)
 {
     if (insn_width(in) == 64)
@@ -136,7 +137,11 @@ static bool is_other_in_64bit(const struct insn *in)
             (in->z.raw.vex.W && in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
              ZydisRegisterGetClass(in->op[i].reg.value) == ZYDIS_REGCLASS_GPR32))
             return true;
-    return in->z.raw.vex.W && (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2);
+    if (in->z.raw.vex.W && (in->z.mnemonic == ZYDIS_MNEMONIC_VMOVD || in->z.mnemonic == ZYDIS_MNEMONIC_VCVTSI2SD ||
+                            in->z.mnemonic == ZYDIS_MNEMONIC_VCVTSI2SS))
+        return true;
+    return in->z.raw.vex.W &&
+           (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2);
 }
 
 bool copy_segment_good(const struct insn *in, uint32_t mode)
@@ -195,7 +200,8 @@ static bool operand_allowed(const struct insn *in, const ZydisDecodedOperand *op
 {
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in) && in->z.address_width != 16;
+               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in) &&
+               in->z.address_width != 16;
     if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         ZydisRegisterClass c = ZydisRegisterGetClass(op->reg.value);
 
@@ -273,8 +279,9 @@ bool copy_possible(const struct insn *in, uint32_t mode)
     unsigned memory = 0;
     struct plan p;
 
-    if (!category_allowed(in) || mnemonic_refused(in) || is_other_in_64bit(in) || in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
-        in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
+    if (!category_allowed(in) || mnemonic_refused(in) || is_other_in_64bit(in) ||
+        in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
+        in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
         in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
         return false;
     if ((mode & needed) != needed)

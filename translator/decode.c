@@ -108,8 +108,8 @@ static bool is_side_exit(const struct insn *in)
            in->z.raw.imm[0].value.s > 0;
 }
 
-unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
-                      bool *straddles)
+unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
+                      unsigned max, bool *straddles)
 {
     unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
 

@@ -472,6 +472,15 @@ static void cold_dispatch(struct lower *l, const struct cold *c)
     emit8(&l->e, 0xcc); /* keeps the return address in the block */
 }
 
+static void cold_wrap(struct lower *l, const struct cold *c)
+{
+    if (c->recipe)
+        flags_save_recipe(l, c->recipe);
+    emit_mov_imm(&l->e, H_R11, c->info);
+    emit_call(&l->e, l->t->code.memory);
+    emit8(&l->e, 0xcc);
+}
+
 /* What lower_sti and lower_popf leave to C. */
 static void cold_system(struct lower *l, const struct cold *c)
 {
@@ -498,6 +507,8 @@ void flow_cold(struct lower *l)
             emit_bind(&l->e, c->from);
             if (c->kind == COLD_DISPATCH)
                 cold_dispatch(l, c);
+            else if (c->kind == COLD_WRAP)
+                cold_wrap(l, c);
             else if (c->kind == COLD_LOOP)
                 loop_again(l);
             else if (c->kind == COLD_SIDE)

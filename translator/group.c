@@ -245,7 +245,7 @@ static gva_t fixed_linear(const struct lower *l, int32_t low)
 }
 
 /* Address of place + low in RAX. */
-static void emit_place(struct lower *l, struct place place, int32_t low)
+static void emit_place(struct lower *l, struct place place, int32_t low, uint32_t info)
 {
     int base = H_RAX, index = H_NONE;
 
@@ -266,7 +266,7 @@ static void emit_place(struct lower *l, struct place place, int32_t low)
         emit_op_mem(&l->e, l->wide, OP_LEA, H_RAX, base, index, place.scale, low);
     }
     if (place.segment != PLACE_NONE)
-        access_add_segment(l, place.segment);
+        access_add_segment(l, place.segment, info);
 }
 
 struct pointer group_check_range(struct lower *l, struct place place, int32_t low, uint32_t info, int to)
@@ -280,7 +280,7 @@ struct pointer group_check_range(struct lower *l, struct place place, int32_t lo
         host_register(place.base) != NOT_RESIDENT)
         return access_check_base(l, host_register(place.base), low, info, to);
     group_clobber_r11(l);
-    emit_place(l, place, low);
+    emit_place(l, place, low, info);
     return access_check(l, info, POINTER_R11, to);
 }
 

@@ -101,7 +101,7 @@ struct translator_vcpu {
     void *signal_stack;
     unsigned stack_used;          /* index of the return stack in use */
     uint64_t stack_at[2];         /* of the other one */
-    unsigned stack_slot[2];    /* jump cache that was used with it last */
+    unsigned stack_slot[2];       /* jump cache that was used with it last */
     uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
     struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
@@ -189,14 +189,14 @@ struct translator {
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
-    bool lacking[FEATURE_SETS]; /* by enum ZydisISASet */
+    bool lacking[FEATURE_SETS];         /* by enum ZydisISASet */
 };
 
 /* --- decode.c --- */
 /* Decodes up to `max` instructions of `available` bytes at pc; stops behind a branch. *straddles: the first one
    needs more bytes than there are. */
-unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available, unsigned max,
-                      bool *straddles);
+unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
+                      unsigned max, bool *straddles);
 bool decode_ends_block(const struct insn *in);
 /* Bits of an address in the instruction's mode: 64 or 32. */
 static inline unsigned insn_width(const struct insn *in)
@@ -241,8 +241,8 @@ uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key
 bool stack_create(struct translator *t, struct translator_vcpu *tv);
 /* Both return stacks empty: before the first run, and when the code they point to is gone. */
 void stack_forget(struct translator *t, struct translator_vcpu *tv);
-/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. false: there are too
-   many modes for a jump cache each. */
+/* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. false: there are
+   too many modes for a jump cache each. */
 bool stack_choose(struct vcpu *v);
 /* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
@@ -259,6 +259,7 @@ void flags_decompose(struct vcpu *v);
 #define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
 #define MEMORY_READ_TOO 0x200u
 #define MEMORY_GROUP 0x800u    /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
+#define MEMORY_WRAPS 0x2000u   /* the offset in its segment reaches beyond 4 GiB */
 #define MEMORY_BEFORE 0x1000u  /* in front of the block's first instruction: nothing is borrowed yet */
 #define MEMORY_STACK 0x400u    /* a non-canonical address gives #SS */
 #define STEP_ENDS_BLOCK 0x100u /* in callout_step's `length`: go on with a lookup in any case */

@@ -13,7 +13,16 @@ enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUT
 #define LOWER_MAX_EXITS (MAX_SIDE_EXITS + 2)
 #define NOT_RESIDENT (-1)
 
-enum cold_kind { COLD_MEMORY, COLD_DISPATCH, COLD_EXIT, COLD_INTERRUPT, COLD_STEP, COLD_LOOP, COLD_SIDE };
+enum cold_kind {
+    COLD_MEMORY,
+    COLD_DISPATCH,
+    COLD_EXIT,
+    COLD_INTERRUPT,
+    COLD_STEP,
+    COLD_LOOP,
+    COLD_SIDE,
+    COLD_WRAP
+};
 
 /* Where a check may leave the host address. RAX_ONLY: R11 cannot be encoded. ONE_REGISTER: RAX or R11. R11: RAX is
    wanted for something else. SUM: whatever is cheapest. */
@@ -95,8 +104,8 @@ struct lower {
     struct insn *in; /* the instruction being lowered */
     unsigned index, count;
     uint32_t mode;
-    bool wide;     /* 64-bit code */
-    unsigned word; /* bytes of an address, 8 or 4 */
+    bool wide;        /* 64-bit code */
+    unsigned word;    /* bytes of an address, 8 or 4 */
     unsigned context; /* enum mmu_context of data accesses */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
@@ -174,8 +183,9 @@ void access_end_store(struct lower *l);
 /* The same for the word at [base + disp]. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
-/* Adds the base of FS or GS to the address in RAX. */
-void access_add_segment(struct lower *l, unsigned segment);
+/* Adds the base of FS or GS to the offset in RAX; what an access of `info` at that offset reaches must lie within
+   4 GiB in 32-bit code. The host's flags may be clobbered already. */
+void access_add_segment(struct lower *l, unsigned segment, uint32_t info);
 
 /* --- group.c --- */
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);
@@ -209,13 +219,14 @@ void loop_again(struct lower *l);                      /* a place leaves its pag
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct insn *in, uint32_t mode);
-lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute, lower_push, lower_pop,
-    lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return, lower_bit_memory, lower_swapgs,
-    lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr, lower_smap, lower_syscall,
-    lower_sysret, lower_iret, lower_read_base;
+lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute,
+    lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
+    lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,
+    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
-/* Can its memory operand, if it has one, be reached through the segment in this mode without a check of its own? */
+/* Can its memory operand, if it has one, be reached through the segment in this mode without a check of its own?
+ */
 bool copy_segment_good(const struct insn *in, uint32_t mode);
 
 /* --- flow.c --- */

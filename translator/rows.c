@@ -145,7 +145,7 @@ void lower_bit_memory(struct lower *l)
     flags_clobber(l);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_GS)
-        access_add_segment(l, SEG_GS);
+        access_add_segment(l, SEG_GS, access_info(op));
     load_guest(l, H_R11, guest);
     if (!wide)
         emit_op_reg(&l->e, true, 0x63, H_R11, H_R11); /* movsxd */

@@ -12,18 +12,18 @@
 #include "memory/error.h"
 
 struct translator_options {
-    bool chain;          /* link direct jumps between blocks */
-    bool group;          /* check runs of accesses through one base register once */
-    bool jump_cache;     /* inline lookup of indirect jumps */
-    bool loop;           /* check the memory of a block that loops before the loop */
-    bool extend;         /* blocks go on behind conditional jumps */
-    bool borrow;         /* groups in guest registers that a block does not use */
-    bool return_stack;   /* predict returns: a host CALL and RET for the guest's */
-    bool lazy_flags;     /* do not save flags that only a fault could show */
-    bool inline_system;  /* system calls and the like without leaving translated code */
-    bool single;         /* one instruction a block */
-    bool lockstep;       /* compare with the interpreter after every block */
-    uint64_t cache_size; /* bytes of emitted code */
+    bool chain;              /* link direct jumps between blocks */
+    bool group;              /* check runs of accesses through one base register once */
+    bool jump_cache;         /* inline lookup of indirect jumps */
+    bool loop;               /* check the memory of a block that loops before the loop */
+    bool extend;             /* blocks go on behind conditional jumps */
+    bool borrow;             /* groups in guest registers that a block does not use */
+    bool return_stack;       /* predict returns: a host CALL and RET for the guest's */
+    bool lazy_flags;         /* do not save flags that only a fault could show */
+    bool inline_system;      /* system calls and the like without leaving translated code */
+    bool single;             /* one instruction a block */
+    bool lockstep;           /* compare with the interpreter after every block */
+    uint64_t cache_size;     /* bytes of emitted code */
     uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
     /* -d in_asm,out_asm,exec...: NULL for none */
     void (*log)(void *opaque, const char *topic, const char *text);
