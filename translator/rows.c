@@ -283,7 +283,7 @@ static const struct {
 
 lower_function *lower_find(const struct insn *in, uint32_t mode)
 {
-    if (!in->valid || in->lacking || !copy_segment_good(in, mode))
+    if (!in->valid || in->lacking || !copy_reaches_operand(in, mode))
         return lower_step;
     for (unsigned i = 0; i < sizeof mnemonic_rows / sizeof *mnemonic_rows; i++)
         if (mnemonic_rows[i].mnemonic == in->z.mnemonic && (!mnemonic_rows[i].only || mnemonic_rows[i].only(in)))
