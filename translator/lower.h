@@ -225,9 +225,8 @@ lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, l
     lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base;
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
-/* Can its memory operand, if it has one, be reached through the segment in this mode without a check of its own?
- */
-bool copy_segment_good(const struct insn *in, uint32_t mode);
+/* Are addresses of its kind computed here, and is the segment of its memory operand flat? */
+bool copy_reaches_operand(const struct insn *in, uint32_t mode);
 
 /* --- flow.c --- */
 void flow_exit(struct lower *l, gva_t target);

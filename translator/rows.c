@@ -257,6 +257,7 @@ static const struct {
     {ZYDIS_MNEMONIC_POPFQ, lower_popf, NULL},
     {ZYDIS_MNEMONIC_POPFD, lower_popf, is_wide},
     {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
+    {ZYDIS_MNEMONIC_RDTSCP, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
     {ZYDIS_MNEMONIC_STAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_CLAC, lower_smap, NULL},

@@ -138,18 +138,21 @@ void lower_popf(struct lower *l)
 
 void lower_rdtsc(struct lower *l)
 {
-    static const uint8_t rdtsc[] = {0x0f, 0x31};
+    static const uint8_t lfence_rdtsc[] = {0x0f, 0xae, 0xe8, 0x0f, 0x31};
+    bool ordered = l->in->z.mnemonic == ZYDIS_MNEMONIC_RDTSCP; /* behind what is in front of it (SDM vol. 2) */
 
     if (left_to_interpreter(l, !(l->mode & MODE_TSD)))
         return;
     flags_clobber(l);
-    emit_bytes(&l->e, rdtsc, sizeof rdtsc);
+    emit_bytes(&l->e, lfence_rdtsc + (ordered ? 0 : 3), ordered ? 5 : 2);
     emit_shift(&l->e, true, 4, H_RDX, 32);
     emit_op_reg(&l->e, true, 0x0b, H_RAX, H_RDX);
     emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE, V_OFFSET(tsc_offset));
     emit_mov(&l->e, H_RDX, H_RAX);
     emit_shift(&l->e, true, 5, H_RDX, 32);
     emit_op_reg(&l->e, false, OP_LOAD, H_R10, H_RAX);
+    if (ordered)
+        emit_op_vcpu(&l->e, false, OP_LOAD, H_RCX, H_NONE, V_OFFSET(tsc_aux));
 }
 
 void lower_read_cr(struct lower *l)
