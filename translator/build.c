@@ -234,7 +234,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->mode = translator_block_mode(v);
     l->wide = (l->mode & MODE_CODE_MASK) == MODE_CODE64;
     l->word = l->wide ? 8 : 4;
-    l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP);
+    l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));
@@ -292,7 +292,7 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
 {
     uint64_t page = page_number(t, s->gpa);
 
-    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page])
+    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page] || lookup_is_ungrouped(t, v->rip))
         return NULL;
     return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }

@@ -292,8 +292,7 @@ static bool range_good(struct vcpu *v, gva_t linear, uint32_t info)
 static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
 {
     struct translator_vcpu *tv = translator_of(v);
-    const struct block *from = current_block(v);
-    struct block *b;
+    struct block *from = current_block(v), *b;
 
     if (range_good(v, linear, info))
         return false;
@@ -302,6 +301,7 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     if (!(info & MEMORY_BEFORE))
         callouts_give_back(v, from, info >> 16);
     flags_compose(v);
+    lookup_group_failed(tv->translator, from);
     tv->no_group = true;
     b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b)

@@ -35,7 +35,8 @@
 #define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
-#define LOOP_MAX 6                /* places of a loop */
+#define UNGROUPED_BYTES 1024u
+#define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
 #define JUMP_MODES 8 /* modes that have a jump cache at a time */
@@ -181,11 +182,12 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64, decoder32;
     struct insn insns[BLOCK_MAX_INSNS];
-    bool leave_each_block;     /* lock-step, -d exec: translated code comes back behind every block */
-    unsigned max_instructions; /* of the next block, for lock-step; 0: the usual limit */
-    struct lockstep *lockstep; /* NULL without the option */
-    struct lower *lower;       /* scratch of translator_build */
-    bool has_rorx;             /* the host has BMI2 */
+    bool leave_each_block;              /* lock-step, -d exec: translated code comes back behind every block */
+    unsigned max_instructions;          /* of the next block, for lock-step; 0: the usual limit */
+    struct lockstep *lockstep;          /* NULL without the option */
+    struct lower *lower;                /* scratch of translator_build */
+    uint8_t ungrouped[UNGROUPED_BYTES]; /* bit per hash of an address whose block had better have no groups */
+    bool has_rorx;                      /* the host has BMI2 */
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
@@ -246,6 +248,11 @@ void stack_forget(struct translator *t, struct translator_vcpu *tv);
 bool stack_choose(struct vcpu *v);
 /* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
+
+/* Has the block of the current address failed so often that it is better without groups? */
+bool lookup_is_ungrouped(const struct translator *t, gva_t pc);
+/* A group check of b has failed. One that fails all the time costs more than it saves: b is made anew, without. */
+void lookup_group_failed(struct translator *t, struct block *b);
 
 /* --- recipe.c (no SIMD) --- */
 /* The recipe's number, or 0 when there are too many. Numbers stay good until translator_flush. */

@@ -248,3 +248,31 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
     cache_link(&tv->translator->cache, exit, to);
     tv->translator->stats.chained++;
 }
+
+#define FAILURES_COUNTED 256u
+#define FAILING_FAST (4000u * FAILURES_COUNTED) /* TSC ticks for them */
+
+static unsigned ungrouped_bit(gva_t pc)
+{
+    return (unsigned)(pc * 0x9e3779b97f4a7c15ull >> 32) % (8 * UNGROUPED_BYTES);
+}
+
+bool lookup_is_ungrouped(const struct translator *t, gva_t pc)
+{
+    return t->ungrouped[ungrouped_bit(pc) / 8] >> ungrouped_bit(pc) % 8 & 1;
+}
+
+void lookup_group_failed(struct translator *t, struct block *b)
+{
+    uint64_t now = __builtin_ia32_rdtsc();
+
+    if (b->failures++ == 0)
+        b->failing = now;
+    if (b->failures < FAILURES_COUNTED)
+        return;
+    b->failures = 0;
+    if (now - b->failing > FAILING_FAST)
+        return;
+    t->ungrouped[ungrouped_bit(b->pc) / 8] |= (uint8_t)(1u << ungrouped_bit(b->pc) % 8);
+    lookup_invalidate(t, b);
+}
