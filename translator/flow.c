@@ -491,6 +491,10 @@ static void cold_system(struct lower *l, const struct cold *c)
         return;
     }
     lower_call_step(l, c->in);
+    if (c->flags_after & FLAGS_HOST) {
+        l->flags = FLAGS_SAVED;
+        flags_restore(l);
+    }
     emit_jmp(&l->e, c->done);
 }
 

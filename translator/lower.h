@@ -223,6 +223,10 @@ lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, l
     lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
     lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,
     lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base;
+/* --- string.c --- */
+bool string_is_plain(const struct insn *in);
+lower_function lower_lods, lower_stos, lower_scas, lower_movs;
+
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
 /* Are addresses of its kind computed here, and is the segment of its memory operand flat? */

@@ -1,0 +1,104 @@
+/*
+ * string.c - LODS, STOS, SCAS and MOVS without a repeat prefix.
+ *
+ * Interface: rows of lower.h. DF is nearly always clear: where it is set, the interpreter runs the instruction; so
+ * it does all repeated ones, which it does in blocks (cpu/interp_string.c).
+ */
+#include "translator/lower.h"
+
+static const ZydisDecodedOperand *memory_operand(const struct insn *in, bool written)
+{
+    for (unsigned i = 0; i < in->z.operand_count; i++)
+        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            !(in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == !written)
+            return &in->op[i];
+    return NULL;
+}
+
+bool string_is_plain(const struct insn *in)
+{
+    return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP && /* MOVSD is an SSE instruction, too */
+           !(in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
+           in->z.address_width == insn_width(in);
+}
+
+/* The host's flags are saved and DF is looked at. The cold path goes on where the caller sets `done`. */
+static struct cold *begin(struct lower *l)
+{
+    struct cold *c;
+
+    flags_clobber(l);
+    c = lower_add_cold(l, COLD_STEP);
+    c->in = l->in;
+    c->flags_after = FLAGS_SAVED;
+    emit_op_vcpu(&l->e, false, 0xf7, 0, H_NONE, V_OFFSET(rflags)); /* test dword, imm32 */
+    emit32(&l->e, FLAG_DF);
+    c->from = emit_jcc_forward(&l->e, CC_NE);
+    return c;
+}
+
+/* opcode (of more than 8 bits) between a host register and the element */
+static void emit_element(struct lower *l, unsigned opcode, int reg, struct pointer p)
+{
+    unsigned size = l->in->op[0].size;
+
+    if (size == 16)
+        emit8(&l->e, 0x66);
+    access_emit(l, size == 64, opcode - (size == 8), reg, p);
+}
+
+static void step_on(struct lower *l, int reg)
+{
+    emit_op_mem(&l->e, l->wide, OP_LEA, reg, reg, H_NONE, 1, l->in->op[0].size / 8);
+}
+
+static void end(struct lower *l, struct cold *c)
+{
+    access_end_store(l);
+    c->done = emit_here(&l->e);
+    group_end(l);
+}
+
+void lower_lods(struct lower *l)
+{
+    struct cold *c = begin(l);
+
+    emit_element(l, OP_LOAD, H_R10, access_operand(l, memory_operand(l->in, false), POINTER_SUM));
+    step_on(l, H_RSI);
+    end(l, c);
+}
+
+void lower_stos(struct lower *l)
+{
+    struct cold *c = begin(l);
+
+    emit_element(l, OP_STORE, H_R10, access_operand(l, memory_operand(l->in, true), POINTER_SUM));
+    step_on(l, H_RDI);
+    end(l, c);
+}
+
+void lower_scas(struct lower *l)
+{
+    struct cold *c = begin(l);
+
+    c->flags_after = FLAGS_HOST;
+    emit_element(l, OP_CMP, H_R10, access_operand(l, memory_operand(l->in, false), POINTER_SUM));
+    step_on(l, H_RDI);
+    l->flags = FLAGS_HOST;
+    end(l, c);
+}
+
+void lower_movs(struct lower *l)
+{
+    struct cold *c = begin(l);
+    struct pointer to;
+
+    emit_element(l, OP_LOAD, H_RAX, access_operand(l, memory_operand(l->in, false), POINTER_SUM));
+    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
+    to = access_operand(l, memory_operand(l->in, true), POINTER_R11);
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
+    emit_element(l, OP_STORE, H_RAX, to);
+    step_on(l, H_RSI);
+    step_on(l, H_RDI);
+    end(l, c);
+}
