@@ -160,6 +160,28 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
     return false;
 }
 
+bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
+{
+    uint32_t mode = v->mode;
+    enum cpu_status status;
+
+    flags_compose(v);
+    status = cpu_load_segment(v, info >> 8 & 7, (uint16_t)selector);
+    if (status != CPU_OK)
+        return finish(v, status);
+    if (info & SEGMENT_POP)
+        v->gpr[RSP] = (uint32_t)(v->gpr[RSP] + 4);
+    v->rip = (uint32_t)(v->rip + (info & 0xff));
+    v->rflags &= ~(uint64_t)FLAG_RF;
+    if (v->mode != mode)
+        return go_on(v);
+    lookup_catch_up(v);
+    if (wants_attention(v))
+        return leave(v, EXIT_REQUEST);
+    flags_decompose(v);
+    return false;
+}
+
 /* Guest address of instruction `index` of the block. */
 static gva_t instruction_address(const struct block *b, unsigned index)
 {

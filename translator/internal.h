@@ -170,7 +170,7 @@ struct translator_code { /* permanent code */
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
     const uint8_t *return_empty, *return_other, *return_c; /* where RET goes without a matching call */
-    const uint8_t *syscall, *sysret, *iret, *interrupt;
+    const uint8_t *syscall, *sysret, *iret, *interrupt, *segment;
 };
 
 struct translator {
@@ -289,6 +289,9 @@ bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length);
 /* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);
+/* Loads a segment register: number in bits 8-10 of info, length of the instruction below, SEGMENT_POP. */
+#define SEGMENT_POP 0x800u
+bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info);
 bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused);
 bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);
 

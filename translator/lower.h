@@ -222,7 +222,13 @@ lower_function *lower_find(const struct insn *in, uint32_t mode);
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute,
     lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
     lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,
-    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base;
+    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base, lower_read_segment, lower_load_segment;
+/* --- system.c --- */
+/* The selector of a segment register, zero-extended. */
+void system_read_selector(struct lower *l, int host, ZydisRegister segment);
+/* MOV of a general register and a segment register, and POP of one; but for SS, which holds interrupts off. */
+bool system_reads_segment(const struct insn *in);
+bool system_loads_segment(const struct insn *in);
 /* --- string.c --- */
 bool string_is_plain(const struct insn *in);
 lower_function lower_lods, lower_stos, lower_scas, lower_movs;

@@ -85,6 +85,8 @@ void lower_push(struct lower *l)
         emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         emit_mov_imm(&l->e, scratch, (uint64_t)op->imm.value.s);
+    } else if (guest_register(op->reg.value, &high) < 0) {
+        system_read_selector(l, scratch, op->reg.value);
     } else {
         unsigned guest = (unsigned)guest_register(op->reg.value, &high);
 
@@ -173,15 +175,16 @@ static bool is_near(const struct insn *in)
            (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
 }
 
-/* PUSH or POP of a whole word, but of a segment register; POP into memory is the interpreter's. */
+/* PUSH or POP of a whole word; POP into memory and of segment registers is not of these rows. */
 static bool is_wide_stack(const struct insn *in)
 {
     bool high;
 
     if (in->z.operand_width != insn_width(in))
         return false;
-    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(in->op[0].reg.value, &high) >= 0
-                                                         : in->z.mnemonic == ZYDIS_MNEMONIC_PUSH;
+    if (in->z.mnemonic == ZYDIS_MNEMONIC_PUSH)
+        return true;
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(in->op[0].reg.value, &high) >= 0;
 }
 
 static bool is_wide(const struct insn *in)
@@ -234,6 +237,7 @@ static const struct {
     {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},
     {ZYDIS_MNEMONIC_PUSH, lower_push, is_wide_stack},
     {ZYDIS_MNEMONIC_POP, lower_pop, is_wide_stack},
+    {ZYDIS_MNEMONIC_POP, lower_load_segment, system_loads_segment},
     {ZYDIS_MNEMONIC_LEAVE, lower_leave, is_wide},
     {ZYDIS_MNEMONIC_BT, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTS, lower_bit_memory, is_bit_string},
@@ -275,6 +279,8 @@ static const struct {
     {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_RDTSCP, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
+    {ZYDIS_MNEMONIC_MOV, lower_load_segment, system_loads_segment},
+    {ZYDIS_MNEMONIC_MOV, lower_read_segment, system_reads_segment},
     {ZYDIS_MNEMONIC_STAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_CLAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_SYSCALL, lower_syscall, NULL},

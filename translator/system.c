@@ -239,3 +239,59 @@ void lower_iret(struct lower *l)
 {
     lower_system_call(l, l->t->code.iret);
 }
+
+void system_read_selector(struct lower *l, int host, ZydisRegister segment)
+{
+    emit8(&l->e, 0x65); /* movzx r32, word gs:[selector] */
+    emit_rex(&l->e, false, host, 0, 0);
+    emit8(&l->e, 0x0f);
+    emit8(&l->e, 0xb7);
+    emit_address(&l->e, host, H_NONE, H_NONE, 1,
+                 V_OFFSET(seg[0].selector) + (int32_t)(sizeof(struct segment) * (segment - ZYDIS_REGISTER_ES)));
+}
+
+static bool is_segment(const ZydisDecodedOperand *op)
+{
+    return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+}
+
+bool system_reads_segment(const struct insn *in)
+{
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size >= 32 && is_segment(&in->op[1]);
+}
+
+bool system_loads_segment(const struct insn *in)
+{
+    if (insn_width(in) != 32 || !is_segment(&in->op[0]) || in->op[0].reg.value == ZYDIS_REGISTER_SS ||
+        in->op[0].reg.value == ZYDIS_REGISTER_CS)
+        return false;
+    return in->z.mnemonic == ZYDIS_MNEMONIC_POP ? in->z.operand_width == 32
+                                                : in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
+void lower_read_segment(struct lower *l)
+{
+    bool high;
+    unsigned guest = (unsigned)guest_register(l->in->op[0].reg.value, &high);
+
+    system_read_selector(l, H_RAX, l->in->op[1].reg.value);
+    store_guest(l, guest, H_RAX);
+}
+
+void lower_load_segment(struct lower *l)
+{
+    bool high, pop = l->in->z.mnemonic == ZYDIS_MNEMONIC_POP;
+    uint32_t segment = (uint32_t)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES);
+
+    flags_clobber(l);
+    if (pop)
+        access_emit(l, false, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+    else
+        load_guest(l, H_RAX, (unsigned)guest_register(l->in->op[1].reg.value, &high));
+    group_end(l);
+    emit_mov_imm(&l->e, H_R11, l->in->pc);
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
+    emit_mov_imm(&l->e, H_R11, l->in->length | segment << 8 | (pop ? SEGMENT_POP : 0));
+    emit_call(&l->e, l->t->code.segment);
+}

@@ -142,6 +142,7 @@ bool thunks_emit(struct translator *t)
     c->syscall = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_syscall);
     c->sysret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysret);
     c->iret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_iret);
+    c->segment = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_segment);
     c->interrupt = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interrupt);
     t->cache.code_used = (size_t)(e.at - e.start);
     cache_keep(&t->cache);
