@@ -100,8 +100,8 @@ static void note_flags(struct lower *l)
 static bool keeps_borrowed(const struct insn *in)
 {
     return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
-           in->row == lower_pop || in->row == lower_absolute || in->row == lower_leave || in->row == lower_branch || in->row == lower_jump ||
-           in->row == lower_call || in->row == lower_return;
+           in->row == lower_pop || in->row == lower_absolute || in->row == lower_leave ||
+           in->row == lower_branch || in->row == lower_jump || in->row == lower_call || in->row == lower_return;
 }
 
 static void lower_one(struct lower *l)
