@@ -179,6 +179,11 @@ static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64
         build_set_register(b, (unsigned)base, value);
         return true;
     }
+    if (base >= 0 && b->loop) {
+        if (b->i.raw.disp.size == 32)
+            patch_displacement(b, (int64_t)insn_below(b->r, 64) - 16);
+        return bits > 16;
+    }
     if (base >= 0)
         indexed += b->c->in.gpr[base];
     if (b->i.raw.disp.size == 32 && b->i.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW &&
