@@ -16,6 +16,8 @@
 #define MAX_POINTERS 3u
 #define MAX_ITERATIONS 60u
 #define FEW 40u /* iterations to the end of the page */
+#define WAY 0x20000u /* a pointer does not come farther */
+#define START_ROOM 48u /* a start in the slot such that the longest loop has its place behind it */
 
 enum { G_ADD = 0, G_SUB = 5, G_CMP = 7 };                               /* /n of 81 and 83 */
 enum { CC_B = 2, CC_Z = 4, CC_NZ = 5, CC_BE = 6, CC_A = 7, CC_NL = 13 }; /* low nibble of Jcc */
@@ -188,6 +190,20 @@ static uint64_t start_of(struct builder *b, int32_t step)
     return start;
 }
 
+static void set_pointer(struct loop *l, unsigned k)
+{
+    struct builder *b = l->b;
+    unsigned reg = l->pointer[k];
+    uint64_t offset = build_offset(b, reg == R_BP ? S_SS : S_DS, start_of(b, l->step[k]));
+
+    /* What wraps at 4 GiB piece by piece is the processor's choice: no way leads there. */
+    if (b->c->mode != INSN_64 && (uint32_t)(offset + WAY) < 2 * WAY) {
+        l->step[k] = 0;
+        offset = 0x100;
+    }
+    b->c->in.gpr[reg] = offset;
+}
+
 static void choose_registers(struct loop *l)
 {
     static const uint8_t pointers[2][8] = {{R_BX, R_BP, R_SI, R_DI, R_12, R_13, R_9, R_SP},
@@ -209,7 +225,7 @@ static void choose_registers(struct loop *l)
         if (insn_chance(b->r, 25))
             l->step[l->pointers] = -l->step[l->pointers];
         if (reg != R_SP && !(b->pinned >> reg & 1))
-            b->c->in.gpr[reg] = build_offset(b, reg == R_BP ? S_SS : S_DS, start_of(b, l->step[l->pointers]));
+            set_pointer(l, l->pointers);
         b->pinned |= 1u << reg;
         l->pointers++;
     }
@@ -223,6 +239,7 @@ void build_loop(struct builder *b, unsigned steps)
     unsigned iterations = 1 + insn_below(b->r, MAX_ITERATIONS), condition;
 
     b->sequence = b->loop = true;
+    b->c->start = INSN_CODE + INSN_SLOT_AT(b->c->slot) + insn_below(b->r, START_ROOM);
     choose_registers(&l);
     /* The divisor has the counter's register in 32-bit code. */
     l.divides = b->c->mode == INSN_64 && insn_chance(b->r, 15);
