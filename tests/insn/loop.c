@@ -1,12 +1,12 @@
 /*
- * loop.c - cases that are a loop over memory: a block that jumps back to its own start while its pointers move by a
- * constant, as compilers make them, with something on the way that ends it early.
+ * loop.c - cases that are a loop over memory: a block that jumps back to its own start while its pointers move by
+ * a constant, as compilers make them, with something on the way that ends it early.
  *
  * Interface: build.h. Pointers, counters and ends are pinned registers; what lies between is instructions of the
- * table whose memory operands lie near a pointer. A pointer starts so that it comes to the end of a page after some
- * iterations: a page end that operands cross, a page that is not writable, one that is not there. Other ends are
- * those of the instructions (a misaligned operand, say) and a divisor that counts down to zero.
- * Invariant: a pinned register counts the iterations, so that every loop ends.
+ * table whose memory operands lie near a pointer. A pointer starts so that it comes to the end of a page after
+ * some iterations: a page end that operands cross, a page that is not writable, one that is not there. Other ends
+ * are those of the instructions (a misaligned operand, say) and a divisor that counts down to zero. Invariant: a
+ * pinned register counts the iterations, so that every loop ends.
  */
 #include "tests/insn/build.h"
 
@@ -15,11 +15,11 @@
 #define AREA_END (INSN_DATA + INSN_DATA_SIZE + INSN_DATA_CONST)
 #define MAX_POINTERS 3u
 #define MAX_ITERATIONS 60u
-#define FEW 40u /* iterations to the end of the page */
-#define WAY 0x20000u /* a pointer does not come farther */
+#define FEW 40u        /* iterations to the end of the page */
+#define WAY 0x20000u   /* a pointer does not come farther */
 #define START_ROOM 48u /* a start in the slot such that the longest loop has its place behind it */
 
-enum { G_ADD = 0, G_SUB = 5, G_CMP = 7 };                               /* /n of 81 and 83 */
+enum { G_ADD = 0, G_SUB = 5, G_CMP = 7 };                                /* /n of 81 and 83 */
 enum { CC_B = 2, CC_Z = 4, CC_NZ = 5, CC_BE = 6, CC_A = 7, CC_NL = 13 }; /* low nibble of Jcc */
 
 struct loop {
@@ -35,7 +35,8 @@ struct loop {
 
 static void append_opcode(struct builder *b, uint8_t opcode, unsigned reg, unsigned rm, unsigned mod)
 {
-    uint8_t rex = (uint8_t)(0x48 | (reg >> 3) << 2 | rm >> 3), modrm = (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7));
+    uint8_t rex = (uint8_t)(0x48 | (reg >> 3) << 2 | rm >> 3),
+            modrm = (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7));
 
     if (b->c->mode == INSN_64)
         build_append(b, &rex, 1);
@@ -125,7 +126,8 @@ static void append_body(struct loop *l)
             form = insn_forms_pick(b->forms, b->r);
         if (memory && form && !form->memory)
             tries |= 15; /* another one */
-    } while (form && tries++ < 4000 && !build_step(b, form, (int)l->pointer[insn_below(b->r, l->pointers)], false));
+    } while (form && tries++ < 4000 &&
+             !build_step(b, form, (int)l->pointer[insn_below(b->r, l->pointers)], false));
 }
 
 /* What decides whether it goes on: the counter, or a pointer that comes to its end. */
