@@ -329,6 +329,7 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     tv->no_group = false;
+    flags_decompose(v); /* the version without groups may want them in the host's, which a recipe is not for */
     tv->resume = (uintptr_t)b->entry_saved;
     return false;
 }

@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define MAX_STEPS 600u
-#define HOST_CONTEXT 0x30000000ull /* native.c's own page, and some */
-#define HOST_CONTEXT_END 0x30010000ull
+#define HOST_CONTEXT 0x7ee30000ull /* native.c's own pages, and some */
+#define HOST_CONTEXT_END 0x7ee40000ull
 
 void judge_start(struct judge *j, const struct insn_forms *forms, struct insn_case *c, const uint8_t *code)
 {

@@ -1,5 +1,5 @@
 /*
- * build.h - a case under construction (generate.c, operands.c, sequence.c, control.c).
+ * build.h - a case under construction (generate.c, operands.c, sequence.c, loop.c, control.c).
  */
 #ifndef NOVT_TESTS_INSN_BUILD_H
 #define NOVT_TESTS_INSN_BUILD_H
@@ -13,7 +13,9 @@ struct builder {
     struct insn_case *c;
     uint32_t fixed; /* start values of these registers may not be changed any more */
     uint32_t known; /* sequences: these still hold their start value when the next instruction runs */
+    uint32_t pinned; /* sequences: no instruction may write these, but for the stack pointer by PUSH and POP */
     bool sequence;
+    bool loop; /* a sequence whose pointers move: its operands lie near them */
     uint16_t seg[S_COUNT]; /* sequences: what the segment registers hold at the instruction being built */
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -48,6 +50,13 @@ bool build_fills_registers(const ZydisDecodedInstruction *i);
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i);
 uint32_t build_fault_flags(const ZydisDecodedInstruction *i);
 void build_sequence(struct builder *b, unsigned steps);
+/* Appends an instruction of this form, with `base` for a memory operand (-1: any of the known registers).
+   conditional: it may be jumped over. False: try again. */
+bool build_step(struct builder *b, const struct insn_form *form, int base, bool conditional);
+/* Outside of 64-bit mode pointers are offsets in the segment that goes with them. */
+uint64_t build_offset(const struct builder *b, unsigned seg, uint64_t linear);
+/* A loop over memory, in 64- and 32-bit code. */
+void build_loop(struct builder *b, unsigned steps);
 void build_control(struct builder *b);
 /* The same in 16- and 32-bit code. */
 void build_control_narrow(struct builder *b);

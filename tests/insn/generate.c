@@ -10,7 +10,7 @@
 struct insn_generator {
     uint64_t seed;
     struct insn_forms forms;
-    bool control, only_control;
+    bool control, only_control, only_loop;
     uint8_t image[INSN_IMAGES][INSN_DATA_SIZE];
     uint8_t const_page[INSN_DATA_CONST];
 };
@@ -26,8 +26,9 @@ struct insn_generator *insn_generator_create(uint64_t seed, const char *only, en
         return NULL;
     g->seed = seed;
     g->only_control = only && strcasecmp(only, "control") == 0;
+    g->only_loop = only && strcasecmp(only, "loop") == 0;
     g->control = !only || g->only_control;
-    insn_forms_build(&g->forms, only, mode, machine);
+    insn_forms_build(&g->forms, g->only_loop ? NULL : only, mode, machine);
     for (i = 0; i < INSN_IMAGES; i++)
         state_random_image(&r, g->image[i], INSN_DATA_SIZE);
     state_random_image(&r, g->const_page, INSN_DATA_CONST);
@@ -197,7 +198,10 @@ void insn_generate(struct insn_generator *g, struct insn_case *c, uint64_t index
     start_case(&b, index, steps, steps > 1);
     b.ip = c->start;
     if (steps > 1 && !g->only_control) {
-        build_sequence(&b, steps);
+        if (g->forms.mode != INSN_16 && (g->only_loop || insn_chance(&r, 25)))
+            build_loop(&b, steps);
+        else
+            build_sequence(&b, steps);
         return;
     }
     if (g->control && (g->only_control || insn_chance(&r, 6))) {

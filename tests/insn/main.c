@@ -5,7 +5,8 @@
  *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--mode 64|32|16] [--machine
  * long|protected|v86]
  *                  [--verbose]
- * Classes: general, x87, sse, vex, evex, control. A failure prints the command that runs it again alone.
+ * Classes: general, x87, sse, vex, evex, control; loop (with --steps). A failure prints the command that runs it
+ * again alone.
  */
 #include "tests/insn/insn.h"
 

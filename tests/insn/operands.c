@@ -125,6 +125,16 @@ static bool in_area(const struct builder *b, const ZydisDecodedOperand *op, uint
     return ea >= INSN_DATA && ea < AREA_END;
 }
 
+/* The sum of two pointers, or of one and the base of a segment that it is not for, may lead to the code. */
+static bool is_near_area(const struct builder *b, uint64_t ea, uint64_t segment)
+{
+    uint64_t linear = ea + segment;
+
+    if (b->c->mode != INSN_64)
+        linear = (uint32_t)linear;
+    return linear - (INSN_DATA - 0x1000) < AREA_END - INSN_DATA + 0x2000;
+}
+
 static bool solve_absolute(struct builder *b, const ZydisDecodedOperand *op, uint64_t target)
 {
     if (!b->i.raw.disp.size || b->i.raw.disp.size < (b->i.address_width == 16 ? 16 : 32))
@@ -178,6 +188,11 @@ static bool solve_based(struct builder *b, const ZydisDecodedOperand *op, uint64
             value = (uint32_t)value;
         build_set_register(b, (unsigned)base, value);
         return true;
+    }
+    if (base >= 0 && b->loop) {
+        if (b->i.raw.disp.size == 32)
+            patch_displacement(b, (int64_t)insn_below(b->r, 64) - 16);
+        return bits > 16 && is_near_area(b, b->c->in.gpr[base] + indexed, segment);
     }
     if (base >= 0)
         indexed += b->c->in.gpr[base];

@@ -11,8 +11,7 @@
 #define POINTERS (1u << R_BX | 1u << R_BP | 1u << R_SP | 1u << R_12 | 1u << R_13 | 1u << R_14)
 #define STRINGS (1u << R_SI | 1u << R_DI | 1u << R_CX)
 
-/* Outside of 64-bit mode pointers are offsets in the segment that goes with them. */
-static uint64_t offset_of(const struct builder *b, unsigned seg, uint64_t linear)
+uint64_t build_offset(const struct builder *b, unsigned seg, uint64_t linear)
 {
     uint64_t offset = (uint32_t)linear - insn_segment_base(b->c->in.seg[seg]);
 
@@ -31,9 +30,10 @@ static void set_pointers(struct builder *b)
     gpr[R_DI] = INSN_DATA + 0x1800 + insn_below(b->r, 0x800);
     if (insn_chance(b->r, 60))
         gpr[R_CX] = insn_below(b->r, 70);
-    gpr[R_BX] = offset_of(b, S_DS, gpr[R_BX]);
-    gpr[R_SI] = offset_of(b, S_DS, gpr[R_SI]);
-    gpr[R_DI] = offset_of(b, S_ES, gpr[R_DI]);
+    gpr[R_BX] = build_offset(b, S_DS, gpr[R_BX]);
+    gpr[R_SI] = build_offset(b, S_DS, gpr[R_SI]);
+    gpr[R_DI] = build_offset(b, S_ES, gpr[R_DI]);
+    b->pinned = POINTERS;
     b->fixed = POINTERS | STRINGS;
     b->known = POINTERS | STRINGS;
 }
@@ -95,6 +95,9 @@ static bool refused_here(const struct builder *b)
         if (b->op[n].type == ZYDIS_OPERAND_TYPE_REGISTER && b->op[n].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
             ZydisRegisterGetClass(b->op[n].reg.value) == ZYDIS_REGCLASS_SEGMENT)
             return true;
+    /* These move pointers, too; PAUSE with a REX.B is an exchange with R8. */
+    if (b->loop && (b->i.meta.category == ZYDIS_CATEGORY_STRINGOP || b->i.mnemonic == ZYDIS_MNEMONIC_PAUSE))
+        return true;
     switch (b->i.mnemonic) {
     case ZYDIS_MNEMONIC_ENTER:
     case ZYDIS_MNEMONIC_LEAVE:
@@ -143,19 +146,16 @@ static bool flags_fit(struct builder *b, bool conditional)
     return true;
 }
 
-static bool try_step(struct builder *b, const struct insn_form *form, bool conditional)
+bool build_step(struct builder *b, const struct insn_form *form, int base, bool conditional)
 {
-    static const uint8_t bases[2][8] = {{R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX},
-                                        {R_BX, R_BP, R_SP, R_BX, R_BP, R_BX, R_SI, R_DI}};
     uint32_t mask;
     bool hidden;
-    int base = insn_chance(b->r, 85) ? bases[b->c->mode != INSN_64][insn_below(b->r, 8)] : -1;
 
     insn_form_encode(b->forms, form, b->r, b->bytes, base);
     if (!build_decode(b) || b->i.mnemonic != form->mnemonic || refused_here(b) || uses_unknown(b))
         return false;
     mask = written(b, &hidden);
-    if ((mask & POINTERS) && !((mask & POINTERS) == 1u << R_SP && hidden))
+    if ((mask & b->pinned) && !((mask & b->pinned) == 1u << R_SP && hidden))
         return false;
     b->ip = build_here(b);
     b->c->vector |= form->class != CLASS_GENERAL || form->mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B;
@@ -163,13 +163,22 @@ static bool try_step(struct builder *b, const struct insn_form *form, bool condi
     if (!build_operands(b) || !flags_fit(b, conditional))
         return false;
     if (!(hidden && (mask & STRINGS)) || b->i.meta.category != ZYDIS_CATEGORY_STRINGOP)
-        b->known &= ~(mask & ~POINTERS);
+        b->known &= ~(mask & ~b->pinned);
     b->c->partial |= build_is_piecewise(&b->i);
     b->c->partial_registers |= build_fills_registers(&b->i);
     b->c->cr2_free |= build_faults_in_any_order(&b->i);
     b->c->undefined_fault |= build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
     return true;
+}
+
+static bool try_step(struct builder *b, const struct insn_form *form, bool conditional)
+{
+    static const uint8_t bases[2][8] = {{R_BX, R_BP, R_SP, R_12, R_13, R_12, R_13, R_BX},
+                                        {R_BX, R_BP, R_SP, R_BX, R_BP, R_BX, R_SI, R_DI}};
+    int base = insn_chance(b->r, 85) ? bases[b->c->mode != INSN_64][insn_below(b->r, 8)] : -1;
+
+    return build_step(b, form, base, conditional);
 }
 
 /* PUSH imm and POP sreg: what follows in the sequence goes through the new segment. */
