@@ -11,11 +11,11 @@ struct builder {
     const struct insn_forms *forms;
     struct insn_random *r;
     struct insn_case *c;
-    uint32_t fixed; /* start values of these registers may not be changed any more */
-    uint32_t known; /* sequences: these still hold their start value when the next instruction runs */
+    uint32_t fixed;  /* start values of these registers may not be changed any more */
+    uint32_t known;  /* sequences: these still hold their start value when the next instruction runs */
     uint32_t pinned; /* sequences: no instruction may write these, but for the stack pointer by PUSH and POP */
     bool sequence;
-    bool loop; /* a sequence whose pointers move: its operands lie near them */
+    bool loop;             /* a sequence whose pointers move: its operands lie near them */
     uint16_t seg[S_COUNT]; /* sequences: what the segment registers hold at the instruction being built */
     ZydisDecodedInstruction i;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
