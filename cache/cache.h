@@ -35,7 +35,7 @@ struct block_exit {
     bool has_recipe;
     uint16_t recipe_registers;
     uint8_t *recipe_stub, *recipe_patch;
-    struct block *from, *to;
+    struct block *to;
     struct block_exit *next_incoming;
     struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
     bool in_page_list;

@@ -78,7 +78,6 @@ static struct block_exit *add_exit(struct lower *l, gva_t target)
     struct cold *c = lower_add_cold(l, COLD_EXIT);
 
     x->target = target;
-    x->from = l->block;
     x->flags = exit_flags(l);
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;

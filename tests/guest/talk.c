@@ -241,7 +241,8 @@ static double cpu_seconds(struct talk *t)
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* KiB resident outside of guest RAM: RAM is a memfd named for it, or a mapping of just its size. */
+/* KiB resident outside of guest RAM, by Pss: what is mapped twice (the code cache is) counts once. RAM is a memfd
+   named for it, or a mapping of just its size. */
 static unsigned long resident_kib(struct talk *t)
 {
     char path[64], line[1024];
@@ -256,7 +257,7 @@ static unsigned long resident_kib(struct talk *t)
     while (fgets(line, sizeof line, f)) {
         if (sscanf(line, "%lx-%lx ", &from, &to) == 2 && strchr(line, '-') < strchr(line, ' '))
             is_ram = strstr(line, "guest-ram") || strstr(line, "novt-ram") || (to - from) / 1024 == t->ram_kib;
-        else if (!is_ram && sscanf(line, "Rss: %lu kB", &kib) == 1)
+        else if (!is_ram && sscanf(line, "Pss: %lu kB", &kib) == 1)
             sum += kib;
     }
     fclose(f);
