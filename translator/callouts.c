@@ -126,6 +126,17 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     return false;
 }
 
+/* Goes on in the block, behind the callout, unless something waits. rflags is exact; so is it when this returns
+ * true. */
+static bool go_on_here(struct vcpu *v)
+{
+    lookup_catch_up(v);
+    if (wants_attention(v))
+        return leave(v, EXIT_REQUEST);
+    flags_decompose(v);
+    return false;
+}
+
 /* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
 static bool step(struct vcpu *v)
 {
@@ -153,11 +164,7 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
     if (info & STEP_ENDS_BLOCK || v->rip != next || v->mode != mode ||
         tv->translator->cache.stats.invalidated != invalidated)
         return go_on(v);
-    lookup_catch_up(v);
-    if (wants_attention(v))
-        return leave(v, EXIT_REQUEST);
-    flags_decompose(v);
-    return false;
+    return go_on_here(v);
 }
 
 bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
@@ -175,11 +182,7 @@ bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
     v->rflags &= ~(uint64_t)FLAG_RF;
     if (v->mode != mode)
         return go_on(v);
-    lookup_catch_up(v);
-    if (wants_attention(v))
-        return leave(v, EXIT_REQUEST);
-    flags_decompose(v);
-    return false;
+    return go_on_here(v);
 }
 
 /* Guest address of instruction `index` of the block. */

@@ -27,6 +27,8 @@
 
 #include "cache/cache.h"
 #include "cpu/vcpu.h"
+#include "translator/area.h"
+#include "translator/callouts.h"
 #include "translator/emit.h"
 #include "translator/translator.h"
 
@@ -36,87 +38,6 @@
 #define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
-#define LOOP_MAX 6 /* places of a loop */
-#define JUMP_CACHE_BITS 13
-#define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
-#define JUMP_MODES 8 /* modes that have a jump cache at a time */
-#define JUMP_LOG_SIZE 1024u
-#define CELL_COUNT 262144u
-#define LINK_LOG_SIZE 262144u
-
-/* Both words 0 when unused: no code of address 0 with a host address is ever entered. */
-struct jump_entry {
-    uint64_t pc;
-    uint64_t host;
-};
-
-/* What belongs to the jump cache of one mode: which entries are filled, to empty it quickly. */
-struct jump_mode {
-    uint32_t mode;
-    bool used;
-    uint32_t log_count[2]; /* of addresses whose page is not global, and is; above JUMP_LOG_SIZE: overflowed */
-    uint16_t log[2][JUMP_LOG_SIZE];
-    uint8_t pages[512]; /* bit per (linear page % 4096): there may be an entry for it */
-};
-
-/* Host return addresses of guest calls, growing down into an unreadable page; the last entry is a sentinel. */
-#define RETURN_STACK_SIZE 8192u
-struct return_stack {
-    _Alignas(4096) uint8_t guard[4096];
-    uint64_t entry[RETURN_STACK_SIZE];
-};
-
-/* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
-struct translator_vcpu {
-    _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
-    _Alignas(4096) uint64_t self; /* the struct vcpu */
-    uint64_t resume;              /* host address to continue at after a callout */
-    uint64_t value;               /* RAX there */
-    uint64_t spill[2];
-    uint64_t loop_spill[LOOP_MAX]; /* guest values of block.borrowed */
-    uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
-    uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
-    uint64_t return_stack; /* RSP of translated code while C runs */
-    uint64_t jump_base;    /* address of the jump cache of the current mode */
-    bool no_group;         /* the next block is to be one without groups */
-    uint32_t
-        flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
-    struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
-    /* Bounce buffer for accesses that cross a page or write to a page with code. */
-    _Alignas(64) uint8_t bounce[192];
-    uint8_t *bounce_at;      /* in bounce, at the alignment of the guest address */
-    uint8_t *bounce_host[2]; /* where the two parts go */
-    uint32_t bounce_part[2]; /* bytes of each */
-    /* the rest is for C code alone */
-    struct translator *translator;
-    struct vcpu *vcpu;
-    struct jump_mode jump_mode[JUMP_MODES];
-    uint32_t seen_flush, seen_global_flush, seen_page_flush;
-    uint32_t cells_used;
-    /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
-    uint32_t linked_count[2];
-    struct block_exit *linked[2][LINK_LOG_SIZE];
-    struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
-    atomic_bool in_guest;                /* emitted code may be running */
-    atomic_bool poll_armed;              /* the poll page has been made unreadable */
-    void *signal_stack;
-    unsigned stack_used;          /* index of the return stack in use */
-    uint64_t stack_at[2];         /* of the other one */
-    unsigned stack_slot[2];       /* jump cache that was used with it last */
-    uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
-    struct return_stack stack[2]; /* of the supervisor, of the user */
-    uint64_t cells[CELL_COUNT];
-};
-_Static_assert(sizeof(struct translator_vcpu) <= VCPU_TRANSLATOR_AREA, "area");
-
-static inline struct translator_vcpu *translator_of(struct vcpu *v)
-{
-    return (struct translator_vcpu *)(void *)v->translator_area;
-}
-
-#define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
-#define TV_OFFSET(field)                                                                                          \
-    ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
 
 struct lower;
 typedef void lower_function(struct lower *l);
@@ -261,40 +182,6 @@ uint16_t recipe_registers(const struct translator *t, uint32_t number); /* bit p
 /* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. gpr must be exact. */
 void flags_compose(struct vcpu *v);
 void flags_decompose(struct vcpu *v);
-
-/* --- callouts.c (no SIMD): called from emitted code through thunks.c; true: leave translated code --- */
-#define MEMORY_WRITE 0x100u /* in `info`; the low 8 bits are the size, 16-31 the instruction's index */
-#define MEMORY_READ_TOO 0x200u
-#define MEMORY_GROUP 0x800u    /* a range to check; MEMORY_READ_TOO and bounce buffers do not apply */
-#define MEMORY_WRAPS 0x2000u   /* the offset in its segment reaches beyond 4 GiB */
-#define MEMORY_BEFORE 0x1000u  /* in front of the block's first instruction: nothing is borrowed yet */
-#define MEMORY_STACK 0x400u    /* a non-canonical address gives #SS */
-#define STEP_ENDS_BLOCK 0x100u /* in callout_step's `length`: go on with a lookup in any case */
-/* Info of callout_dispatch: bytes released by RET in the low half, the instruction's index in the top byte. */
-#define DISPATCH_CALL 0x10000u
-#define DISPATCH_RETURN 0x20000u
-/* The guest's values of what the block has borrowed, if it has at this instruction. gpr as translated code left
- * it. */
-void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index);
-#define BOUNCE_SKIP 5 /* bytes from a memory callout's return address to the bounced copy */
-bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info);
-bool callout_commit(struct vcpu *v, uint64_t unused, uint32_t info);
-bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
-/* RET without a matching call; origin: host address in its block. */
-bool callout_return(struct vcpu *v, gva_t target, uint64_t origin);
-/* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
-bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length);
-/* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
-bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);
-/* Loads a segment register: number in bits 8-10 of info, length of the instruction below, SEGMENT_POP. */
-#define SEGMENT_POP 0x800u
-bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info);
-bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused);
-bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);
-
 /* --- signals.c --- */
 void signals_set_current(struct vcpu *v); /* of this thread */
 
