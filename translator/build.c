@@ -158,7 +158,7 @@ static void choose_rows(struct lower *l)
         struct insn *in = &l->t->insns[i];
 
         look_at_operands(in);
-        in->row = lower_find(in, l->mode);
+        in->row = lower_find(l->t, in, l->mode);
         if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
             in->row = lower_leave_to_run_loop;
     }

@@ -32,6 +32,7 @@
 #include "translator/emit.h"
 #include "translator/translator.h"
 
+#define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1u)
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
@@ -112,6 +113,7 @@ struct translator {
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
+    uint8_t first_row[MNEMONICS];       /* index + 1 in the table of rows.c; 0: none */
     bool lacking[FEATURE_SETS];         /* by enum ZydisISASet */
 };
 

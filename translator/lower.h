@@ -218,7 +218,8 @@ void loop_branch(struct lower *l, unsigned condition); /* the jump back; the loo
 void loop_again(struct lower *l);                      /* a place leaves its page: back to the checks */
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
-lower_function *lower_find(const struct insn *in, uint32_t mode);
+lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode);
+void lower_index_rows(uint8_t first_row[MNEMONICS]); /* for translator.first_row */
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute,
     lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
     lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,

@@ -6,6 +6,8 @@
  */
 #include "translator/lower.h"
 
+#include <string.h>
+
 void lower_call_step(struct lower *l, const struct insn *in)
 {
     emit_mov_imm(&l->e, H_R11, in->pc);
@@ -226,7 +228,7 @@ static bool is_near_return(const struct insn *in)
     return is_near(in) && in->z.mnemonic == ZYDIS_MNEMONIC_RET;
 }
 
-/* By mnemonic, then by category; `only` tells which forms the row takes (NULL: all). */
+/* By mnemonic, rows of one together; then by category. `only` tells which forms the row takes (NULL: all). */
 static const struct {
     ZydisMnemonic mnemonic;
     lower_function *lower;
@@ -234,7 +236,6 @@ static const struct {
 } mnemonic_rows[] = {
     {ZYDIS_MNEMONIC_LEA, lower_lea, is_wide_address},
     {ZYDIS_MNEMONIC_LEA, lower_step, NULL},
-    {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},
     {ZYDIS_MNEMONIC_PUSH, lower_push, is_wide_stack},
     {ZYDIS_MNEMONIC_POP, lower_pop, is_wide_stack},
     {ZYDIS_MNEMONIC_POP, lower_load_segment, system_loads_segment},
@@ -278,6 +279,7 @@ static const struct {
     {ZYDIS_MNEMONIC_POPFD, lower_popf, is_wide},
     {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_RDTSCP, lower_rdtsc, NULL},
+    {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},
     {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
     {ZYDIS_MNEMONIC_MOV, lower_load_segment, system_loads_segment},
     {ZYDIS_MNEMONIC_MOV, lower_read_segment, system_reads_segment},
@@ -304,13 +306,25 @@ static const struct {
     {ZYDIS_CATEGORY_RET, lower_return, is_near_return},
 };
 
-lower_function *lower_find(const struct insn *in, uint32_t mode)
+#define ROWS (sizeof mnemonic_rows / sizeof *mnemonic_rows)
+_Static_assert(ROWS < UINT8_MAX, "first_row");
+
+void lower_index_rows(uint8_t first_row[MNEMONICS])
 {
+    memset(first_row, 0, MNEMONICS);
+    for (unsigned i = (unsigned)ROWS; i-- > 0;)
+        first_row[mnemonic_rows[i].mnemonic] = (uint8_t)(i + 1);
+}
+
+lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode)
+{
+    unsigned row = t->first_row[in->valid ? in->z.mnemonic : 0];
+
     if (!in->valid || in->lacking || !copy_reaches_operand(in, mode))
         return lower_step;
-    for (unsigned i = 0; i < sizeof mnemonic_rows / sizeof *mnemonic_rows; i++)
-        if (mnemonic_rows[i].mnemonic == in->z.mnemonic && (!mnemonic_rows[i].only || mnemonic_rows[i].only(in)))
-            return mnemonic_rows[i].lower;
+    for (; row && row <= ROWS && mnemonic_rows[row - 1].mnemonic == in->z.mnemonic; row++)
+        if (!mnemonic_rows[row - 1].only || mnemonic_rows[row - 1].only(in))
+            return mnemonic_rows[row - 1].lower;
     for (unsigned i = 0; i < sizeof category_rows / sizeof *category_rows; i++)
         if (category_rows[i].category == in->z.meta.category)
             return !category_rows[i].only || category_rows[i].only(in) ? category_rows[i].lower : lower_step;

@@ -59,6 +59,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     t->leave_each_block = options->lockstep || (options->log && options->log_exec);
     if (t->leave_each_block)
         t->options.chain = t->options.jump_cache = false;
+    lower_index_rows(t->first_row);
     t->has_rorx = __builtin_cpu_supports("bmi2");
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     ZydisDecoderInit(&t->decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
