@@ -327,7 +327,8 @@ static bool plain_base(const struct lower *l, const ZydisDecodedOperand *op, int
         op->mem.segment == ZYDIS_REGISTER_GS || l->in->z.address_width != 64)
         return false;
     *base = host_register((unsigned)guest);
-    return *base != NOT_RESIDENT;
+    /* The cold path subtracts the displacement: it must have a negative. */
+    return *base != NOT_RESIDENT && op->mem.disp.value != INT32_MIN;
 }
 
 struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form)

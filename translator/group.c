@@ -13,6 +13,8 @@
  */
 #include "translator/lower.h"
 
+/* Sums of a displacement and all that a block may add to a place stay within 32 bits. */
+#define GROUP_MAX_DISP (1 << 29)
 #define WORTH_BORROWING 3 /* checks that it must save */
 
 void group_end(struct lower *l)
@@ -137,10 +139,12 @@ bool group_operand(const struct lower *l, const struct insn *in, const ZydisDeco
         if (insn_width(in) == 32)
             at = (uint32_t)at;
         at -= (int64_t)l->block->pc;
-        if (index >= 0 || at != (int32_t)at)
+        if (index >= 0)
             return false;
         base = PLACE_FIXED;
     }
+    if (at > GROUP_MAX_DISP || at < -GROUP_MAX_DISP)
+        return false;
     place->base = (uint8_t)base;
     place->index = index < 0 ? PLACE_NONE : (uint8_t)index;
     place->scale = index < 0 ? 1 : op->mem.scale;

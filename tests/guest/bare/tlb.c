@@ -32,6 +32,9 @@ SNIPPET(do_lods, "rep lodsw");
 SNIPPET(movs_down, "std\nrep movsq\ncld");
 SNIPPET(do_setcc, "setc (%rbx)");
 
+SNIPPET(far_up, "mov 0x7fffffff(%rbx), %rax\nmov (%rbx), %rcx");
+SNIPPET(far_down, "mov -0x80000000(%rbx), %rax\nmov -0x80000000(%rbx), %cl");
+
 #define AREA 0x50000000ull
 #define PFEC_P 1
 #define PFEC_W 2
@@ -285,6 +288,16 @@ static void repeats(void)
     ok(last.rflags & 0x400, "DF is still set");
 }
 
+/* Displacements at the ends of their range, beside another access through the same register. */
+static void far_displacements(void)
+{
+    fault(far_up, 3, USER_DATA, PFEC_U, USER_DATA + 0x7fffffff, "a load 2 GiB above its base");
+    map(AREA, page[0], P_P | P_W | P_U);
+    *(u64 *)page[0] = 0x1122334455667788;
+    fine(far_down, 3, AREA + 0x80000000, "a load 2 GiB below its base");
+    equal(last.rax, 0x1122334455667788, "reads what is there");
+}
+
 void test_main(void)
 {
     unsigned i;
@@ -298,4 +311,5 @@ void test_main(void)
     read_only_updates();
     two_operands();
     repeats();
+    far_displacements();
 }
