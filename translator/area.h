@@ -45,14 +45,15 @@ struct translator_vcpu {
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[2];
-    uint64_t loop_spill[LOOP_MAX]; /* guest values of block.borrowed */
+    uint64_t borrowed_value[LOOP_MAX]; /* guest values of block.borrowed */
     uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
     uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
     uint64_t return_stack; /* RSP of translated code while C runs */
     uint64_t jump_base;    /* address of the jump cache of the current mode */
     bool no_group;         /* the next block is to be one without groups */
-    uint32_t
-        flags; /* with FLAGS_WORD_PLAIN: bits 8-15 LAHF image, 0-7 OF, others of no meaning; else recipe << 16 */
+    /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
+     */
+    uint32_t flags;
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];

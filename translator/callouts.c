@@ -216,7 +216,7 @@ void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index)
             continue;
         if (b->loop_recipe && v->gpr[guest] != tv->loop_pointer[k])
             tv->flags = (uint32_t)b->loop_recipe << 16;
-        v->gpr[guest] = tv->loop_spill[k++];
+        v->gpr[guest] = tv->borrowed_value[k++];
     }
 }
 

@@ -15,6 +15,7 @@
 
 /* Sums of a displacement and all that a block may add to a place stay within 32 bits. */
 #define GROUP_MAX_DISP (1 << 29)
+_Static_assert(GROUPS_MAX <= LOOP_MAX, "borrowed_value");
 #define WORTH_BORROWING 3 /* checks that it must save */
 
 void group_end(struct lower *l)
@@ -395,7 +396,7 @@ static void borrow(struct lower *l)
     for (unsigned guest = 0; guest < 16 && l->group_count < places && l->group_count < GROUPS_MAX; guest++)
         if (spare >> guest & 1) {
             emit_op_vcpu(&l->e, true, OP_STORE, (int)guest, H_NONE,
-                         TV_OFFSET(loop_spill) + 8 * (int32_t)l->group_count);
+                         TV_OFFSET(borrowed_value) + 8 * (int32_t)l->group_count);
             l->group[l->group_count++].reg = (uint8_t)guest;
             l->block->borrowed |= (uint16_t)(1u << guest);
             l->borrowing = true;
@@ -421,7 +422,7 @@ void group_start(struct lower *l)
 
 void group_emit_back(struct lower *l)
 {
-    int32_t from = TV_OFFSET(loop_spill);
+    int32_t from = TV_OFFSET(borrowed_value);
 
     for (unsigned guest = 0; guest < 16; guest++)
         if (l->block->borrowed >> guest & 1) {

@@ -179,7 +179,7 @@ void loop_enter(struct lower *l)
     for (unsigned k = 0; k < l->loop.count; k++)
         emit_check(l, k);
     group_clobber_r11(l);
-    emit_borrowed(l, OP_STORE, TV_OFFSET(loop_spill));
+    emit_borrowed(l, OP_STORE, TV_OFFSET(borrowed_value));
     emit_borrowed(l, OP_LOAD, TV_OFFSET(loop_pointer));
     l->borrowing = true;
     top = emit_jmp_forward(&l->e);
