@@ -106,7 +106,7 @@ static void enter_handler(struct vcpu *v, const struct handler *h)
     v->rflags &= ~clear;
     cpu_unpack_descriptor(&v->seg[SEG_CS], (h->selector & 0xfffc) | h->cpl, h->descriptor, false);
     v->rip = h->rip;
-    cpu_update_mode(v);
+    cpu_update_level(v);
 }
 
 /* The frame lies at `bottom`; words[0] is the word pushed last. One write where it stays in a page. */

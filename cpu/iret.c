@@ -84,7 +84,7 @@ static void finish(struct vcpu *v, const struct frame *f, const struct return_co
     v->seg[SEG_CS] = c->cs;
     v->rip = f->rip;
     v->nmi_blocked = false;
-    cpu_update_mode(v);
+    cpu_update_level(v);
 }
 
 /* From 64-bit mode SS:RSP is popped even within a level. */

@@ -164,8 +164,10 @@ void cpu_drop_inner_segments(struct vcpu *v, unsigned cpl)
     for (unsigned i = 0; i < sizeof order; i++) {
         struct segment *s = &v->seg[order[i]];
 
-        if (s->attributes & SEGATTR_P && attributes_guarded(s->attributes) && SEGATTR_DPL(s->attributes) < cpl)
+        if (s->attributes & SEGATTR_P && attributes_guarded(s->attributes) && SEGATTR_DPL(s->attributes) < cpl) {
             cpu_null_segment(s, 0, 0);
+            cpu_update_span(v, order[i]);
+        }
     }
 }
 

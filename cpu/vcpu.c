@@ -114,13 +114,6 @@ static bool segment_is_flat(const struct segment *s, uint16_t type)
            (s->attributes & 0xc) != 4;
 }
 
-/* The same but for the base, and writable data. */
-static bool segment_is_whole(const struct segment *s)
-{
-    return s->limit == 0xffffffffu &&
-           (s->attributes & (SEGATTR_P | SEGATTR_S | 0xe)) == (SEGATTR_P | SEGATTR_S | 2);
-}
-
 static bool is_flat(const struct vcpu *v)
 {
     return segment_is_flat(&v->seg[SEG_CS], SEGATTR_S | 8) && segment_is_flat(&v->seg[SEG_SS], SEGATTR_S | 2) &&
@@ -148,34 +141,82 @@ static uint32_t level_mode(const struct vcpu *v, unsigned cpl)
     return mode;
 }
 
-void cpu_update_mode(struct vcpu *v)
+/* SDM vol. 3, 5.3 to 5.5; types are not looked at in real and virtual-8086 mode. */
+void cpu_update_span(struct vcpu *v, unsigned seg)
+{
+    uint16_t a = v->seg[seg].attributes;
+    uint64_t size = (uint64_t)v->seg[seg].limit + 1;
+    bool readable = true, writable = true;
+
+    if ((v->mode & (MODE_PE | MODE_VM)) == MODE_PE) {
+        readable = a & SEGATTR_P && (!(a & 8) || a & 2);
+        writable = a & SEGATTR_P && (a & 0xa) == 2;
+    }
+    if ((a & 0xc) == 4) /* expand-down */
+        size = 0;
+    v->span[0][seg] = readable ? size : 0;
+    v->span[1][seg] = writable ? size : 0;
+}
+
+/* What the control registers, XCR0 and VM decide. */
+#define CONTROL_BITS                                                                                              \
+    (MODE_PE | MODE_VM | MODE_X87 | MODE_SSE | MODE_AVX | MODE_AVX512 | MODE_TS | MODE_FSGSBASE | MODE_SMAP |     \
+     MODE_LMA)
+
+static uint32_t control_mode(const struct vcpu *v)
 {
     bool pe = v->cr0 & CR0_PE, vm = v->rflags & FLAG_VM;
-    unsigned cpl = !pe ? 0 : vm ? 3 : SEGATTR_DPL(v->seg[SEG_SS].attributes);
-    uint32_t mode = level_mode(v, cpl) | simd_mode(v, pe && !vm);
-    uint16_t cs = v->seg[SEG_CS].attributes;
+    uint32_t mode = simd_mode(v, pe && !vm);
 
     mode |= pe ? MODE_PE : 0;
+    mode |= vm ? MODE_VM : 0;
     mode |= v->cr4 & CR4_FSGSBASE ? MODE_FSGSBASE : 0;
     mode |= v->cr4 & CR4_SMAP ? MODE_SMAP : 0;
+    return mode | (v->efer & EFER_LMA ? MODE_LMA : 0);
+}
+
+/* Segments do not matter in 64-bit mode: FLAT is constant there, so that blocks are not made twice. */
+static uint32_t segment_mode(const struct vcpu *v, uint32_t control)
+{
+    uint16_t cs = v->seg[SEG_CS].attributes;
+
+    if (control & MODE_LMA && cs & SEGATTR_L)
+        return MODE_CODE64 | MODE_SS32 | MODE_FLAT;
+    return (cs & SEGATTR_DB ? MODE_CODE32 : 0) | (v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0) |
+           (is_flat(v) ? MODE_FLAT : 0);
+}
+
+static void update(struct vcpu *v, uint32_t control)
+{
+    unsigned cpl = !(control & MODE_PE) ? 0 : control & MODE_VM ? 3 : SEGATTR_DPL(v->seg[SEG_SS].attributes);
+    uint32_t mode = control | segment_mode(v, control) | level_mode(v, cpl);
+
     mode |= v->rflags & FLAG_TF || v->dr[7] & 0xff ? MODE_SINGLE : 0;
-    if (v->efer & EFER_LMA)
-        mode |= MODE_LMA;
-    if (v->efer & EFER_LMA && cs & SEGATTR_L) {
-        /* Segments do not matter there: FLAT is constant, so that blocks are not made twice. */
-        mode |= MODE_CODE64 | MODE_SS32 | MODE_FLAT;
-    } else {
-        mode |= cs & SEGATTR_DB ? MODE_CODE32 : 0;
-        mode |= v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0;
-        mode |= vm ? MODE_VM : 0;
-        mode |= is_flat(v) ? MODE_FLAT : 0;
-        mode |= segment_is_whole(&v->seg[SEG_FS]) ? MODE_FLAT_FS : 0;
-        mode |= segment_is_whole(&v->seg[SEG_GS]) ? MODE_FLAT_GS : 0;
-    }
     v->mode = mode;
     v->cpl = cpl;
     v->fetch_context = cpl == 3 ? MMU_USER : MMU_SUPERVISOR;
     v->data_context = cpl == 3 ? MMU_USER : mode & MODE_AC ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
+}
+
+void cpu_update_mode(struct vcpu *v)
+{
+    update(v, control_mode(v));
+    if (!(v->mode & MODE_CODE64))
+        for (unsigned seg = 0; seg < SEG_COUNT; seg++)
+            cpu_update_span(v, seg);
+}
+
+void cpu_update_level(struct vcpu *v)
+{
+    uint32_t old = v->mode;
+
+    if (!((old ^ v->rflags >> 11) & MODE_VM))
+        update(v, old & CONTROL_BITS);
+    if ((old ^ v->rflags >> 11) & MODE_VM || (old ^ v->mode) & MODE_CODE64)
+        cpu_update_mode(v);
+    else if (!(v->mode & MODE_FLAT))
+        for (unsigned seg = 0; seg < SEG_FS; seg++)
+            cpu_update_span(v, seg);
 }
 
 enum cpu_status cpu_raise(struct vcpu *v, enum cpu_vector vector)

@@ -186,11 +186,9 @@ struct vcpu_ops {
 #define MODE_TSD 0x1000u  /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
 #define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
 #define MODE_FSGSBASE 0x4000u
-#define MODE_UMIP 0x8000u      /* UMIP set and CPL > 0: SGDT and friends give #GP */
-#define MODE_FLAT 0x10000u     /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
-#define MODE_LMA 0x20000u      /* long mode active */
-#define MODE_FLAT_FS 0x200000u /* FS, but in 64-bit mode: any base, no limit below 4 GiB, writable data */
-#define MODE_FLAT_GS 0x400000u
+#define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
+#define MODE_FLAT 0x10000u /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
+#define MODE_LMA 0x20000u  /* long mode active */
 #define MODE_SINGLE                                                                                               \
     0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
 #define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */
@@ -238,7 +236,10 @@ struct vcpu {
     uint32_t mode; /* MODE_* */
     uint8_t cpl;
     uint8_t data_context, fetch_context; /* enum mmu_context */
-    uint64_t simd_mask;                  /* XSAVE components that the host's registers hold and xsave[] keeps */
+    /* Outside of 64-bit mode: how many bytes of each segment, from offset 0, may be read [0] and written [1]; 0
+       where that takes a closer look. While MODE_FLAT is set only those of FS and GS are kept. */
+    uint64_t span[2][SEG_COUNT];
+    uint64_t simd_mask; /* XSAVE components that the host's registers hold and xsave[] keeps */
     const struct cpu_model *model;
 
     /* --- run time --- */
@@ -279,6 +280,11 @@ void vcpu_reset(struct vcpu *v);
 
 /* Recomputes mode, cpl, contexts after a change of CR0, CR4, EFER, XCR0, CS, SS, RFLAGS system bits or DR7. */
 void cpu_update_mode(struct vcpu *v);
+
+/* The same when nothing but CS, SS and RFLAGS has changed. */
+void cpu_update_level(struct vcpu *v);
+/* The same of what depends on FS or GS alone: span. */
+void cpu_update_span(struct vcpu *v, unsigned seg);
 
 /* Fills v->fault and returns CPU_FAULT. */
 enum cpu_status cpu_raise(struct vcpu *v, enum cpu_vector vector);

@@ -292,8 +292,10 @@ void access_add_segment(struct lower *l, unsigned segment, uint32_t info)
         struct cold *c = add_memory_cold(l, info | MEMORY_WRAPS, (struct pointer){H_RAX, H_NONE, 0});
 
         c->kind = COLD_WRAP;
-        emit8(&l->e, 0x3d); /* cmp eax, imm32 */
-        emit32(&l->e, 0 - (info & 0xff));
+        group_clobber_r11(l);
+        emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, (int32_t)(info & 0xff));
+        emit_op_vcpu(&l->e, true, OP_CMP, H_R11, H_NONE,
+                     V_OFFSET(span[0][0]) + 8 * (int32_t)((info & MEMORY_WRITE ? SEG_COUNT : 0) + segment));
         c->from = emit_jcc_forward(&l->e, CC_A);
     }
     emit_op_vcpu(&l->e, l->wide, OP_ADD, H_RAX, H_NONE,

@@ -38,6 +38,21 @@ struct return_stack {
     uint64_t entry[RETURN_STACK_SIZE];
 };
 
+/* A segment descriptor of the GDT that has been loaded: good while its eight bytes are as they were, until the
+   page tables or GDTR change. Emitted code looks at it (thunks.c). */
+#define DESCRIPTORS 32u /* by selector index */
+#define DESCRIPTOR_NONE UINT32_MAX
+struct descriptor_entry {
+    uint32_t selector;      /* or DESCRIPTOR_NONE */
+    uint32_t flat_selector; /* the same if DS and ES may have it under MODE_FLAT */
+    const uint8_t *host;    /* where the descriptor is */
+    uint64_t raw;
+    struct segment segment;
+    uint64_t span[2];
+    uint64_t reserved;
+};
+_Static_assert(sizeof(struct descriptor_entry) == 64, "thunks.c multiplies");
+
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
@@ -54,6 +69,7 @@ struct translator_vcpu {
     /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
      */
     uint32_t flags;
+    struct descriptor_entry descriptor[2][DESCRIPTORS]; /* loaded at CPL 0, 3 */
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -65,6 +81,8 @@ struct translator_vcpu {
     struct vcpu *vcpu;
     struct jump_mode jump_mode[JUMP_MODES];
     uint32_t seen_flush, seen_global_flush, seen_page_flush;
+    struct table_register seen_gdtr;
+    bool descriptors_known; /* descriptor[] holds more than the null selector */
     uint32_t cells_used;
     /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
     uint32_t linked_count[2];

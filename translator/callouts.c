@@ -85,6 +85,18 @@ bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length)
     return finish(v, cpu_sysret(v, 8));
 }
 
+bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t length)
+{
+    flags_compose(v);
+    return finish(v, cpu_sysenter(v));
+}
+
+bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t length)
+{
+    flags_compose(v);
+    return finish(v, cpu_sysexit(v, 4));
+}
+
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length)
 {
     flags_compose(v);
@@ -167,22 +179,49 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
     return go_on_here(v);
 }
 
+/* The selector's descriptor has just been loaded: from now on emitted code knows it. */
+static void remember_descriptor(struct vcpu *v, uint16_t selector, unsigned loaded)
+{
+    const struct segment *s = &v->seg[loaded];
+    struct descriptor_entry *e = &translator_of(v)->descriptor[v->cpl == 3][selector >> 3 & (DESCRIPTORS - 1)];
+    gva_t linear = v->gdtr.base + (selector & 0xfff8u);
+    bool flat = s->base == 0 && s->limit == UINT32_MAX &&
+                (s->attributes & (SEGATTR_P | SEGATTR_S | 0xe)) == (SEGATTR_P | SEGATTR_S | 2);
+    uint8_t *host;
+    gpa_t gpa;
+
+    e->selector = e->flat_selector = DESCRIPTOR_NONE;
+    if (selector & 4 || !(selector & 0xfffc) || (v->cpl && v->cpl != 3) || v->write_log ||
+        (v->mode & (MODE_PE | MODE_VM)) != MODE_PE || (linear & ~PAGE_MASK) + 8 > PAGE_SIZE ||
+        mmu_translate(&v->mmu, MMU_SUPERVISOR, linear, MMU_READ, &host, &gpa) != MMU_OK)
+        return;
+    translator_of(v)->descriptors_known = true;
+    cpu_update_span(v, loaded);
+    *e = (struct descriptor_entry){.selector = selector,
+                                   .flat_selector = flat ? selector : DESCRIPTOR_NONE,
+                                   .host = host,
+                                   .segment = *s,
+                                   .span = {v->span[0][loaded], v->span[1][loaded]}};
+    memcpy(&e->raw, host, 8);
+}
+
 bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
 {
+    unsigned segment = info >> 8 & 7;
     uint32_t mode = v->mode;
     enum cpu_status status;
 
     flags_compose(v);
-    status = cpu_load_segment(v, info >> 8 & 7, (uint16_t)selector);
-    if (status != CPU_OK)
+    status = cpu_load_segment(v, segment, (uint16_t)selector);
+    if (status != CPU_OK) {
+        if (info & SEGMENT_POP)
+            v->gpr[RSP] = (uint32_t)(v->gpr[RSP] - 4);
         return finish(v, status);
-    if (info & SEGMENT_POP)
-        v->gpr[RSP] = (uint32_t)(v->gpr[RSP] + 4);
+    }
+    remember_descriptor(v, (uint16_t)selector, segment);
     v->rip = (uint32_t)(v->rip + (info & 0xff));
     v->rflags &= ~(uint64_t)FLAG_RF;
-    if (v->mode != mode)
-        return go_on(v);
-    return go_on_here(v);
+    return v->mode != mode ? go_on(v) : go_on_here(v);
 }
 
 /* Guest address of instruction `index` of the block. */

@@ -28,9 +28,11 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
 /* RET without a matching call; origin: host address in its block. */
 bool callout_return(struct vcpu *v, gva_t target, uint64_t origin);
-/* SYSCALL, SYSRETQ, IRETQ at v->rip; `length` of the instruction. */
+/* SYSCALL, SYSRETQ, SYSENTER, SYSEXIT, IRET at v->rip; `length` of the instruction. */
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);
+bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t length);
+bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length);
 /* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);

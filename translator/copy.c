@@ -144,7 +144,7 @@ static bool is_other_in_64bit(const struct insn *in)
            (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2);
 }
 
-bool copy_reaches_operand(const struct insn *in, uint32_t mode)
+bool copy_reaches_operand(const struct insn *in)
 {
     if (insn_width(in) == 64)
         return true;
@@ -152,9 +152,7 @@ bool copy_reaches_operand(const struct insn *in, uint32_t mode)
         const ZydisDecodedOperand *op = &in->op[i];
 
         if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
-            (in->z.address_width == 16 || op->mem.segment == ZYDIS_REGISTER_CS ||
-             (op->mem.segment == ZYDIS_REGISTER_FS && !(mode & MODE_FLAT_FS)) ||
-             (op->mem.segment == ZYDIS_REGISTER_GS && !(mode & MODE_FLAT_GS))))
+            (in->z.address_width == 16 || op->mem.segment == ZYDIS_REGISTER_CS))
             return false;
     }
     return true;

@@ -131,6 +131,24 @@ void flow_exit(struct lower *l, gva_t target)
     emit_exit(l, target, false);
 }
 
+static void exit_if(struct lower *l, unsigned cc, gva_t target)
+{
+    uint8_t *taken = emit_jcc_forward(&l->e, cc);
+    struct block_exit *x = add_exit(l, target);
+    struct cold *c;
+
+    if (is_patchable(l, target) && !l->borrowing) { /* the conditional jump itself is what gets patched */
+        x->patch = taken;
+        return;
+    }
+    c = lower_add_cold(l, COLD_SIDE);
+    if (!is_patchable(l, target))
+        take_cell(l, x);
+    c->from = taken;
+    c->exit = x;
+    c->give_back = l->borrowing;
+}
+
 /* Behind a host CALL: where a host RET comes to, with the guest's return address in RAX (stack.c). */
 static void return_site(struct lower *l, gva_t next)
 {
@@ -233,8 +251,6 @@ void lower_jump(struct lower *l)
 void lower_branch(struct lower *l)
 {
     gva_t target = flow_target(l->in);
-    struct block_exit *x;
-    uint8_t *taken;
 
     flags_restore(l);
     if (target <= l->in->pc && !l->polled)
@@ -245,19 +261,7 @@ void lower_branch(struct lower *l)
         flow_exit(l, flow_next(l->in));
         return;
     }
-    taken = emit_jcc_forward(&l->e, l->in->z.opcode & 15u);
-    x = add_exit(l, target);
-    if (is_patchable(l, target) && !l->borrowing) { /* the conditional jump itself is what gets patched */
-        x->patch = taken;
-    } else {
-        struct cold *c = lower_add_cold(l, COLD_SIDE);
-
-        if (!is_patchable(l, target))
-            take_cell(l, x);
-        c->from = taken;
-        c->exit = x;
-        c->give_back = l->borrowing;
-    }
+    exit_if(l, l->in->z.opcode & 15u, target);
     if (l->index + 1 == l->count) {
         l->ended = true;
         flow_exit(l, flow_next(l->in));

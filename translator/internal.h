@@ -92,7 +92,8 @@ struct translator_code { /* permanent code */
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
     const uint8_t *return_empty, *return_other, *return_c; /* where RET goes without a matching call */
-    const uint8_t *syscall, *sysret, *iret, *interrupt, *segment;
+    const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
+    const uint8_t *load_segment, *segment[SEG_COUNT][2]; /* by register; at CPL 0, 3 */
 };
 
 struct translator {
@@ -150,6 +151,8 @@ void lookup_invalidate(struct translator *t, struct block *b);
 /* Forgets cached jumps after MMU flushes. */
 void lookup_catch_up(struct vcpu *v);
 void lookup_forget_all(struct vcpu *v);
+/* Forgets segment descriptors, all but that of the null selector, which needs no memory. */
+void lookup_forget_descriptors(struct vcpu *v);
 /* Which jump cache the mode uses; JUMP_MODES when all are taken (a translator_flush frees them). */
 unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode);
 /* Drops all translated code and everything that points to it. */

@@ -8,7 +8,7 @@
 #include "translator/internal.h"
 
 #define IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_TS)
-#define IRRELEVANT64 (IRRELEVANT | MODE_SS32 | MODE_FLAT | MODE_FLAT_FS | MODE_FLAT_GS)
+#define IRRELEVANT64 (IRRELEVANT | MODE_SS32 | MODE_FLAT)
 #define FLAT32 (MODE_CODE32 | MODE_PE | MODE_SS32 | MODE_FLAT)
 
 uint32_t translator_mode(const struct vcpu *v)
@@ -156,13 +156,32 @@ void lookup_forget_all(struct vcpu *v)
             clear_jump_cache(tv, i);
 }
 
+void lookup_forget_descriptors(struct vcpu *v)
+{
+    static const uint64_t no_descriptor;
+    struct translator_vcpu *tv = translator_of(v);
+
+    for (unsigned user = 0; user < 2; user++) {
+        for (unsigned i = 0; i < DESCRIPTORS; i++)
+            tv->descriptor[user][i].selector = tv->descriptor[user][i].flat_selector = DESCRIPTOR_NONE;
+        tv->descriptor[user][0] =
+            (struct descriptor_entry){.flat_selector = DESCRIPTOR_NONE, .host = (const uint8_t *)&no_descriptor};
+    }
+    tv->descriptors_known = false;
+    tv->seen_gdtr = v->gdtr;
+}
+
 void lookup_catch_up(struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
     struct mmu *mmu = &v->mmu;
     uint32_t pages = mmu->page_flush_count - tv->seen_page_flush;
+    bool flushed = mmu->flush_count != tv->seen_flush || pages;
 
-    if (mmu->flush_count == tv->seen_flush && !pages)
+    if ((flushed && tv->descriptors_known) || v->gdtr.base != tv->seen_gdtr.base ||
+        v->gdtr.limit != tv->seen_gdtr.limit)
+        lookup_forget_descriptors(v);
+    if (!flushed)
         return;
     if (mmu->flush_count != tv->seen_flush || pages > MMU_FLUSHED_PAGES) {
         drop_all(tv, 0);

@@ -46,7 +46,8 @@ static bool add_access(struct lower *l, const struct insn *in, const ZydisDecode
     struct loop_place *p;
     struct place place;
 
-    if (!group_operand(l, in, op, &place, &disp))
+    /* A pointer that moves is compared with its page's end, not with its segment's. */
+    if (!group_operand(l, in, op, &place, &disp) || (!l->wide && place.segment != PLACE_NONE))
         return false;
     for (unsigned i = 0; i < index; i++) {
         if (!group_place_effect(&l->t->insns[i], place, &step))

@@ -183,8 +183,8 @@ void access_end_store(struct lower *l);
 /* The same for the word at [base + disp]. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
-/* Adds the base of FS or GS to the offset in RAX; what an access of `info` at that offset reaches must lie within
-   4 GiB in 32-bit code. The host's flags may be clobbered already. */
+/* Adds the base of FS or GS to the offset in RAX; in 32-bit code the segment must hold what an access of `info`
+   reaches. The host's flags may be clobbered already. Clobbers R11. */
 void access_add_segment(struct lower *l, unsigned segment, uint32_t info);
 
 /* --- group.c --- */
@@ -223,7 +223,8 @@ void lower_index_rows(uint8_t first_row[MNEMONICS]); /* for translator.first_row
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute,
     lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
     lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,
-    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_read_base, lower_read_segment, lower_load_segment;
+    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_sysenter, lower_sysexit, lower_direction,
+    lower_read_base, lower_read_segment, lower_load_segment;
 /* --- system.c --- */
 /* The selector of a segment register, zero-extended. */
 void system_read_selector(struct lower *l, int host, ZydisRegister segment);
@@ -236,8 +237,8 @@ lower_function lower_lods, lower_stos, lower_scas, lower_movs;
 
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
-/* Are addresses of its kind computed here, and is the segment of its memory operand flat? */
-bool copy_reaches_operand(const struct insn *in, uint32_t mode);
+/* Are addresses of its kind computed here? */
+bool copy_reaches_operand(const struct insn *in);
 
 /* --- flow.c --- */
 void flow_exit(struct lower *l, gva_t target);

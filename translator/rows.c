@@ -287,6 +287,10 @@ static const struct {
     {ZYDIS_MNEMONIC_CLAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_SYSCALL, lower_syscall, NULL},
     {ZYDIS_MNEMONIC_SYSRET, lower_sysret, NULL},
+    {ZYDIS_MNEMONIC_SYSENTER, lower_sysenter, NULL},
+    {ZYDIS_MNEMONIC_SYSEXIT, lower_sysexit, NULL},
+    {ZYDIS_MNEMONIC_CLD, lower_direction, NULL},
+    {ZYDIS_MNEMONIC_STD, lower_direction, NULL},
     {ZYDIS_MNEMONIC_IRETQ, lower_iret, NULL},
     {ZYDIS_MNEMONIC_IRETD, lower_iret, is_wide},
     {ZYDIS_MNEMONIC_RDFSBASE, lower_read_base, NULL},
@@ -320,7 +324,7 @@ lower_function *lower_find(const struct translator *t, const struct insn *in, ui
 {
     unsigned row = t->first_row[in->valid ? in->z.mnemonic : 0];
 
-    if (!in->valid || in->lacking || !copy_reaches_operand(in, mode))
+    if (!in->valid || in->lacking || !copy_reaches_operand(in))
         return lower_step;
     for (; row && row <= ROWS && mnemonic_rows[row - 1].mnemonic == in->z.mnemonic; row++)
         if (!mnemonic_rows[row - 1].only || mnemonic_rows[row - 1].only(in))

@@ -240,58 +240,26 @@ void lower_iret(struct lower *l)
     lower_system_call(l, l->t->code.iret);
 }
 
-void system_read_selector(struct lower *l, int host, ZydisRegister segment)
+void lower_sysenter(struct lower *l)
 {
-    emit8(&l->e, 0x65); /* movzx r32, word gs:[selector] */
-    emit_rex(&l->e, false, host, 0, 0);
-    emit8(&l->e, 0x0f);
-    emit8(&l->e, 0xb7);
-    emit_address(&l->e, host, H_NONE, H_NONE, 1,
-                 V_OFFSET(seg[0].selector) + (int32_t)(sizeof(struct segment) * (segment - ZYDIS_REGISTER_ES)));
+    lower_system_call(l, l->t->code.sysenter);
 }
 
-static bool is_segment(const ZydisDecodedOperand *op)
+void lower_sysexit(struct lower *l)
 {
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
-}
-
-bool system_reads_segment(const struct insn *in)
-{
-    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size >= 32 && is_segment(&in->op[1]);
-}
-
-bool system_loads_segment(const struct insn *in)
-{
-    if (insn_width(in) != 32 || !is_segment(&in->op[0]) || in->op[0].reg.value == ZYDIS_REGISTER_SS ||
-        in->op[0].reg.value == ZYDIS_REGISTER_CS)
-        return false;
-    return in->z.mnemonic == ZYDIS_MNEMONIC_POP ? in->z.operand_width == 32
-                                                : in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
-}
-
-void lower_read_segment(struct lower *l)
-{
-    bool high;
-    unsigned guest = (unsigned)guest_register(l->in->op[0].reg.value, &high);
-
-    system_read_selector(l, H_RAX, l->in->op[1].reg.value);
-    store_guest(l, guest, H_RAX);
-}
-
-void lower_load_segment(struct lower *l)
-{
-    bool high, pop = l->in->z.mnemonic == ZYDIS_MNEMONIC_POP;
-    uint32_t segment = (uint32_t)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES);
-
-    flags_clobber(l);
-    if (pop)
-        access_emit(l, false, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+    if (l->in->z.operand_width == 64)
+        lower_step(l);
     else
-        load_guest(l, H_RAX, (unsigned)guest_register(l->in->op[1].reg.value, &high));
-    group_end(l);
-    emit_mov_imm(&l->e, H_R11, l->in->pc);
-    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11, l->in->length | segment << 8 | (pop ? SEGMENT_POP : 0));
-    emit_call(&l->e, l->t->code.segment);
+        lower_system_call(l, l->t->code.sysexit);
+}
+
+/* CLD, STD: DF is in memory, where string instructions look at it. */
+void lower_direction(struct lower *l)
+{
+    bool set = l->in->z.mnemonic == ZYDIS_MNEMONIC_STD;
+
+    if (left_to_interpreter(l, true))
+        return;
+    flags_clobber(l);
+    emit_vcpu_imm(l, 0x81, set ? 1 : 4, RFLAGS, set ? FLAG_DF : ~FLAG_DF);
 }

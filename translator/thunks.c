@@ -94,6 +94,50 @@ static const uint8_t *emit_callout(struct emitter *e, const uint8_t *leave, cons
     return entry;
 }
 
+#define DESCRIPTOR(user, field)                                                                                   \
+    (TV_OFFSET(descriptor[0][0].field) + (int32_t)((user) * sizeof(struct descriptor_entry) * DESCRIPTORS))
+
+static void copy_word(struct emitter *e, int32_t from, int32_t to)
+{
+    emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_R11, from);
+    emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, to);
+}
+
+/* Loads a data segment register with the selector in RAX where struct descriptor_entry tells how; R11 is the info
+   of callout_segment, which does it otherwise. */
+static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned user, const uint8_t *otherwise)
+{
+    const uint8_t *entry = emit_here(e);
+    int32_t to = V_OFFSET(seg[0]) + (int32_t)(sizeof(struct segment) * seg);
+    uint8_t *unknown, *changed;
+
+    emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill[1]));
+    emit_op_imm(e, false, 4, H_RAX, 0xffff);
+    emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
+    emit_op_imm(e, false, 4, H_R11, (DESCRIPTORS - 1) << 3);
+    emit_shift(e, false, 4, H_R11, 3);
+    emit_op_vcpu(e, false, OP_CMP, H_RAX, H_R11,
+                 seg < SEG_FS ? DESCRIPTOR(user, flat_selector) : DESCRIPTOR(user, selector));
+    unknown = emit_jcc_forward(e, CC_NE);
+    emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[0]));
+    emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_R11, DESCRIPTOR(user, host));
+    emit_op_mem(e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
+    emit_op_vcpu(e, true, OP_CMP, H_RAX, H_R11, DESCRIPTOR(user, raw));
+    changed = emit_jcc_forward(e, CC_NE);
+    copy_word(e, DESCRIPTOR(user, segment), to);
+    copy_word(e, DESCRIPTOR(user, segment) + 8, to + 8);
+    for (int32_t write = 0; write < 2; write++)
+        copy_word(e, DESCRIPTOR(user, span[0]) + 8 * write,
+                  V_OFFSET(span[0][0]) + 8 * (write * SEG_COUNT + (int32_t)seg));
+    emit8(e, 0xc3);
+    emit_bind(e, changed);
+    emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[0]));
+    emit_bind(e, unknown);
+    emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill[1]));
+    emit_jmp(e, otherwise);
+    return entry;
+}
+
 /* RET to the address in RAX without a matching call: by the jump cache, else by C. R11: where from. */
 static void emit_return(struct translator *t, struct emitter *e)
 {
@@ -142,7 +186,12 @@ bool thunks_emit(struct translator *t)
     c->syscall = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_syscall);
     c->sysret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysret);
     c->iret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_iret);
-    c->segment = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_segment);
+    c->sysenter = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysenter);
+    c->sysexit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysexit);
+    c->load_segment = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_segment);
+    for (unsigned seg = 0; seg < SEG_COUNT; seg++)
+        for (unsigned user = 0; user < 2; user++)
+            c->segment[seg][user] = emit_segment(&e, seg, user, c->load_segment);
     c->interrupt = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interrupt);
     t->cache.code_used = (size_t)(e.at - e.start);
     cache_keep(&t->cache);

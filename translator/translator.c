@@ -104,6 +104,7 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
+    lookup_forget_descriptors(v);
     if (!stack_create(t, tv))
         return error_set(error, errno, "cannot protect the page below a return stack: %s", strerror(errno));
     return 0;

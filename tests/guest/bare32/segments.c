@@ -342,12 +342,66 @@ static void check_tables(void)
     ended(NP, A, "LTR of an absent TSS");
 }
 
+/* mov fs, ecx; mov ebx, fs:[eax] */
+static u32 through_fs(u16 selector, u32 offset)
+{
+    flat(0);
+    in.ecx = selector;
+    in.eax = offset;
+    RUN(0x8e, 0xe1, 0x64, 0x8b, 0x18);
+    return last.ebx;
+}
+
+static void load_gdtr(u64 *table)
+{
+    struct {
+        u16 limit;
+        u64 *base;
+    } __attribute__((packed)) gdtr = {0xff, table};
+
+    __asm__ volatile("lgdt %0" : : "m"(gdtr));
+}
+
+/* A selector that was loaded before gives what its descriptor is now. */
+static void check_reload(void)
+{
+    static u64 other[32];
+    unsigned i;
+
+    w32(DATA, 0x11111111);
+    w32(DATA + 0x100, 0x22222222);
+    for (i = 0; i < 3; i++) {
+        gdt[A / 8] = descriptor(DATA, 0xfff, 0x93, 4);
+        equal(through_fs(A, 0), 0x11111111, "FS is loaded");
+        equal(through_fs(A, 0), 0x11111111, "FS is loaded once more");
+        gdt[A / 8] = descriptor(DATA + 0x100, 0xfff, 0x93, 4);
+        equal(through_fs(A, 0), 0x22222222, "FS: its descriptor has another base");
+        gdt[A / 8] = descriptor(DATA, 2, 0x93, 4);
+        through_fs(A, 0);
+        ended(GP, 0, "FS: its descriptor has another limit");
+        gdt[A / 8] = descriptor(DATA, 0xfff, 0x13, 4);
+        through_fs(A, 0);
+        ended(NP, A, "FS: its descriptor is absent now");
+        gdt[A / 8] = descriptor(DATA, 0xfff, 0x93, 4);
+        through_fs(A, 0);
+        through_fs(0, 0);
+        ended(GP, 0, "FS is null");
+        memcpy(other, gdt, sizeof other);
+        other[A / 8] = descriptor(DATA + 0x100, 0xfff, 0x93, 4);
+        load_gdtr(other);
+        equal(through_fs(A, 0), 0x22222222, "FS from another table");
+        load_gdtr(gdt);
+        equal(through_fs(A, 0), 0x11111111, "FS from the first table");
+    }
+}
+
 void test_main(void)
 {
     set_idt(DF, 0x8e);
     check_loads();
     check_accesses();
     check_null();
+    check_reload();
     check_stack_size();
     check_jumps();
     check_asks();

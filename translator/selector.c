@@ -1,0 +1,82 @@
+/*
+ * selector.c - segment registers in 32-bit code: reading a selector, loading one.
+ *
+ * Interface: rows of lower.h, system_*. A load is a call of permanent code (thunks.c), which knows the descriptors
+ * that were loaded lately and leaves the others, with all checks, to callout_segment.
+ */
+#include "translator/lower.h"
+
+void system_read_selector(struct lower *l, int host, ZydisRegister segment)
+{
+    emit8(&l->e, 0x65); /* movzx r32, word gs:[selector] */
+    emit_rex(&l->e, false, host, 0, 0);
+    emit8(&l->e, 0x0f);
+    emit8(&l->e, 0xb7);
+    emit_address(&l->e, host, H_NONE, H_NONE, 1,
+                 V_OFFSET(seg[0].selector) + (int32_t)(sizeof(struct segment) * (segment - ZYDIS_REGISTER_ES)));
+}
+
+static bool is_segment(const ZydisDecodedOperand *op)
+{
+    return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+}
+
+static bool is_data_segment(const ZydisDecodedOperand *op)
+{
+    return is_segment(op) && op->reg.value != ZYDIS_REGISTER_SS && op->reg.value != ZYDIS_REGISTER_CS;
+}
+
+bool system_reads_segment(const struct insn *in)
+{
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size >= 32 && is_segment(&in->op[1]);
+}
+
+bool system_loads_segment(const struct insn *in)
+{
+    if (insn_width(in) != 32 || !in->valid || !is_data_segment(&in->op[0]))
+        return false;
+    return in->z.mnemonic == ZYDIS_MNEMONIC_POP ? in->z.operand_width == 32 : in->z.mnemonic == ZYDIS_MNEMONIC_MOV;
+}
+
+void lower_read_segment(struct lower *l)
+{
+    bool high;
+    unsigned guest = (unsigned)guest_register(l->in->op[0].reg.value, &high);
+
+    system_read_selector(l, H_RAX, l->in->op[1].reg.value);
+    store_guest(l, guest, H_RAX);
+}
+
+/* The selector, into RAX. */
+static void load_selector(struct lower *l)
+{
+    const ZydisDecodedOperand *from = &l->in->op[1];
+    bool high;
+
+    flags_clobber(l);
+    if (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP) {
+        access_emit(l, false, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
+        emit_op_mem(&l->e, false, OP_LEA, H_R15, H_R15, H_NONE, 1, 4); /* SEGMENT_POP: a fault takes it back */
+    } else if (from->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        struct pointer p = access_operand(l, from, POINTER_SUM);
+
+        emit8(&l->e, 0x66); /* a 16-bit load: the callouts look at no more */
+        access_emit(l, false, OP_LOAD, H_RAX, p);
+    } else {
+        load_guest(l, H_RAX, (unsigned)guest_register(from->reg.value, &high));
+    }
+}
+
+void lower_load_segment(struct lower *l)
+{
+    uint32_t segment = (uint32_t)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES), cpl = l->mode & MODE_CPL;
+
+    load_selector(l);
+    group_end(l);
+    emit_mov_imm(&l->e, H_R11, l->in->pc);
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
+    emit_mov_imm(&l->e, H_R11,
+                 l->in->length | segment << 8 | (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0));
+    emit_call(&l->e, cpl == 0 || cpl == 3 ? l->t->code.segment[segment][cpl == 3] : l->t->code.load_segment);
+}
