@@ -39,6 +39,7 @@ struct block_exit {
     struct block_exit *next_incoming;
     struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
     bool in_page_list;
+    uint64_t page; /* linear page of the target, if it has been linked through a cell */
 };
 
 struct block {

@@ -30,30 +30,41 @@ static void count_down(struct vcpu *v, const struct insn *i, struct string_op *s
         set_gpr(v, RCX, s->addrsize, v->gpr[RCX] - elements);
 }
 
-/* How many of `want` elements from `linear` lie in its page and can be reached through one TLB entry. */
-static uint8_t *page_run(struct vcpu *v, const struct string_op *s, gva_t linear, bool write, uint64_t *want)
-{
-    uint64_t fit = (PAGE_SIZE - (linear & ~PAGE_MASK)) / s->size;
-
-    if (*want > fit)
-        *want = fit;
-    return fit ? mmu_hit(&v->mmu, v->data_context, linear, s->size, write) : NULL;
-}
-
-/* Runs are for plain code going up: flat segments, no breakpoints. Addresses that wrap do so at a page's end. */
+/* No breakpoints, no alignment checks, going up: several elements may be done at once. */
 static bool runs_allowed(const struct vcpu *v, const struct string_op *s)
 {
-    if (s->down || v->mode & MODE_SINGLE || (v->rflags & FLAG_AC && v->cpl == 3))
-        return false;
-    if (insn_code64(v))
-        return s->addrsize == 8;
-    return v->mode & MODE_FLAT && s->addrsize == 4 && s->seg != SEG_CS && s->seg < SEG_FS;
+    return !s->down && !(v->mode & MODE_SINGLE) && !(v->rflags & FLAG_AC && v->cpl == 3);
 }
 
-/* Linear address of RSI or RDI where runs are allowed. */
-static gva_t run_address(const struct vcpu *v, const struct string_op *s, unsigned reg, unsigned seg)
+/* Bytes from `offset` that the segment surely holds, and that do not wrap in the address size. */
+static uint64_t run_room(const struct vcpu *v, const struct string_op *s, unsigned seg, uint64_t offset,
+                         bool write)
 {
-    return (v->gpr[reg] & s->mask) + (seg >= SEG_FS ? v->seg[seg].base : 0);
+    uint64_t span = v->span[write][seg];
+
+    if (insn_code64(v))
+        return s->addrsize == 8 ? PAGE_SIZE : 0;
+    if (v->mode & MODE_FLAT && seg < SEG_FS) /* CS may be unreadable all the same */
+        span = seg == SEG_CS ? 0 : 1ull << 32;
+    if (span > s->mask + 1)
+        span = s->mask + 1;
+    return offset < span ? span - offset : 0;
+}
+
+/* How many of `want` elements at [seg:reg] lie in one page and can be reached through one TLB entry. */
+static uint8_t *page_run(struct vcpu *v, const struct string_op *s, unsigned seg, unsigned reg, bool write,
+                         uint64_t *want)
+{
+    uint64_t offset = v->gpr[reg] & s->mask, room = run_room(v, s, seg, offset, write);
+    gva_t linear = offset + (insn_code64(v) && seg < SEG_FS ? 0 : v->seg[seg].base);
+
+    if (!insn_code64(v))
+        linear = (uint32_t)linear;
+    if (room > PAGE_SIZE - (linear & ~PAGE_MASK))
+        room = PAGE_SIZE - (linear & ~PAGE_MASK);
+    if (*want > room / s->size)
+        *want = room / s->size;
+    return *want ? mmu_hit(&v->mmu, v->data_context, linear, s->size, write) : NULL;
 }
 
 static void log_run(struct vcpu *v, uint8_t *host, uint64_t bytes)
@@ -107,8 +118,7 @@ static void host_stos(uint8_t *to, uint64_t value, uint64_t count, unsigned size
 static uint64_t run_movs(struct vcpu *v, const struct string_op *s)
 {
     uint64_t n = s->count - s->done;
-    gva_t from = run_address(v, s, RSI, s->seg), to = run_address(v, s, RDI, SEG_ES);
-    uint8_t *source = page_run(v, s, from, false, &n), *target = page_run(v, s, to, true, &n);
+    uint8_t *source = page_run(v, s, s->seg, RSI, false, &n), *target = page_run(v, s, SEG_ES, RDI, true, &n);
 
     if (!source || !target || n < 2)
         return 0;
@@ -120,7 +130,7 @@ static uint64_t run_movs(struct vcpu *v, const struct string_op *s)
 static uint64_t run_stos(struct vcpu *v, const struct string_op *s)
 {
     uint64_t n = s->count - s->done;
-    uint8_t *target = page_run(v, s, run_address(v, s, RDI, SEG_ES), true, &n);
+    uint8_t *target = page_run(v, s, SEG_ES, RDI, true, &n);
 
     if (!target || n < 2)
         return 0;
@@ -178,22 +188,47 @@ static enum cpu_status lods(struct vcpu *v, struct insn *i, struct string_op *s)
     return CPU_OK;
 }
 
+/* Compares elements in one page until the prefix's condition ends it; returns how many. *a, *b: the last ones. */
+static uint64_t run_compare(struct vcpu *v, const struct string_op *s, uint8_t rep, bool cmps, uint64_t *a,
+                            uint64_t *b, bool *stopped)
+{
+    uint64_t n = s->count - s->done, done = 0;
+    const uint8_t *left = cmps ? page_run(v, s, s->seg, RSI, false, &n) : NULL;
+    const uint8_t *right = page_run(v, s, SEG_ES, RDI, false, &n);
+
+    if (!right || (cmps && !left) || n < 2)
+        return 0;
+    while (done < n && !*stopped) {
+        if (cmps)
+            *a = host_load(left + done * s->size, s->size);
+        *b = host_load(right + done * s->size, s->size);
+        *stopped = (*a == *b) == (rep == 0xf2);
+        done++;
+    }
+    return done;
+}
+
 /* CMPS and SCAS. The flags of the last comparison count; a fault in the middle leaves those from before the
    instruction (SDM vol. 2, REP). *stopped: the condition of the prefix ended it. */
 static enum cpu_status compare(struct vcpu *v, struct insn *i, struct string_op *s, bool *stopped)
 {
-    bool cmps = i->opcode < 0xa8;
+    bool cmps = i->opcode < 0xa8, runs = i->rep && runs_allowed(v, s);
     uint64_t a = get_gpr(v, RAX, s->size), b = 0;
 
     while (s->done < s->count && !*stopped) {
+        uint64_t n = runs ? run_compare(v, s, i->rep, cmps, &a, &b, stopped) : 0;
+
+        if (!n) {
+            if (cmps)
+                TRY(mem_read(v, s->seg, v->gpr[RSI] & s->mask, s->size, &a));
+            TRY(mem_read(v, SEG_ES, v->gpr[RDI] & s->mask, s->size, &b));
+            *stopped = i->rep && (a == b) == (i->rep == 0xf2);
+            n = 1;
+        }
         if (cmps)
-            TRY(mem_read(v, s->seg, v->gpr[RSI] & s->mask, s->size, &a));
-        TRY(mem_read(v, SEG_ES, v->gpr[RDI] & s->mask, s->size, &b));
-        if (cmps)
-            advance(v, s, RSI, 1);
-        advance(v, s, RDI, 1);
-        count_down(v, i, s, 1);
-        *stopped = i->rep && (a == b) == (i->rep == 0xf2);
+            advance(v, s, RSI, n);
+        advance(v, s, RDI, n);
+        count_down(v, i, s, n);
     }
     if (s->done)
         alu_arith[ALU_CMP][size_index(s->size)](a, b, &v->rflags);

@@ -72,7 +72,7 @@ void cpu_load_segment_real(struct vcpu *v, unsigned seg, uint16_t selector)
         s->attributes = SEGATTR_P | SEGATTR_S | 3;
         s->limit = 0xffff;
     }
-    cpu_update_mode(v);
+    cpu_update_segment(v, seg);
 }
 
 /* SDM vol. 2, MOV: the checks for SS. */
@@ -97,7 +97,7 @@ static enum cpu_status load_null(struct vcpu *v, unsigned seg, uint16_t selector
     if (seg == SEG_SS && (!cpu_in_code64(v) || v->cpl == 3 || (selector & 3) != v->cpl))
         return cpu_raise_error(v, EXC_GP, 0);
     cpu_null_segment(&v->seg[seg], selector, seg == SEG_SS ? v->cpl : 0);
-    cpu_update_mode(v);
+    cpu_update_segment(v, seg);
     return CPU_OK;
 }
 
@@ -125,7 +125,7 @@ enum cpu_status cpu_load_segment(struct vcpu *v, unsigned seg, uint16_t selector
     if (status != CPU_OK)
         return status;
     cpu_unpack_descriptor(&v->seg[seg], selector, d, false);
-    cpu_update_mode(v);
+    cpu_update_segment(v, seg);
     return CPU_OK;
 }
 

@@ -183,7 +183,7 @@ static uint32_t segment_mode(const struct vcpu *v, uint32_t control)
     if (control & MODE_LMA && cs & SEGATTR_L)
         return MODE_CODE64 | MODE_SS32 | MODE_FLAT;
     return (cs & SEGATTR_DB ? MODE_CODE32 : 0) | (v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0) |
-           (is_flat(v) ? MODE_FLAT : 0);
+           (control & MODE_PE && is_flat(v) ? MODE_FLAT : 0);
 }
 
 static void update(struct vcpu *v, uint32_t control)
@@ -206,17 +206,36 @@ void cpu_update_mode(struct vcpu *v)
             cpu_update_span(v, seg);
 }
 
-void cpu_update_level(struct vcpu *v)
+/* Like cpu_update_mode, but for what the control registers decide. */
+static bool update_quickly(struct vcpu *v)
 {
     uint32_t old = v->mode;
 
-    if (!((old ^ v->rflags >> 11) & MODE_VM))
-        update(v, old & CONTROL_BITS);
-    if ((old ^ v->rflags >> 11) & MODE_VM || (old ^ v->mode) & MODE_CODE64)
+    if ((old ^ v->rflags >> 11) & MODE_VM) /* FLAG_VM */
+        return false;
+    update(v, old & CONTROL_BITS);
+    return !((old ^ v->mode) & MODE_CODE64);
+}
+
+void cpu_update_level(struct vcpu *v)
+{
+    const uint32_t flat32 = MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT;
+
+    if (!update_quickly(v)) {
         cpu_update_mode(v);
-    else if (!(v->mode & MODE_FLAT))
-        for (unsigned seg = 0; seg < SEG_FS; seg++)
-            cpu_update_span(v, seg);
+    } else if (!(v->mode & MODE_CODE64) && (v->mode & (flat32 | MODE_VM)) != flat32) {
+        cpu_update_span(v, SEG_CS);
+        cpu_update_span(v, SEG_SS);
+    }
+}
+
+/* Real mode keeps the attributes that the mode is made of. */
+void cpu_update_segment(struct vcpu *v, unsigned seg)
+{
+    if ((v->mode & MODE_PE || v->cr0 & CR0_PE) && !update_quickly(v))
+        cpu_update_mode(v);
+    else
+        cpu_update_span(v, seg);
 }
 
 enum cpu_status cpu_raise(struct vcpu *v, enum cpu_vector vector)

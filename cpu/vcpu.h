@@ -187,7 +187,7 @@ struct vcpu_ops {
 #define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
 #define MODE_FSGSBASE 0x4000u
 #define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
-#define MODE_FLAT 0x10000u /* CS, DS, ES, SS: base 0, no limit below 4 GiB, usable, DS ES SS writable */
+#define MODE_FLAT 0x10000u /* protected mode; CS, DS, ES, SS: base 0, no limit below 4 GiB, DS ES SS writable */
 #define MODE_LMA 0x20000u  /* long mode active */
 #define MODE_SINGLE                                                                                               \
     0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
@@ -237,7 +237,7 @@ struct vcpu {
     uint8_t cpl;
     uint8_t data_context, fetch_context; /* enum mmu_context */
     /* Outside of 64-bit mode: how many bytes of each segment, from offset 0, may be read [0] and written [1]; 0
-       where that takes a closer look. While MODE_FLAT is set only those of FS and GS are kept. */
+       where that takes a closer look. Those of CS and SS are not kept in 32-bit code while MODE_FLAT is set. */
     uint64_t span[2][SEG_COUNT];
     uint64_t simd_mask; /* XSAVE components that the host's registers hold and xsave[] keeps */
     const struct cpu_model *model;
@@ -283,7 +283,9 @@ void cpu_update_mode(struct vcpu *v);
 
 /* The same when nothing but CS, SS and RFLAGS has changed. */
 void cpu_update_level(struct vcpu *v);
-/* The same of what depends on FS or GS alone: span. */
+/* The same when nothing but one segment register has changed. */
+void cpu_update_segment(struct vcpu *v, unsigned seg);
+/* Recomputes v->span of the segment; enough after a change of FS or GS. */
 void cpu_update_span(struct vcpu *v, unsigned seg);
 
 /* Fills v->fault and returns CPU_FAULT. */

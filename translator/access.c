@@ -341,6 +341,8 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
     gva_t linear;
     int base;
 
+    if (l->segmented)
+        return segment_operand(l, op, form);
     if (form != POINTER_RAX_ONLY && group_operand(l, l->in, op, &place, &disp) &&
         group_access(l, place, disp, access_info(op), &pointer))
         return pointer;

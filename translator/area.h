@@ -11,7 +11,8 @@
 #define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
-#define JUMP_MODES 8 /* modes that have a jump cache at a time */
+#define JUMP_MODES 8        /* modes that have a jump cache at a time; segmented ones share one */
+#define CODE_SEGMENTS 1024u /* bases and limits of CS that are told apart; 0 is of flat code */
 #define JUMP_LOG_SIZE 1024u
 #define CELL_COUNT 262144u
 #define LINK_LOG_SIZE 262144u
@@ -53,13 +54,21 @@ struct descriptor_entry {
 };
 _Static_assert(sizeof(struct descriptor_entry) == 64, "thunks.c multiplies");
 
+/* A selector that CS has had in real mode with a limit of 64 KiB, by (selector ^ selector >> 8) % REAL_SEGMENTS.
+ */
+#define REAL_SEGMENTS 256u
+struct real_segment {
+    uint32_t selector;
+    uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT; 0: unused */
+};
+
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
     _Alignas(4096) uint64_t self; /* the struct vcpu */
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
-    uint64_t spill[2];
+    uint64_t spill[3];
     uint64_t borrowed_value[LOOP_MAX]; /* guest values of block.borrowed */
     uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
     uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
@@ -70,6 +79,7 @@ struct translator_vcpu {
      */
     uint32_t flags;
     struct descriptor_entry descriptor[2][DESCRIPTORS]; /* loaded at CPL 0, 3 */
+    struct real_segment real_segment[REAL_SEGMENTS];
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];
     /* Bounce buffer for accesses that cross a page or write to a page with code. */
     _Alignas(64) uint8_t bounce[192];
@@ -82,7 +92,11 @@ struct translator_vcpu {
     struct jump_mode jump_mode[JUMP_MODES];
     uint32_t seen_flush, seen_global_flush, seen_page_flush;
     struct table_register seen_gdtr;
-    bool descriptors_known; /* descriptor[] holds more than the null selector */
+    struct {
+        uint32_t base, limit;
+    } code_segment[CODE_SEGMENTS];
+    uint32_t code_segments, code_segment_last; /* how many (number 0 too); the one that was looked up last */
+    bool descriptors_known;                    /* descriptor[] holds more than the null selector */
     uint32_t cells_used;
     /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
     uint32_t linked_count[2];

@@ -32,17 +32,27 @@ static bool fetch_page(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t
     return true;
 }
 
+/* How many of the bytes at RIP the code segment holds. */
+static unsigned within_segment(const struct vcpu *v, unsigned bytes)
+{
+    uint64_t room = v->mode & MODE_CODE64 ? bytes : (uint64_t)v->seg[SEG_CS].limit + 1 - v->rip;
+
+    return room < bytes ? (unsigned)room : bytes;
+}
+
 /* The bytes at both sides of a page end, as one run. */
 static bool fetch_across(struct vcpu *v, struct source *s)
 {
     const uint8_t *second;
 
-    if (!fetch_page(v, (v->rip | 0xfff) + 1, &second, &s->second_gpa))
+    gva_t next = (lookup_linear(v, v->rip) | ~PAGE_MASK) + 1;
+
+    if (!fetch_page(v, v->mode & MODE_CODE64 ? next : (uint32_t)next, &second, &s->second_gpa))
         return false;
     memcpy(s->across, s->bytes, s->available);
     memcpy(s->across + s->available, second, 15);
     s->bytes = s->across;
-    s->available += 15;
+    s->available = within_segment(v, s->available + 15);
     return true;
 }
 
@@ -174,7 +184,8 @@ static void open_room(struct lower *l, size_t from, size_t limit)
 static bool lower_all(struct lower *l)
 {
     choose_rows(l);
-    loop_find(l);
+    if (!l->segmented)
+        loop_find(l);
     lower_entries(l);
     l->index = 0;
     loop_enter(l);
@@ -234,7 +245,12 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->mode = translator_block_mode(v);
     l->wide = (l->mode & MODE_CODE_MASK) == MODE_CODE64;
     l->word = l->wide ? 8 : 4;
-    l->grouping = t->options.group && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
+    l->segmented = translator_segmented(v->mode);
+    l->code_base = (uint32_t)v->seg[SEG_CS].base;
+    l->code_limit = v->seg[SEG_CS].limit;
+    l->tag = lookup_mode_tag(translator_mode(v));
+    l->grouping =
+        t->options.group && !l->segmented && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, translator_mode(v));
@@ -307,9 +323,10 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     if (t->max_instructions)
         max = t->max_instructions;
 
-    if (!translator_handles(v->mode) || !fetch_page(v, v->rip, &s.bytes, &s.gpa))
+    if (!translator_handles(t, v->mode) || (!(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit) ||
+        !fetch_page(v, lookup_linear(v, v->rip), &s.bytes, &s.gpa))
         return NULL;
-    s.available = (unsigned)(PAGE_SIZE - (v->rip & ~PAGE_MASK));
+    s.available = within_segment(v, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));
     b = revive(t, v, &s);
     if (!b) {
         count = decode_block(t, v->mode, v->rip, s.bytes, s.available, max, &straddles);
@@ -317,6 +334,8 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
             if (!fetch_across(v, &s))
                 return NULL;
             count = decode_block(t, v->mode, v->rip, s.bytes, s.available, 1, &straddles);
+            if (straddles)
+                return NULL; /* it reaches beyond the segment's limit */
         }
         b = lower_block(t, v, &s, count);
         if (!b) { /* out of room: start anew */

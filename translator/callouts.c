@@ -26,14 +26,17 @@ static bool wants_attention(struct vcpu *v)
            atomic_load_explicit(&v->nmi_pending, memory_order_relaxed);
 }
 
-/* Host address of the block at v->rip as the jump cache has it, or 0. */
-static uint64_t cached_entry(const struct vcpu *v)
+/* Host address of the block at v->rip as the jump cache has it, or 0. Behind stack_choose. */
+static uint64_t cached_entry(struct vcpu *v)
 {
-    const struct translator_vcpu *tv = translator_of((struct vcpu *)v);
+    const struct translator_vcpu *tv = translator_of(v);
     const struct jump_entry *e =
         (const struct jump_entry *)(uintptr_t)tv->jump_base + (v->rip & (JUMP_CACHE_SIZE - 1));
 
-    return e->pc == v->rip && tv->translator->options.jump_cache ? e->host : 0;
+    return e->pc == (v->rip | lookup_mode_tag(tv->stack_mode[tv->stack_used])) &&
+                   tv->translator->options.jump_cache
+               ? e->host
+               : 0;
 }
 
 /* Goes on at v->rip, whatever is there now. rflags is exact; so is it when this returns true. */
@@ -72,37 +75,37 @@ static bool finish(struct vcpu *v, enum cpu_status status)
     return go_on(v);
 }
 
-bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length)
+bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t info)
 {
     flags_compose(v);
     v->stats.syscalls++;
-    return finish(v, cpu_syscall(v, v->rip + length));
+    return finish(v, cpu_syscall(v, v->rip + (info & 0xff)));
 }
 
-bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length)
+bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t info)
 {
     flags_compose(v);
     return finish(v, cpu_sysret(v, 8));
 }
 
-bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t length)
+bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t info)
 {
     flags_compose(v);
     return finish(v, cpu_sysenter(v));
 }
 
-bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t length)
+bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t info)
 {
     flags_compose(v);
     return finish(v, cpu_sysexit(v, 4));
 }
 
-bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length)
+bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t info)
 {
     flags_compose(v);
     if (v->rflags & FLAG_NT)
         return leave(v, EXIT_INTERPRET);
-    return finish(v, cpu_iret(v, (v->mode & MODE_CODE_MASK) == MODE_CODE64 ? 8 : 4));
+    return finish(v, cpu_iret(v, info >> 8));
 }
 
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti)
@@ -263,8 +266,8 @@ void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index)
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info)
 {
     flags_compose(v);
-    v->rip = target;
-    if (__builtin_expect(cpu_is_canonical(target), 1))
+    v->rip = v->mode & MODE_CODE64 ? target : (uint32_t)target;
+    if (__builtin_expect(cpu_is_canonical(v->rip), 1))
         return go_on(v);
     v->rip = instruction_address(current_block(v), info >> 24);
     if (info & DISPATCH_CALL)
@@ -279,8 +282,8 @@ bool callout_return(struct vcpu *v, gva_t target, uint64_t origin)
     const struct block *b;
 
     flags_compose(v);
-    v->rip = target;
-    if (__builtin_expect(cpu_is_canonical(target), 1))
+    v->rip = v->mode & MODE_CODE64 ? target : (uint32_t)target;
+    if (__builtin_expect(cpu_is_canonical(v->rip), 1))
         return go_on(v);
     b = cache_find_host(&translator_of(v)->translator->cache, (const uint8_t *)(uintptr_t)origin);
     v->rip = instruction_address(b, b->instructions - 1);

@@ -28,12 +28,13 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t length);
 bool callout_dispatch(struct vcpu *v, gva_t target, uint32_t info);
 /* RET without a matching call; origin: host address in its block. */
 bool callout_return(struct vcpu *v, gva_t target, uint64_t origin);
-/* SYSCALL, SYSRETQ, SYSENTER, SYSEXIT, IRET at v->rip; `length` of the instruction. */
-bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t length);
-bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t length);
+/* SYSCALL, SYSRETQ, SYSENTER, SYSEXIT, IRET at v->rip; info: length of the instruction, operand size in bytes
+ * << 8. */
+bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t info);
+bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t info);
+bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t info);
+bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t info);
+bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t info);
 /* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);
 /* Loads a segment register: number in bits 8-10 of info, length of the instruction below, SEGMENT_POP. */

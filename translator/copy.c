@@ -198,8 +198,7 @@ static bool operand_allowed(const struct insn *in, const ZydisDecodedOperand *op
 {
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in) &&
-               in->z.address_width != 16;
+               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in);
     if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         ZydisRegisterClass c = ZydisRegisterGetClass(op->reg.value);
 
@@ -436,12 +435,14 @@ static void emit_legacy(struct lower *l, const struct plan *p, const struct byte
     const struct insn *in = l->in;
     unsigned rex = b->rex & 0x48u; /* W stays */
     unsigned opcode_end = b->modrm ? b->modrm : b->tail;
-    bool byte_rex = b->rex != 0;
+    bool byte_rex = b->rex != 0, bits16 = insn_width(in) == 16;
 
+    if (bits16 && in->z.operand_width == 16)
+        emit8(&l->e, 0x66);
     for (unsigned i = 0; i < b->opcode; i++) {
         uint8_t c = in->bytes[i];
 
-        if (c == 0x66 || c == 0xf2 || c == 0xf3 || c == 0xf0)
+        if ((c == 0x66 && !bits16) || c == 0xf2 || c == 0xf3 || c == 0xf0)
             emit8(&l->e, c);
     }
     rex |= p->reg != NO_FIELD ? (p->reg & 8 ? 4u : 0) : b->rex & 4u;
@@ -543,7 +544,7 @@ static void emit_accumulator_immediate(struct lower *l, int extension)
 /* 40-4F are prefixes in 64-bit code. */
 static bool is_short_count(const struct insn *in)
 {
-    return insn_width(in) == 32 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xf0) == 0x40;
+    return insn_width(in) != 64 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xf0) == 0x40;
 }
 
 /* INC or DEC of the register in the opcode. */

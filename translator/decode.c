@@ -80,11 +80,15 @@ static void correct(struct insn *in)
     }
 }
 
+const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode)
+{
+    return mode & MODE_CODE64 ? &t->decoder64 : mode & MODE_CODE32 ? &t->decoder32 : &t->decoder16;
+}
+
 static ZyanStatus decode_one(struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
                              unsigned available)
 {
-    const ZydisDecoder *decoder = (mode & MODE_CODE_MASK) == MODE_CODE64 ? &t->decoder64 : &t->decoder32;
-    ZyanStatus status = ZydisDecoderDecodeFull(decoder, bytes, available, &in->z, in->op);
+    ZyanStatus status = ZydisDecoderDecodeFull(decode_decoder(t, mode), bytes, available, &in->z, in->op);
 
     in->valid = ZYAN_SUCCESS(status);
     in->length = in->valid ? in->z.length : 1;

@@ -15,7 +15,9 @@ static gva_t in_mode(const struct insn *in, gva_t address)
 
 gva_t flow_target(const struct insn *in)
 {
-    return in_mode(in, in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s);
+    gva_t target = in_mode(in, in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s);
+
+    return insn_width(in) != 64 && in->z.operand_width == 16 ? target & 0xffff : target;
 }
 
 gva_t flow_next(const struct insn *in)
@@ -92,7 +94,13 @@ static struct block_exit *add_exit(struct lower *l, gva_t target)
 /* May a jump to the target be patched, or must it go through a cell? */
 static bool is_patchable(const struct lower *l, gva_t target)
 {
-    return (target ^ l->block->pc) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
+    gva_t from = l->block->pc;
+
+    if (l->segmented) {
+        from = (uint32_t)(l->code_base + from);
+        target = (uint32_t)(l->code_base + target);
+    }
+    return (target ^ from) >> PAGE_SHIFT == 0 && (target & ~PAGE_MASK) <= PAGE_SIZE - INSN_MAX_LENGTH;
 }
 
 static void take_cell(struct lower *l, struct block_exit *x)
@@ -131,7 +139,7 @@ void flow_exit(struct lower *l, gva_t target)
     emit_exit(l, target, false);
 }
 
-static void exit_if(struct lower *l, unsigned cc, gva_t target)
+void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
 {
     uint8_t *taken = emit_jcc_forward(&l->e, cc);
     struct block_exit *x = add_exit(l, target);
@@ -157,7 +165,7 @@ static void return_site(struct lower *l, gva_t next)
     struct block_exit *x;
 
     l->flags = FLAGS_SAVED;
-    if (!l->wide || (int64_t)next == (int32_t)next) {
+    if (!l->segmented && (!l->wide || (int64_t)next == (int32_t)next)) {
         emit_rex(e, l->wide, 0, 0, 0); /* cmp rax, imm32 */
         emit8(e, 0x3d);
         emit32(e, (uint32_t)next);
@@ -179,7 +187,7 @@ static void return_site(struct lower *l, gva_t next)
     emit_cell(l, x, 4);
     if (constant) {
         emit_bind(e, constant);
-        emit64(e, next);
+        emit64(e, next | l->tag);
     }
 }
 
@@ -193,6 +201,15 @@ static uint32_t dispatch_info(const struct lower *l)
     if (l->in->z.meta.category != ZYDIS_CATEGORY_RET)
         return info;
     return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.u & 0xffff : 0);
+}
+
+/* The address in RAX becomes what the jump cache knows it by. */
+static void add_tag(struct lower *l)
+{
+    if (!l->tag)
+        return;
+    emit_mov_imm(&l->e, H_R11, l->tag);
+    emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11); /* or */
 }
 
 static void emit_dispatch(struct lower *l, bool call)
@@ -219,7 +236,53 @@ static void emit_dispatch(struct lower *l, bool call)
 
 void flow_dispatch(struct lower *l)
 {
+    add_tag(l);
     emit_dispatch(l, false);
+}
+
+void flow_dispatch_tagged(struct lower *l)
+{
+    emit_dispatch(l, false);
+}
+
+void flow_call(struct lower *l, gva_t target)
+{
+    emit_exit(l, target, l->t->options.return_stack);
+    if (l->t->options.return_stack)
+        return_site(l, flow_next(l->in));
+}
+
+void flow_call_dispatch(struct lower *l)
+{
+    add_tag(l);
+    emit_dispatch(l, l->t->options.return_stack);
+    if (l->t->options.return_stack)
+        return_site(l, flow_next(l->in));
+}
+
+void flow_far(struct lower *l, gva_t target)
+{
+    bool call = l->in->z.mnemonic == ZYDIS_MNEMONIC_CALL && l->t->options.return_stack;
+    struct block_exit *x = add_exit(l, target);
+
+    take_cell(l, x);
+    emit_cell(l, x, call ? 2 : 4);
+    if (call)
+        return_site(l, flow_next(l->in));
+}
+
+void flow_far_return(struct lower *l)
+{
+    static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
+
+    emit_bytes(&l->e, origin_ret, sizeof origin_ret);
+}
+
+void flow_return(struct lower *l)
+{
+    group_give_back(l);
+    add_tag(l);
+    flow_far_return(l);
 }
 
 /* --- rows --- */
@@ -261,7 +324,7 @@ void lower_branch(struct lower *l)
         flow_exit(l, flow_next(l->in));
         return;
     }
-    exit_if(l, l->in->z.opcode & 15u, target);
+    flow_exit_if(l, l->in->z.opcode & 15u, target);
     if (l->index + 1 == l->count) {
         l->ended = true;
         flow_exit(l, flow_next(l->in));
@@ -310,16 +373,14 @@ void lower_call(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
     gva_t next = flow_next(l->in);
-    bool high, returns = l->t->options.return_stack;
+    bool high;
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);
         push_address(l, next);
-        emit_exit(l, flow_target(l->in), returns);
-        if (returns)
-            return_site(l, next);
+        flow_call(l, flow_target(l->in));
         return;
     }
     flow_poll(l);
@@ -334,15 +395,12 @@ void lower_call(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     push_address(l, next);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
-    emit_dispatch(l, returns);
-    if (returns)
-        return_site(l, next);
+    flow_call_dispatch(l);
 }
 
 /* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
-    static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     bool returns = l->t->options.return_stack && !releases;
 
@@ -352,12 +410,10 @@ void lower_return(struct lower *l)
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1,
                 (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
-    if (returns) {
-        group_give_back(l);
-        emit_bytes(&l->e, origin_ret, sizeof origin_ret);
-    } else {
+    if (returns)
+        flow_return(l);
+    else
         flow_dispatch(l);
-    }
     l->ended = true;
 }
 

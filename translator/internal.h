@@ -36,7 +36,11 @@
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
-#define MAX_SIDE_EXITS 3          /* conditional jumps in the middle of a block */
+#define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
+#define MODE_CODE_SEGMENT                                                                                         \
+    0x7fe00000u /* with the MODE_* bits: number of the code segment's base and limit, or 0                        \
+                 */
+#define MODE_CODE_SEGMENT_SHIFT 21
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
 
@@ -103,7 +107,7 @@ struct translator {
     struct vcpu *vcpu; /* attached (one for now) */
     struct cache cache;
     struct translator_code code;
-    ZydisDecoder decoder64, decoder32;
+    ZydisDecoder decoder64, decoder32, decoder16;
     struct insn insns[BLOCK_MAX_INSNS];
     bool leave_each_block;              /* lock-step, -d exec: translated code comes back behind every block */
     unsigned max_instructions;          /* of the next block, for lock-step; 0: the usual limit */
@@ -124,10 +128,13 @@ struct translator {
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
                       unsigned max, bool *straddles);
 bool decode_ends_block(const struct insn *in);
-/* Bits of an address in the instruction's mode: 64 or 32. */
+const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode);
+/* Bits of the mode that the instruction is in: 64, 32 or 16. */
 static inline unsigned insn_width(const struct insn *in)
 {
-    return in->z.machine_mode == ZYDIS_MACHINE_MODE_LONG_64 ? 64 : 32;
+    return in->z.machine_mode == ZYDIS_MACHINE_MODE_LONG_64     ? 64
+           : in->z.machine_mode == ZYDIS_MACHINE_MODE_LEGACY_16 ? 16
+                                                                : 32;
 }
 
 /* --- features.c --- */
@@ -155,15 +162,35 @@ void lookup_forget_all(struct vcpu *v);
 void lookup_forget_descriptors(struct vcpu *v);
 /* Which jump cache the mode uses; JUMP_MODES when all are taken (a translator_flush frees them). */
 unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode);
+/* What jump_mode.mode is for it: segmented modes share a cache. */
+static inline uint32_t lookup_slot_mode(uint32_t mode)
+{
+    return mode & MODE_CODE_SEGMENT ? MODE_CODE_SEGMENT : mode;
+}
 /* Drops all translated code and everything that points to it. */
 void translator_flush(struct translator *t, struct vcpu *v);
 /* Notes where b is, so that translated code gets there by itself: the jump cache, a direct exit. */
 void lookup_remember_jump(struct vcpu *v, const struct block *b);
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
-uint32_t translator_mode(const struct vcpu *v);
-/* Is code of this mode translated? 64-bit code, and 32-bit code with flat segments. */
-bool translator_handles(uint32_t mode);
-uint32_t translator_block_mode(const struct vcpu *v); /* of the next block's key */
+/* The bits of v->mode that matter to a block. In segmented code also the number of what CS holds
+   (MODE_CODE_SEGMENT). A full table of code segments is emptied, with all translated code. */
+uint32_t translator_mode(struct vcpu *v);
+/* The number of a code segment, or 0: the table is full. */
+uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t limit);
+/* Not 64-bit code, and not 32-bit code whose segments are flat. */
+bool translator_segmented(uint32_t mode);
+bool translator_handles(const struct translator *t, uint32_t mode);
+uint32_t translator_block_mode(struct vcpu *v); /* of the next block's key */
+/* What the jump cache knows an address by: it, and this of its mode (translator_mode). */
+static inline uint64_t lookup_mode_tag(uint32_t mode)
+{
+    return mode & MODE_CODE_SEGMENT ? (uint64_t)mode << 32 : 0;
+}
+/* Linear address of an instruction pointer in the current code segment. */
+static inline gva_t lookup_linear(const struct vcpu *v, uint64_t rip)
+{
+    return v->mode & MODE_CODE64 ? rip : (uint32_t)(v->seg[SEG_CS].base + rip);
+}
 
 /* --- stack.c (no SIMD) --- */
 bool stack_create(struct translator *t, struct translator_vcpu *tv);

@@ -35,12 +35,19 @@ struct lockstep {
     uint8_t old[MAX_BYTES], new[MAX_BYTES];
     bool overflow, touched_device;
     unsigned steps;
+    size_t size; /* of the state: the host's XSAVE area may be smaller than the vCPU's */
     char text[16384];
 };
 
 struct lockstep *lockstep_create(void)
 {
-    return aligned_alloc(64, (sizeof(struct lockstep) + 63) & ~(size_t)63);
+    struct lockstep *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
+
+    if (!s)
+        return NULL;
+    memset(s, 0, offsetof(struct lockstep, text));
+    s->size = offsetof(struct vcpu, xsave) + simd_area_size();
+    return s;
 }
 
 void lockstep_destroy(struct lockstep *s)
@@ -85,11 +92,11 @@ static void undo_writes(struct lockstep *s, unsigned from)
         memcpy(s->writes[i].host, s->old + s->writes[i].at, s->writes[i].size);
 }
 
-static void restore(struct vcpu *v, const uint8_t *saved)
+static void restore(struct vcpu *v, const uint8_t *saved, size_t size)
 {
     uint64_t cr0 = v->cr0, cr3 = v->cr3, cr4 = v->cr4, efer = v->efer;
 
-    memcpy(v, saved, ARCHITECTURAL);
+    memcpy(v, saved, size);
     cpu_update_mode(v);
     if (cr0 == v->cr0 && cr3 == v->cr3 && cr4 == v->cr4 && efer == v->efer)
         return;
@@ -127,27 +134,19 @@ static void no_log(void *opaque, const char *topic, const char *text)
  */
 static bool reference_step(struct lockstep *s, struct vcpu *v, bool simd_live)
 {
-    unsigned writes = s->write_count;
     uint64_t rip = v->rip;
     enum cpu_status status;
 
-    memcpy(s->step, v, ARCHITECTURAL);
     v->simd_live = simd_live;
     status = cpu_step(v);
     v->simd_live = false;
-    if (s->touched_device) {
-        undo_writes(s, writes);
-        s->write_count = writes;
-        restore(v, s->step);
-        return false;
-    }
-    if (status != CPU_OK)
+    if (status != CPU_OK || s->touched_device)
         return false;
     s->steps++;
     return v->rip != rip; /* a part of a REP string instruction: the translated block ends there too */
 }
 
-/* Runs at most `limit` instructions of b and takes them back. */
+/* Runs at most `limit` instructions of b, and as many as touch no device, and takes them back. */
 static void run_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned limit)
 {
     static const struct vcpu_ops no_devices = {.cr8_read = no_cr8_read, .cr8_write = no_cr8_write, .log = no_log};
@@ -162,7 +161,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
 
     s->write_count = s->bytes = s->steps = 0;
     s->overflow = s->touched_device = false;
-    memcpy(s->start, v, ARCHITECTURAL);
+    memcpy(s->start, v, s->size);
     v->ops = &no_devices;
     v->ops_opaque = s;
     v->write_log = &log;
@@ -178,11 +177,17 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     v->write_log = NULL;
     v->ops = ops;
     v->ops_opaque = opaque;
-    memcpy(s->reference, v, ARCHITECTURAL);
+    if (s->touched_device) {
+        undo_writes(s, 0);
+        restore(v, s->start, s->size);
+        run_reference(s, v, b, s->steps);
+        return;
+    }
+    memcpy(s->reference, v, s->size);
     for (unsigned i = 0; i < s->write_count; i++)
         memcpy(s->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
     undo_writes(s, 0);
-    restore(v, s->start);
+    restore(v, s->start, s->size);
 }
 
 void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
@@ -205,9 +210,9 @@ static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct blo
         memcpy(first->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
     undo_writes(s, 0);
     memcpy(first->step, state, ARCHITECTURAL);
-    restore(v, s->start);
+    restore(v, s->start, s->size);
     run_reference(s, v, b, count);
-    restore(v, first->step);
+    restore(v, first->step, s->size);
     for (unsigned i = 0; i < first->write_count; i++)
         memcpy(first->writes[i].host, first->new + first->writes[i].at, first->writes[i].size);
     lockstep_destroy(first);
@@ -270,6 +275,8 @@ static void compare_simd(struct lockstep *s, const struct vcpu *r, const struct 
 {
     char name[16];
 
+    if (!memcmp(r->xsave, v->xsave, s->size - offsetof(struct vcpu, xsave)))
+        return;
     for (unsigned at = 32; at < 160; at += 8) /* ST0-ST7; bytes 10-15 of each are reserved */
         if (((xsave_word(r, 0, at) ^ xsave_word(v, 0, at)) & (at & 8 ? 0xffff : ~0ull)) != 0) {
             snprintf(name, sizeof name, "st%u", (at - 32) / 16);
@@ -297,27 +304,6 @@ static bool differs_in_a(const struct vcpu *v, const uint8_t *host, uint64_t x, 
     return v->cr0 & CR0_PG && size >= 4 && ((uintptr_t)host & 3) == 0 && (x ^ y) == 0x20;
 }
 
-static void compare_memory(struct lockstep *s, const struct vcpu *v)
-{
-    char name[32];
-
-    for (unsigned i = s->write_count; i-- > 0;) {
-        struct write *w = &s->writes[i];
-
-        if (memcmp(w->host, s->new + w->at, w->size)) {
-            uint64_t x = 0, y = 0;
-
-            memcpy(&x, s->new + w->at, w->size < 8 ? w->size : 8);
-            memcpy(&y, w->host, w->size < 8 ? w->size : 8);
-            if (differs_in_a(v, w->host, x, y, w->size))
-                continue;
-            snprintf(name, sizeof name, "mem %p", (void *)w->host);
-            say(s, name, x, y);
-            return;
-        }
-    }
-}
-
 /* Arithmetic flags that the manual leaves undefined behind the instructions that ran: the engines may differ. */
 static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, const struct block *b)
 {
@@ -330,7 +316,8 @@ static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, cons
     for (unsigned i = 0; i < t->lockstep->steps; bytes += map[i++].length) {
         ZydisDecodedInstruction z;
 
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder64, NULL, bytes, map[i].length, &z)) ||
+        if (!ZYAN_SUCCESS(
+                ZydisDecoderDecodeInstruction(decode_decoder(t, b->mode), NULL, bytes, map[i].length, &z)) ||
             !z.cpu_flags)
             continue;
         undefined &= ~(z.cpu_flags->modified | z.cpu_flags->set_0 | z.cpu_flags->set_1);
@@ -339,28 +326,79 @@ static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, cons
     return undefined & FLAGS_ARITH;
 }
 
-bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b, const char **text)
+/* An image of the flags that has been pushed, with undefined ones in it. */
+static bool differs_in_undefined_flags(uint64_t x, uint64_t y, uint32_t size, uint64_t free)
+{
+    return (size == 2 || size == 4 || size == 8) && x & y & FLAG_FIXED && !((x ^ y) & ~free);
+}
+
+static void compare_memory(struct lockstep *s, const struct vcpu *v, uint64_t free)
+{
+    char name[32];
+
+    for (unsigned i = s->write_count; i-- > 0;) {
+        struct write *w = &s->writes[i];
+
+        if (memcmp(w->host, s->new + w->at, w->size)) {
+            uint64_t x = 0, y = 0;
+
+            memcpy(&x, s->new + w->at, w->size < 8 ? w->size : 8);
+            memcpy(&y, w->host, w->size < 8 ? w->size : 8);
+            if (differs_in_a(v, w->host, x, y, w->size) || differs_in_undefined_flags(x, y, w->size, free))
+                continue;
+            snprintf(name, sizeof name, "mem %p", (void *)w->host);
+            say(s, name, x, y);
+            return;
+        }
+    }
+}
+
+/* Puts what differs into s->text. */
+static void compare(struct translator *t, struct vcpu *v, const struct block *b)
 {
     struct lockstep *s = t->lockstep;
     struct vcpu *r = (struct vcpu *)(void *)s->reference;
-    unsigned ran = b->instructions - lockstep_instructions_left(b, v->rip);
-    uint64_t free;
+    uint64_t free = undefined_flags(t, v, b);
 
     s->text[0] = '\0';
-    if (s->overflow)
-        return true;
-    simd_save(v);
-    if (v->rip != r->rip && ran < s->steps)
-        rerun_reference(s, v, b, ran);
-    free = undefined_flags(t, v, b);
     r->rflags = (r->rflags & ~free) | (v->rflags & free);
     compare_integers(s, r, v);
     compare_simd(s, r, v);
-    compare_memory(s, v);
-    if (!s->text[0])
-        return true;
+    compare_memory(s, v, free);
+}
+
+static bool is_equal(const struct lockstep *s, const struct vcpu *v)
+{
+    if (memcmp(s->reference, v, s->size))
+        return false;
+    for (unsigned i = s->write_count; i-- > 0;)
+        if (memcmp(s->writes[i].host, s->new + s->writes[i].at, s->writes[i].size))
+            return false;
+    return true;
+}
+
+bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b, const char **text)
+{
+    struct lockstep *s = t->lockstep;
+    const struct vcpu *r = (const struct vcpu *)(void *)s->reference;
+    unsigned ran = b->instructions - lockstep_instructions_left(b, v->rip);
+
     *text = s->text;
-    return false;
+    if (s->overflow)
+        return true;
+    simd_save(v);
+    if (is_equal(s, v))
+        return true;
+    if (v->rip == r->rip || ran >= s->steps) {
+        compare(t, v, b);
+        if (!s->text[0])
+            return true;
+    }
+    if (ran >= s->steps)
+        return false;
+    rerun_reference(s, v, b, ran); /* it may have stopped early just where a jump of the whole block goes */
+    compare(t, v, b);
+    return !s->text[0];
 }
 
 unsigned lockstep_compared(const struct lockstep *s)

@@ -11,22 +11,73 @@
 #define IRRELEVANT64 (IRRELEVANT | MODE_SS32 | MODE_FLAT)
 #define FLAT32 (MODE_CODE32 | MODE_PE | MODE_SS32 | MODE_FLAT)
 
-uint32_t translator_mode(const struct vcpu *v)
+uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t limit)
 {
-    return v->mode & ~((v->mode & MODE_CODE_MASK) == MODE_CODE64 ? IRRELEVANT64 : IRRELEVANT);
+    uint32_t i;
+
+    for (i = 1; i < tv->code_segments; i++)
+        if (tv->code_segment[i].base == base && tv->code_segment[i].limit == limit)
+            return i;
+    if (i == CODE_SEGMENTS)
+        return 0;
+    tv->code_segment[i].base = base;
+    tv->code_segment[i].limit = limit;
+    tv->code_segments = i + 1;
+    return i;
 }
 
-bool translator_handles(uint32_t mode)
+/* What far returns in translated code may go back to. */
+static void remember_real_segment(struct vcpu *v, uint32_t number)
 {
-    return (mode & MODE_CODE_MASK) == MODE_CODE64 ||
-           (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) == FLAT32;
+    const struct segment *cs = &v->seg[SEG_CS];
+
+    if (!(v->mode & MODE_PE) && cs->limit == 0xffff && cs->base == (uint32_t)cs->selector << 4)
+        translator_of(v)->real_segment[(cs->selector ^ cs->selector >> 8) & (REAL_SEGMENTS - 1)] =
+            (struct real_segment){cs->selector, number << MODE_CODE_SEGMENT_SHIFT};
 }
 
-uint32_t translator_block_mode(const struct vcpu *v)
+/* The number of the current code segment. */
+static uint32_t code_segment(struct vcpu *v)
 {
-    const struct translator_vcpu *tv = (const struct translator_vcpu *)(const void *)v->translator_area;
+    struct translator_vcpu *tv = translator_of(v);
+    uint32_t base = (uint32_t)v->seg[SEG_CS].base, limit = v->seg[SEG_CS].limit, i = tv->code_segment_last;
 
-    return translator_mode(v) | (tv->no_group ? MODE_NO_GROUP : 0);
+    if (i && i < tv->code_segments && tv->code_segment[i].base == base && tv->code_segment[i].limit == limit)
+        return i;
+    i = lookup_code_segment(tv, base, limit);
+    if (!i) {
+        tv->code_segments = 0;
+        memset(tv->real_segment, 0, sizeof tv->real_segment);
+        translator_flush(tv->translator, v);
+        i = lookup_code_segment(tv, base, limit);
+    }
+    remember_real_segment(v, i);
+    return tv->code_segment_last = i;
+}
+
+bool translator_segmented(uint32_t mode)
+{
+    return !(mode & MODE_CODE64) &&
+           (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) != FLAT32;
+}
+
+uint32_t translator_mode(struct vcpu *v)
+{
+    if (v->mode & MODE_CODE64)
+        return v->mode & ~IRRELEVANT64;
+    if (!translator_segmented(v->mode))
+        return v->mode & ~IRRELEVANT;
+    return (v->mode & ~(IRRELEVANT | MODE_FLAT)) | code_segment(v) << MODE_CODE_SEGMENT_SHIFT;
+}
+
+bool translator_handles(const struct translator *t, uint32_t mode)
+{
+    return t->options.segments || !translator_segmented(mode);
+}
+
+uint32_t translator_block_mode(struct vcpu *v)
+{
+    return translator_mode(v) | (translator_of(v)->no_group ? MODE_NO_GROUP : 0);
 }
 
 static unsigned page_bit(gva_t linear)
@@ -63,6 +114,7 @@ unsigned lookup_jump_slot(struct vcpu *v, uint32_t mode)
 {
     struct translator_vcpu *tv = translator_of(v);
 
+    mode = lookup_slot_mode(mode);
     for (unsigned i = 0; i < JUMP_MODES; i++) {
         if (tv->jump_mode[i].used && tv->jump_mode[i].mode == mode)
             return i;
@@ -82,8 +134,8 @@ static void drop_page_jumps(struct translator_vcpu *tv, unsigned slot, gva_t pag
 
     if (!m->used || !page_marked(m->pages, page))
         return;
-    if (m->log_count[0] > JUMP_LOG_SIZE || m->log_count[1] > JUMP_LOG_SIZE) {
-        clear_jump_cache(tv, slot);
+    if (m->log_count[0] > JUMP_LOG_SIZE || m->log_count[1] > JUMP_LOG_SIZE || m->mode == MODE_CODE_SEGMENT) {
+        clear_jump_cache(tv, slot); /* a segmented address does not tell the page */
         return;
     }
     for (unsigned global = 0; global < 2; global++)
@@ -109,7 +161,7 @@ static void drop_jumps(struct translator_vcpu *tv, unsigned slot, unsigned globa
 static void drop_page_cells(struct translator_vcpu *tv, gva_t page)
 {
     for (struct block_exit *x = tv->cell_pages[page_bit(page)]; x; x = x->next_in_page)
-        if (x->to && (x->target & PAGE_MASK) == page)
+        if (x->to && x->page == page)
             cache_unlink(&tv->translator->cache, x);
 }
 
@@ -208,17 +260,26 @@ static bool fetch_address(struct vcpu *v, gva_t linear, gpa_t *gpa)
     return mmu_translate(&v->mmu, v->fetch_context, linear, MMU_FETCH, &host, gpa) == MMU_OK;
 }
 
+static gva_t page_behind(const struct vcpu *v, gva_t linear)
+{
+    gva_t next = (linear | ~PAGE_MASK) + 1;
+
+    return v->mode & MODE_CODE64 ? next : (uint32_t)next;
+}
+
 struct block *lookup_block(struct translator *t, struct vcpu *v)
 {
     struct block *b;
+    gva_t linear;
     gpa_t gpa, second;
 
     t->stats.lookups++;
-    if (!fetch_address(v, v->rip, &gpa))
+    linear = lookup_linear(v, v->rip);
+    if (!fetch_address(v, linear, &gpa) || (!(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit))
         return NULL;
     b = cache_lookup(&t->cache, gpa, v->rip, translator_block_mode(v));
     if (b && b->second_gpa != CACHE_NO_PAGE &&
-        (!fetch_address(v, (v->rip | 0xfff) + 1, &second) || second != b->second_gpa)) {
+        (!fetch_address(v, page_behind(v, linear), &second) || second != b->second_gpa)) {
         lookup_invalidate(t, b);
         return NULL;
     }
@@ -231,7 +292,8 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
     unsigned slot = lookup_jump_slot(v, b->mode), index = b->pc & (JUMP_CACHE_SIZE - 1);
     struct jump_mode *m = &tv->jump_mode[slot];
 
-    unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, b->pc);
+    gva_t linear = lookup_linear(v, b->pc);
+    unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, linear);
 
     if (slot == JUMP_MODES)
         return;
@@ -239,8 +301,9 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
         m->log[global][m->log_count[global]] = (uint16_t)index;
     if (m->log_count[global] <= JUMP_LOG_SIZE)
         m->log_count[global]++;
-    mark_page(m->pages, b->pc);
-    tv->jump_cache[slot][index] = (struct jump_entry){b->pc, (uintptr_t)b->entry_saved};
+    mark_page(m->pages, linear);
+    tv->jump_cache[slot][index] =
+        (struct jump_entry){b->pc | lookup_mode_tag(b->mode & ~MODE_NO_GROUP), (uintptr_t)b->entry_saved};
     tv->translator->stats.jump_cache_fills++;
 }
 
@@ -253,14 +316,16 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
     if (!tv->translator->options.chain || (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
         return;
     if (exit->cell) {
-        unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, to->pc);
+        gva_t linear = lookup_linear(v, to->pc);
+        unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, linear);
 
+        exit->page = linear & PAGE_MASK;
         if (tv->linked_count[global] == LINK_LOG_SIZE)
             drop_cells(tv, global);
         tv->linked[global][tv->linked_count[global]++] = exit;
         if (!exit->in_page_list) {
-            exit->next_in_page = tv->cell_pages[page_bit(to->pc)];
-            tv->cell_pages[page_bit(to->pc)] = exit;
+            exit->next_in_page = tv->cell_pages[page_bit(linear)];
+            tv->cell_pages[page_bit(linear)] = exit;
             exit->in_page_list = true;
         }
     }

@@ -104,9 +104,12 @@ struct lower {
     struct insn *in; /* the instruction being lowered */
     unsigned index, count;
     uint32_t mode;
-    bool wide;        /* 64-bit code */
-    unsigned word;    /* bytes of an address, 8 or 4 */
-    unsigned context; /* enum mmu_context of data accesses */
+    bool wide;                      /* 64-bit code */
+    unsigned word;                  /* bytes of an address, 8 or 4 */
+    bool segmented;                 /* segment.c */
+    uint32_t code_base, code_limit; /* of CS, in segmented code */
+    uint64_t tag;                   /* lookup_tag */
+    unsigned context;               /* enum mmu_context of data accesses */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
     uint32_t recipe;      /* what the flags can be computed with, or 0 */
@@ -231,6 +234,21 @@ void system_read_selector(struct lower *l, int host, ZydisRegister segment);
 /* MOV of a general register and a segment register, and POP of one; but for SS, which holds interrupts off. */
 bool system_reads_segment(const struct insn *in);
 bool system_loads_segment(const struct insn *in);
+/* --- segment.c: code whose segments are not flat --- */
+lower_function *segment_find(const struct translator *t, const struct insn *in, uint32_t mode);
+struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
+/* The stack of a segmented block: `info` bytes at [SS:base + disp], SP or ESP = base + disp, [SS:SP] of 16 bits.
+ */
+struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info);
+void segment_set_sp(struct lower *l, int base, int32_t disp);
+void segment_truncate(struct lower *l, int reg); /* to 16 bits */
+/* --- real.c --- */
+/* The row of a transfer to another code segment, by whatever instruction; NULL: none. */
+lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode);
+/* The flags, saved in memory, as an RFLAGS image in RAX; the arithmetic flags from an image in RAX. Clobber R11.
+ */
+void system_flags_image(struct lower *l);
+void system_take_flags(struct lower *l);
 /* --- string.c --- */
 bool string_is_plain(const struct insn *in);
 lower_function lower_lods, lower_stos, lower_scas, lower_movs;
@@ -242,8 +260,19 @@ bool copy_reaches_operand(const struct insn *in);
 
 /* --- flow.c --- */
 void flow_exit(struct lower *l, gva_t target);
-void flow_dispatch(struct lower *l); /* to the address in RAX */
-void flow_cold(struct lower *l);     /* emits what has been put off */
+void flow_exit_if(struct lower *l, unsigned cc, gva_t target);
+/* The same as a call, which returns behind it if there is a return stack. */
+void flow_call(struct lower *l, gva_t target);
+void flow_call_dispatch(struct lower *l);
+/* Jump or call to an offset in another code segment, which is in CS already. */
+void flow_far(struct lower *l, gva_t target);
+/* The same with what the jump cache knows the address by. */
+void flow_far_return(struct lower *l);
+/* To the address in RAX by way of the return stack. */
+void flow_return(struct lower *l);
+void flow_dispatch(struct lower *l);        /* to the address in RAX */
+void flow_dispatch_tagged(struct lower *l); /* to what the jump cache knows it by */
+void flow_cold(struct lower *l);            /* emits what has been put off */
 void flow_poll(struct lower *l);
 gva_t flow_target(const struct insn *in); /* of a relative jump or call */
 gva_t flow_next(const struct insn *in);   /* the instruction behind it */

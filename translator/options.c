@@ -23,6 +23,7 @@ static const struct {
     {"return-stack", offsetof(struct translator_options, return_stack)},
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
+    {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
 };
@@ -46,6 +47,7 @@ void translator_default_options(struct translator_options *options)
                                            .return_stack = true,
                                            .lazy_flags = true,
                                            .inline_system = true,
+                                           .segments = true,
                                            .cache_size = 64u << 20};
 }
 

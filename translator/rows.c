@@ -324,6 +324,8 @@ lower_function *lower_find(const struct translator *t, const struct insn *in, ui
 {
     unsigned row = t->first_row[in->valid ? in->z.mnemonic : 0];
 
+    if (translator_segmented(mode))
+        return segment_find(t, in, mode);
     if (!in->valid || in->lacking || !copy_reaches_operand(in))
         return lower_step;
     for (; row && row <= ROWS && mnemonic_rows[row - 1].mnemonic == in->z.mnemonic; row++)

@@ -36,7 +36,8 @@ static bool must_stop(struct vcpu *v)
 
     if (atomic_load(&v->exit_request) || cpu_interrupt_ready(v))
         v->exit.reason = EXIT_REQUEST;
-    else if (v->mode & MODE_SINGLE || !translator_handles(v->mode) || (interrupt && v->interrupt_shadow))
+    else if (v->mode & MODE_SINGLE || !translator_handles(translator_of(v)->translator, v->mode) ||
+             (interrupt && v->interrupt_shadow))
         v->exit.reason = EXIT_INTERPRET;
     else
         return false;

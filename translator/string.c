@@ -19,7 +19,7 @@ bool string_is_plain(const struct insn *in)
 {
     return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP && /* MOVSD is an SSE instruction, too */
            !(in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
-           in->z.address_width == insn_width(in);
+           (in->z.address_width == insn_width(in) || insn_width(in) != 64);
 }
 
 /* The host's flags are saved and DF is looked at. The cold path goes on where the caller sets `done`. */
@@ -49,6 +49,8 @@ static void emit_element(struct lower *l, unsigned opcode, int reg, struct point
 
 static void step_on(struct lower *l, int reg)
 {
+    if (l->in->z.address_width == 16)
+        emit8(&l->e, 0x66);
     emit_op_mem(&l->e, l->wide, OP_LEA, reg, reg, H_NONE, 1, l->in->op[0].size / 8);
 }
 

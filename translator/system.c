@@ -69,15 +69,10 @@ void lower_sti(struct lower *l)
     emit_bind(&l->e, already);
 }
 
-void lower_pushf(struct lower *l)
+void system_flags_image(struct lower *l)
 {
-    struct pointer p;
-    int scratch;
-
-    if (left_to_interpreter(l, IS_KERNEL(l)))
-        return;
     flags_clobber(l);
-    group_end(l);
+    group_clobber_r11(l);
     emit8(&l->e, 0x65); /* movzx eax, word gs:[flags] */
     emit8(&l->e, 0x0f);
     emit8(&l->e, 0xb7);
@@ -91,6 +86,29 @@ void lower_pushf(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
     emit_op_imm(&l->e, false, 4, H_R11, (int32_t) ~(FLAGS_ARITH | FLAG_RF | FLAG_VM));
     emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
+}
+
+void system_take_flags(struct lower *l)
+{
+    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
+    emit_shift(&l->e, false, 5, H_R11, 11);
+    emit_op_imm(&l->e, false, 4, H_R11, 1);
+    emit_shift(&l->e, false, 4, H_RAX, 8);
+    emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
+    emit_op_imm(&l->e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
+    emit8(&l->e, 0x66);
+    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
+}
+
+void lower_pushf(struct lower *l)
+{
+    struct pointer p;
+    int scratch;
+
+    if (left_to_interpreter(l, IS_KERNEL(l)))
+        return;
+    system_flags_image(l);
+    group_end(l);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     p = access_stack(l, RSP, -(int32_t)l->word, true);
     scratch = p.reg == H_RAX ? H_R11 : H_RAX;
@@ -121,14 +139,7 @@ void lower_popf(struct lower *l)
     other->from = emit_jcc_forward(&l->e, CC_NE);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, RFLAGS);
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
-    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
-    emit_shift(&l->e, false, 5, H_R11, 11);
-    emit_op_imm(&l->e, false, 4, H_R11, 1);
-    emit_shift(&l->e, false, 4, H_RAX, 8);
-    emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
-    emit_op_imm(&l->e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
-    emit8(&l->e, 0x66);
-    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
+    system_take_flags(l);
     emit_vcpu_imm(l, 0xf7, 0, RFLAGS, FLAG_IF);
     no_if = emit_jcc_forward(&l->e, CC_E);
     check_interrupt(l);
@@ -217,7 +228,7 @@ static void lower_system_call(struct lower *l, const uint8_t *callout)
     flags_clobber(l);
     emit_mov_imm(&l->e, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11, l->in->length);
+    emit_mov_imm(&l->e, H_R11, l->in->length | (uint32_t)l->in->z.operand_width / 8 << 8);
     emit_call(&l->e, callout);
     l->ended = true;
 }

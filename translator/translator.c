@@ -62,6 +62,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     lower_index_rows(t->first_row);
     t->has_rorx = __builtin_cpu_supports("bmi2");
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisDecoderInit(&t->decoder16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     ZydisDecoderInit(&t->decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
     if (status) {
