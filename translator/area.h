@@ -59,7 +59,7 @@ _Static_assert(sizeof(struct descriptor_entry) == 64, "thunks.c multiplies");
 #define REAL_SEGMENTS 256u
 struct real_segment {
     uint32_t selector;
-    uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT; 0: unused */
+    uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT */
 };
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */

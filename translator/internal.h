@@ -177,6 +177,7 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
 uint32_t translator_mode(struct vcpu *v);
 /* The number of a code segment, or 0: the table is full. */
 uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t limit);
+void lookup_forget_code_segments(struct translator_vcpu *tv);
 /* Not 64-bit code, and not 32-bit code whose segments are flat. */
 bool translator_segmented(uint32_t mode);
 bool translator_handles(const struct translator *t, uint32_t mode);

@@ -26,6 +26,13 @@ uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t
     return i;
 }
 
+void lookup_forget_code_segments(struct translator_vcpu *tv)
+{
+    tv->code_segments = 1;
+    tv->code_segment_last = 0;
+    memset(tv->real_segment, 0xff, sizeof tv->real_segment); /* no selector */
+}
+
 /* What far returns in translated code may go back to. */
 static void remember_real_segment(struct vcpu *v, uint32_t number)
 {
@@ -46,8 +53,7 @@ static uint32_t code_segment(struct vcpu *v)
         return i;
     i = lookup_code_segment(tv, base, limit);
     if (!i) {
-        tv->code_segments = 0;
-        memset(tv->real_segment, 0, sizeof tv->real_segment);
+        lookup_forget_code_segments(tv);
         translator_flush(tv->translator, v);
         i = lookup_code_segment(tv, base, limit);
     }

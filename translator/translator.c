@@ -106,6 +106,7 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->vcpu = v;
     tv->translator = t;
     lookup_forget_descriptors(v);
+    lookup_forget_code_segments(tv);
     if (!stack_create(t, tv))
         return error_set(error, errno, "cannot protect the page below a return stack: %s", strerror(errno));
     return 0;
