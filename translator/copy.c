@@ -18,6 +18,7 @@ struct plan {
     bool keep_r11;          /* a group's pointer is there */
     bool rax;               /* the instruction uses RAX by itself, or AH: the guest's RAX is moved there */
     bool no_rex;
+    bool no_rex_pointer; /* nor can the pointer be in R11, and RAX is taken */
 };
 
 static const ZydisDecodedOperand *memory_operand(const struct insn *in)
@@ -259,8 +260,9 @@ static bool make_plan(const struct insn *in, struct plan *p)
     }
     if (p->no_rex && rax_operand)
         p->rax = true;
-    if (p->no_rex && (rsp_like || (p->memory && (p->rax || flags_needed(in)))))
+    if (p->no_rex && rsp_like)
         return false;
+    p->no_rex_pointer = p->no_rex && p->memory && (p->rax || flags_needed(in));
     if (p->rax || flags_needed(in))
         p->form = POINTER_R11;
     else if (p->no_rex)
@@ -365,6 +367,21 @@ static void place_fields(struct lower *l, struct plan *p, struct temporaries *t)
     for (unsigned i = 0; i < 4; i++)
         if (waiting[i] != NO_FIELD)
             *field[i] = place(l, p, t, waiting[i]);
+}
+
+/* The pointer moves to a register that can be encoded without a REX prefix. */
+static void move_pointer(struct lower *l, struct plan *p, struct temporaries *t)
+{
+    static const uint8_t candidates[] = {H_RBP, H_RSI, H_RDI};
+    int host;
+
+    for (unsigned i = 0; is_used(p, t, host = candidates[i]); i++)
+        ;
+    emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, TV_OFFSET(spill) + 8 * (int)t->borrowed_count);
+    l->map[l->index].borrowed[t->borrowed_count] = (uint8_t)host;
+    t->borrowed[t->borrowed_count++] = host;
+    emit_op_mem(&l->e, true, OP_LEA, host, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
+    p->pointer = (struct pointer){host, H_NONE, 0};
 }
 
 static void release(struct lower *l, const struct temporaries *t)
@@ -595,6 +612,8 @@ void lower_copy(struct lower *l)
     if (p.rax)
         emit_mov(&l->e, H_RAX, H_R10);
     place_fields(l, &p, &t);
+    if (p.no_rex_pointer)
+        move_pointer(l, &p, &t);
     l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
     l->map[l->index].recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
     if (accumulator_immediate(in) >= 0)
