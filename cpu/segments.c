@@ -72,7 +72,10 @@ void cpu_load_segment_real(struct vcpu *v, unsigned seg, uint16_t selector)
         s->attributes = SEGATTR_P | SEGATTR_S | 3;
         s->limit = 0xffff;
     }
-    cpu_update_segment(v, seg);
+    if (seg == SEG_CS) /* transfers change FLAGS before it */
+        cpu_update_level(v);
+    else
+        cpu_update_segment(v, seg);
 }
 
 /* SDM vol. 2, MOV: the checks for SS. */

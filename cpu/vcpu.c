@@ -232,8 +232,10 @@ void cpu_update_level(struct vcpu *v)
 /* Real mode keeps the attributes that the mode is made of. */
 void cpu_update_segment(struct vcpu *v, unsigned seg)
 {
-    if ((v->mode & MODE_PE || v->cr0 & CR0_PE) && !update_quickly(v))
-        cpu_update_mode(v);
+    bool flat = v->mode & MODE_FLAT;
+
+    if ((v->mode & MODE_PE || v->cr0 & CR0_PE) && (!update_quickly(v) || (flat && !(v->mode & MODE_FLAT))))
+        cpu_update_mode(v); /* of all segments, CS and SS too */
     else
         cpu_update_span(v, seg);
 }

@@ -170,14 +170,15 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
     struct translator_vcpu *tv = translator_of(v);
     uint64_t next = v->rip + (info & 0xff);
     uint32_t mode = v->mode;
+    struct segment cs = v->seg[SEG_CS];
     uint64_t invalidated = tv->translator->cache.stats.invalidated;
 
     tv->translator->stats.callouts++;
     flags_compose(v);
     if (step(v))
         return true;
-    if (info & STEP_ENDS_BLOCK || v->rip != next || v->mode != mode ||
-        tv->translator->cache.stats.invalidated != invalidated)
+    if (info & STEP_ENDS_BLOCK || v->rip != next || v->mode != mode || v->seg[SEG_CS].base != cs.base ||
+        v->seg[SEG_CS].limit != cs.limit || tv->translator->cache.stats.invalidated != invalidated)
         return go_on(v);
     return go_on_here(v);
 }

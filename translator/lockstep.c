@@ -394,9 +394,11 @@ bool lockstep_after(struct translator *t, struct vcpu *v, const struct block *b,
         if (!s->text[0])
             return true;
     }
-    if (ran >= s->steps)
+    if (ran > s->steps)
         return false;
-    rerun_reference(s, v, b, ran); /* it may have stopped early just where a jump of the whole block goes */
+    /* It may have stopped early, just where a jump of the whole block goes, or before HLT, which is not counted.
+     */
+    rerun_reference(s, v, b, ran);
     compare(t, v, b);
     return !s->text[0];
 }
