@@ -114,8 +114,11 @@ static bool segment_is_flat(const struct segment *s, uint16_t type)
            (s->attributes & 0xc) != 4;
 }
 
-static bool is_flat(const struct vcpu *v)
+static bool is_flat(const struct vcpu *v, uint32_t control)
 {
+    if ((control & (MODE_PE | MODE_VM)) != MODE_PE ||
+        !(v->seg[SEG_CS].attributes & v->seg[SEG_SS].attributes & SEGATTR_DB))
+        return false;
     return segment_is_flat(&v->seg[SEG_CS], SEGATTR_S | 8) && segment_is_flat(&v->seg[SEG_SS], SEGATTR_S | 2) &&
            segment_is_flat(&v->seg[SEG_DS], SEGATTR_S | 2) && !(v->seg[SEG_DS].attributes & 8) &&
            segment_is_flat(&v->seg[SEG_ES], SEGATTR_S | 2) && !(v->seg[SEG_ES].attributes & 8);
@@ -183,7 +186,7 @@ static uint32_t segment_mode(const struct vcpu *v, uint32_t control)
     if (control & MODE_LMA && cs & SEGATTR_L)
         return MODE_CODE64 | MODE_SS32 | MODE_FLAT;
     return (cs & SEGATTR_DB ? MODE_CODE32 : 0) | (v->seg[SEG_SS].attributes & SEGATTR_DB ? MODE_SS32 : 0) |
-           (control & MODE_PE && is_flat(v) ? MODE_FLAT : 0);
+           (is_flat(v, control) ? MODE_FLAT : 0);
 }
 
 static void update(struct vcpu *v, uint32_t control)

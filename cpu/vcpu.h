@@ -186,9 +186,11 @@ struct vcpu_ops {
 #define MODE_TSD 0x1000u  /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
 #define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
 #define MODE_FSGSBASE 0x4000u
-#define MODE_UMIP 0x8000u  /* UMIP set and CPL > 0: SGDT and friends give #GP */
-#define MODE_FLAT 0x10000u /* protected mode; CS, DS, ES, SS: base 0, no limit below 4 GiB, DS ES SS writable */
-#define MODE_LMA 0x20000u  /* long mode active */
+#define MODE_UMIP 0x8000u /* UMIP set and CPL > 0: SGDT and friends give #GP */
+/* 32-bit protected mode whose CS, DS, ES and SS have base 0, no limit below 4 GiB, and are usable, DS ES SS
+   writable; or 64-bit mode. */
+#define MODE_FLAT 0x10000u
+#define MODE_LMA 0x20000u /* long mode active */
 #define MODE_SINGLE                                                                                               \
     0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
 #define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */

@@ -209,6 +209,14 @@ static void remember_descriptor(struct vcpu *v, uint16_t selector, unsigned load
     memcpy(&e->raw, host, 8);
 }
 
+/* The stack pointer moves by the address size of the stack (SDM vol. 3, 6.2.3). */
+static void move_stack(struct vcpu *v, int distance)
+{
+    uint64_t sp = v->gpr[RSP], moved = sp + (uint64_t)(int64_t)distance;
+
+    v->gpr[RSP] = v->mode & MODE_SS32 ? (uint32_t)moved : (sp & ~0xffffull) | (moved & 0xffff);
+}
+
 bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
 {
     unsigned segment = info >> 8 & 7;
@@ -219,7 +227,7 @@ bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
     status = cpu_load_segment(v, segment, (uint16_t)selector);
     if (status != CPU_OK) {
         if (info & SEGMENT_POP)
-            v->gpr[RSP] = (uint32_t)(v->gpr[RSP] - 4);
+            move_stack(v, info & SEGMENT_POP_HALF ? -2 : -4);
         return finish(v, status);
     }
     remember_descriptor(v, (uint16_t)selector, segment);

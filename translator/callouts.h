@@ -37,8 +37,9 @@ bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t info);
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t info);
 /* IF has just been set and an interrupt waits: goes on at `next` by way of the run loop. */
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti);
-/* Loads a segment register: number in bits 8-10 of info, length of the instruction below, SEGMENT_POP. */
+/* Loads a segment register: number in bits 8-10 of info, length of the instruction below, SEGMENT_POP*. */
 #define SEGMENT_POP 0x800u
+#define SEGMENT_POP_HALF 0x1000u /* of 16 bits */
 bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info);
 bool callout_interpret(struct vcpu *v, gva_t pc, uint32_t unused);
 bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused);

@@ -97,7 +97,8 @@ struct translator_code { /* permanent code */
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
     const uint8_t *return_empty, *return_other, *return_c; /* where RET goes without a matching call */
     const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
-    const uint8_t *load_segment, *segment[SEG_COUNT][2]; /* by register; at CPL 0, 3 */
+    /* by register; at CPL 0, 3; any descriptor, or flat ones alone */
+    const uint8_t *load_segment, *segment[SEG_COUNT][2][2];
 };
 
 struct translator {

@@ -242,6 +242,12 @@ struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, e
 struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info);
 void segment_set_sp(struct lower *l, int base, int32_t disp);
 void segment_truncate(struct lower *l, int reg); /* to 16 bits */
+/* --- segload.c --- */
+/* The row of what loads or reads a segment register in segmented code; NULL: none. */
+lower_function *segload_find(const struct insn *in, uint32_t mode);
+/* --- selector.c --- */
+/* Loads a data segment register with the selector in RAX; RIP moves by C alone. info: SEGMENT_POP*. */
+void selector_call(struct lower *l, unsigned segment, uint32_t info);
 /* --- real.c --- */
 /* The row of a transfer to another code segment, by whatever instruction; NULL: none. */
 lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode);

@@ -290,41 +290,6 @@ static void segment_absolute(struct lower *l)
     access_emit(l, false, (unsigned)(store ? OP_STORE : OP_LOAD) - byte, H_R10, p);
 }
 
-static void segment_read_selector(struct lower *l)
-{
-    bool high;
-    int host = host_register((unsigned)guest_register(l->in->op[0].reg.value, &high));
-
-    system_read_selector(l, H_RAX, l->in->op[1].reg.value);
-    emit_size(l, l->in->z.operand_width);
-    emit_op_reg(&l->e, false, OP_LOAD, host, H_RAX);
-}
-
-/* MOV to DS, ES, FS or GS where selectors are paragraphs: limit and attributes stay (SDM vol. 3, 20.1.1). */
-static void segment_load_real(struct lower *l)
-{
-    int32_t to = V_OFFSET(seg[0]) + (int32_t)(sizeof(struct segment) * segment_of(l->in->op[0].reg.value));
-    struct cold *c;
-    bool high;
-
-    flags_clobber(l);
-    c = lower_add_cold(l, COLD_STEP);
-    c->in = l->in;
-    c->flags_after = FLAGS_SAVED;
-    emit_op_vcpu(&l->e, false, 0xf6, 0, H_NONE,
-                 to + (int32_t)offsetof(struct segment, attributes)); /* test byte */
-    emit8(&l->e, SEGATTR_P);
-    c->from = emit_jcc_forward(&l->e, CC_E); /* null since protected mode */
-    emit_op_reg(&l->e, false, OP_LOAD, H_RAX,
-                host_register((unsigned)guest_register(l->in->op[1].reg.value, &high)));
-    segment_truncate(l, H_RAX);
-    emit8(&l->e, 0x66);
-    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, to + (int32_t)offsetof(struct segment, selector));
-    emit_shift(&l->e, false, 4, H_RAX, 4);
-    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, to + (int32_t)offsetof(struct segment, base));
-    c->done = emit_here(&l->e);
-}
-
 /* --- which row --- */
 
 static bool is_general(const ZydisDecodedOperand *op)
@@ -332,12 +297,6 @@ static bool is_general(const ZydisDecodedOperand *op)
     bool high;
 
     return op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) >= 0;
-}
-
-static bool is_segment_register(const ZydisDecodedOperand *op)
-{
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value >= ZYDIS_REGISTER_ES &&
-           op->reg.value <= ZYDIS_REGISTER_GS;
 }
 
 /* Near ones whose direct target is in the code segment; the interpreter raises #GP for others. */
@@ -368,17 +327,6 @@ static bool fits_stack(const struct translator *t, const struct insn *in, uint32
 static bool is_absolute(const struct translator *t, const struct insn *in, uint32_t mode)
 {
     return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xfc) == 0xa0;
-}
-
-static bool reads_selector(const struct translator *t, const struct insn *in, uint32_t mode)
-{
-    return is_segment_register(&in->op[1]) && is_general(&in->op[0]);
-}
-
-static bool loads_real(const struct translator *t, const struct insn *in, uint32_t mode)
-{
-    return (!(mode & MODE_PE) || mode & MODE_VM) && is_segment_register(&in->op[0]) && is_general(&in->op[1]) &&
-           in->op[0].reg.value != ZYDIS_REGISTER_CS && in->op[0].reg.value != ZYDIS_REGISTER_SS;
 }
 
 static bool is_plain_string(const struct translator *t, const struct insn *in, uint32_t mode)
@@ -416,8 +364,6 @@ static const struct row rows[] = {
     {M(LOOPNE), lower_step, NULL},
     {M(LEA), segment_lea, NULL},
     {M(MOV), segment_absolute, is_absolute},
-    {M(MOV), segment_read_selector, reads_selector},
-    {M(MOV), segment_load_real, loads_real},
     {M(IRET), lower_iret, is_protected},
     {M(IRETD), lower_iret, NULL},
     {M(CLI), lower_cli, not_virtual},
@@ -446,6 +392,10 @@ static const struct row rows[] = {
 
 static lower_function *row_of(const struct translator *t, const struct insn *in, uint32_t mode)
 {
+    lower_function *row = real_find(t, in, mode);
+
+    if (row)
+        return row;
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
         bool fits = r->mnemonic == ZYDIS_MNEMONIC_INVALID ? r->category == in->z.meta.category
@@ -454,7 +404,7 @@ static lower_function *row_of(const struct translator *t, const struct insn *in,
         if (fits && (!r->only || r->only(t, in, mode)))
             return r->lower;
     }
-    return real_find(t, in, mode);
+    return segload_find(in, mode);
 }
 
 /* Copied, a 16-bit instruction gets an operand size prefix, which some take for another instruction. */

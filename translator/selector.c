@@ -68,15 +68,25 @@ static void load_selector(struct lower *l)
     }
 }
 
-void lower_load_segment(struct lower *l)
+void selector_call(struct lower *l, unsigned segment, uint32_t info)
 {
-    uint32_t segment = (uint32_t)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES), cpl = l->mode & MODE_CPL;
+    uint32_t cpl = l->mode & MODE_CPL;
+    /* In flat code only flat descriptors keep the mode in DS and ES; in segmented code any does, where they cannot
+       make it flat. */
+    bool flat = segment < SEG_FS && !l->segmented;
+    bool c_alone = (cpl != 0 && cpl != 3) || (segment < SEG_FS && l->segmented &&
+                                              (l->mode & (MODE_CODE32 | MODE_SS32)) == (MODE_CODE32 | MODE_SS32));
 
-    load_selector(l);
-    group_end(l);
     emit_mov_imm(&l->e, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11,
-                 l->in->length | segment << 8 | (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0));
-    emit_call(&l->e, cpl == 0 || cpl == 3 ? l->t->code.segment[segment][cpl == 3] : l->t->code.load_segment);
+    emit_mov_imm(&l->e, H_R11, l->in->length | segment << 8 | info);
+    emit_call(&l->e, c_alone ? l->t->code.load_segment : l->t->code.segment[segment][cpl == 3][flat]);
+}
+
+void lower_load_segment(struct lower *l)
+{
+    load_selector(l);
+    group_end(l);
+    selector_call(l, (unsigned)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES),
+                  l->in->z.mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0);
 }

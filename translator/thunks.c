@@ -103,9 +103,11 @@ static void copy_word(struct emitter *e, int32_t from, int32_t to)
     emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, to);
 }
 
-/* Loads a data segment register with the selector in RAX where struct descriptor_entry tells how; R11 is the info
+/* Loads a data segment register with the selector in RAX where struct descriptor_entry tells how (`flat`: and
+   the descriptor is flat); R11 is the info
    of callout_segment, which does it otherwise. */
-static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned user, const uint8_t *otherwise)
+static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned user, bool flat,
+                                   const uint8_t *otherwise)
 {
     const uint8_t *entry = emit_here(e);
     int32_t to = V_OFFSET(seg[0]) + (int32_t)(sizeof(struct segment) * seg);
@@ -117,7 +119,7 @@ static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned use
     emit_op_imm(e, false, 4, H_R11, (DESCRIPTORS - 1) << 3);
     emit_shift(e, false, 4, H_R11, 3);
     emit_op_vcpu(e, false, OP_CMP, H_RAX, H_R11,
-                 seg < SEG_FS ? DESCRIPTOR(user, flat_selector) : DESCRIPTOR(user, selector));
+                 flat ? DESCRIPTOR(user, flat_selector) : DESCRIPTOR(user, selector));
     unknown = emit_jcc_forward(e, CC_NE);
     emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[0]));
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_R11, DESCRIPTOR(user, host));
@@ -191,7 +193,8 @@ bool thunks_emit(struct translator *t)
     c->load_segment = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_segment);
     for (unsigned seg = 0; seg < SEG_COUNT; seg++)
         for (unsigned user = 0; user < 2; user++)
-            c->segment[seg][user] = emit_segment(&e, seg, user, c->load_segment);
+            for (unsigned flat = 0; flat < 2; flat++)
+                c->segment[seg][user][flat] = emit_segment(&e, seg, user, flat, c->load_segment);
     c->interrupt = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interrupt);
     t->cache.code_used = (size_t)(e.at - e.start);
     cache_keep(&t->cache);
