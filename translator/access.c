@@ -21,7 +21,7 @@
  * or raises the guest's fault. A bounced store is a copy of the instruction's code from here to its end, followed
  * by callout_commit.
  */
-#include "translator/lower.h"
+#include "translator/segment.h"
 
 _Static_assert(sizeof(struct mmu_tlb_entry) == 32, "the shift by 7 below");
 
@@ -54,6 +54,13 @@ int guest_register(ZydisRegister reg, bool *high)
     if (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B)
         return (int)(reg - ZYDIS_REGISTER_SPL) + 4;
     return -1;
+}
+
+int guest_operand(const ZydisDecodedOperand *op)
+{
+    bool high;
+
+    return op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
 }
 
 void load_guest(struct lower *l, int host, unsigned guest)
@@ -294,12 +301,10 @@ void access_add_segment(struct lower *l, unsigned segment, uint32_t info)
         c->kind = COLD_WRAP;
         group_clobber_r11(l);
         emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, (int32_t)(info & 0xff));
-        emit_op_vcpu(&l->e, true, OP_CMP, H_R11, H_NONE,
-                     V_OFFSET(span[0][0]) + 8 * (int32_t)((info & MEMORY_WRITE ? SEG_COUNT : 0) + segment));
+        emit_op_vcpu(&l->e, true, OP_CMP, H_R11, H_NONE, V_SPAN(info & MEMORY_WRITE, segment));
         c->from = emit_jcc_forward(&l->e, CC_A);
     }
-    emit_op_vcpu(&l->e, l->wide, OP_ADD, H_RAX, H_NONE,
-                 V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
+    emit_op_vcpu(&l->e, l->wide, OP_ADD, H_RAX, H_NONE, V_SEGMENT(segment, base));
 }
 
 /* Is the operand's address known, and on one page? */

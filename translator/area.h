@@ -120,6 +120,9 @@ static inline struct translator_vcpu *translator_of(struct vcpu *v)
 }
 
 #define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
+#define V_SEGMENT(number, field) (V_OFFSET(seg[0].field) + (int32_t)(sizeof(struct segment) * (number)))
+#define V_SPAN(write, segment)                                                                                    \
+    (V_OFFSET(span[0][0]) + (int32_t)(sizeof(uint64_t) * (((write) ? SEG_COUNT : 0) + (segment))))
 #define TV_OFFSET(field)                                                                                          \
     ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
 

@@ -45,9 +45,7 @@ static bool fetch_across(struct vcpu *v, struct source *s)
 {
     const uint8_t *second;
 
-    gva_t next = (lookup_linear(v, v->rip) | ~PAGE_MASK) + 1;
-
-    if (!fetch_page(v, v->mode & MODE_CODE64 ? next : (uint32_t)next, &second, &s->second_gpa))
+    if (!fetch_page(v, lookup_page_behind(v), &second, &s->second_gpa))
         return false;
     memcpy(s->across, s->bytes, s->available);
     memcpy(s->across + s->available, second, 15);
@@ -323,7 +321,7 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     if (t->max_instructions)
         max = t->max_instructions;
 
-    if (!translator_handles(t, v->mode) || (!(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit) ||
+    if (!translator_handles(t, v->mode) || lookup_beyond_limit(v) ||
         !fetch_page(v, lookup_linear(v, v->rip), &s.bytes, &s.gpa))
         return NULL;
     s.available = within_segment(v, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));

@@ -37,9 +37,8 @@
 #define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
-#define MODE_CODE_SEGMENT                                                                                         \
-    0x7fe00000u /* with the MODE_* bits: number of the code segment's base and limit, or 0                        \
-                 */
+/* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
+#define MODE_CODE_SEGMENT 0x7fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
@@ -192,6 +191,18 @@ static inline uint64_t lookup_mode_tag(uint32_t mode)
 static inline gva_t lookup_linear(const struct vcpu *v, uint64_t rip)
 {
     return v->mode & MODE_CODE64 ? rip : (uint32_t)(v->seg[SEG_CS].base + rip);
+}
+/* The page behind that of RIP. */
+static inline gva_t lookup_page_behind(const struct vcpu *v)
+{
+    gva_t next = (lookup_linear(v, v->rip) | ~PAGE_MASK) + 1;
+
+    return v->mode & MODE_CODE64 ? next : (uint32_t)next;
+}
+/* Does RIP lie outside of the code segment? */
+static inline bool lookup_beyond_limit(const struct vcpu *v)
+{
+    return !(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit;
 }
 
 /* --- stack.c (no SIMD) --- */

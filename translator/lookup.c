@@ -266,26 +266,17 @@ static bool fetch_address(struct vcpu *v, gva_t linear, gpa_t *gpa)
     return mmu_translate(&v->mmu, v->fetch_context, linear, MMU_FETCH, &host, gpa) == MMU_OK;
 }
 
-static gva_t page_behind(const struct vcpu *v, gva_t linear)
-{
-    gva_t next = (linear | ~PAGE_MASK) + 1;
-
-    return v->mode & MODE_CODE64 ? next : (uint32_t)next;
-}
-
 struct block *lookup_block(struct translator *t, struct vcpu *v)
 {
     struct block *b;
-    gva_t linear;
     gpa_t gpa, second;
 
     t->stats.lookups++;
-    linear = lookup_linear(v, v->rip);
-    if (!fetch_address(v, linear, &gpa) || (!(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit))
+    if (lookup_beyond_limit(v) || !fetch_address(v, lookup_linear(v, v->rip), &gpa))
         return NULL;
     b = cache_lookup(&t->cache, gpa, v->rip, translator_block_mode(v));
     if (b && b->second_gpa != CACHE_NO_PAGE &&
-        (!fetch_address(v, page_behind(v, linear), &second) || second != b->second_gpa)) {
+        (!fetch_address(v, lookup_page_behind(v), &second) || second != b->second_gpa)) {
         lookup_invalidate(t, b);
         return NULL;
     }

@@ -108,7 +108,7 @@ struct lower {
     unsigned word;                  /* bytes of an address, 8 or 4 */
     bool segmented;                 /* segment.c */
     uint32_t code_base, code_limit; /* of CS, in segmented code */
-    uint64_t tag;                   /* lookup_tag */
+    uint64_t tag;                   /* lookup_mode_tag of the mode */
     unsigned context;               /* enum mmu_context of data accesses */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
@@ -163,6 +163,7 @@ bool flags_needed(const struct insn *in);
 int host_register(unsigned guest);
 /* Guest register number of a Zydis GPR, or -1; *high: AH, CH, DH, BH. */
 int guest_register(ZydisRegister reg, bool *high);
+int guest_operand(const ZydisDecodedOperand *op); /* the same of a register operand */
 void load_guest(struct lower *l, int host, unsigned guest);
 void store_guest(struct lower *l, unsigned guest, int host);
 
@@ -186,8 +187,8 @@ void access_end_store(struct lower *l);
 /* The same for the word at [base + disp]. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
 uint32_t access_info(const ZydisDecodedOperand *op);
-/* Adds the base of FS or GS to the offset in RAX; in 32-bit code the segment must hold what an access of `info`
-   reaches. The host's flags may be clobbered already. Clobbers R11. */
+/* Adds the base of a segment to the offset in RAX; but for 64-bit code the segment must hold what an access of
+   `info` reaches. The host's flags may be clobbered already. Clobbers R11. */
 void access_add_segment(struct lower *l, unsigned segment, uint32_t info);
 
 /* --- group.c --- */
@@ -229,29 +230,7 @@ lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, l
     lower_smap, lower_syscall, lower_sysret, lower_iret, lower_sysenter, lower_sysexit, lower_direction,
     lower_read_base, lower_read_segment, lower_load_segment;
 /* --- system.c --- */
-/* The selector of a segment register, zero-extended. */
-void system_read_selector(struct lower *l, int host, ZydisRegister segment);
-/* MOV of a general register and a segment register, and POP of one; but for SS, which holds interrupts off. */
-bool system_reads_segment(const struct insn *in);
-bool system_loads_segment(const struct insn *in);
-/* --- segment.c: code whose segments are not flat --- */
-lower_function *segment_find(const struct translator *t, const struct insn *in, uint32_t mode);
-struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
-/* The stack of a segmented block: `info` bytes at [SS:base + disp], SP or ESP = base + disp, [SS:SP] of 16 bits.
- */
-struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info);
-void segment_set_sp(struct lower *l, int base, int32_t disp);
-void segment_truncate(struct lower *l, int reg); /* to 16 bits */
-/* --- segload.c --- */
-/* The row of what loads or reads a segment register in segmented code; NULL: none. */
-lower_function *segload_find(const struct insn *in, uint32_t mode);
-/* --- selector.c --- */
-/* Loads a data segment register with the selector in RAX; RIP moves by C alone. info: SEGMENT_POP*. */
-void selector_call(struct lower *l, unsigned segment, uint32_t info);
-/* --- real.c --- */
-/* The row of a transfer to another code segment, by whatever instruction; NULL: none. */
-lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode);
-/* The flags, saved in memory, as an RFLAGS image in RAX; the arithmetic flags from an image in RAX. Clobber R11.
+/* The flags, saved in memory, as an RFLAGS image in RAX; the arithmetic flags from an image in RAX. R11 is lost.
  */
 void system_flags_image(struct lower *l);
 void system_take_flags(struct lower *l);
@@ -291,5 +270,8 @@ void flow_prepare_branch(struct lower *l);
 /* Emits the call of the interpreter for an instruction; the flags are saved already. */
 void lower_call_step(struct lower *l, const struct insn *in);
 struct cold *lower_add_cold(struct lower *l, enum cold_kind kind);
+/* The interpreter runs the instruction when the condition holds; the flags are saved. It goes on at `done`, behind
+   the jump, unless the caller moves that. */
+struct cold *lower_step_if(struct lower *l, unsigned cc);
 
 #endif

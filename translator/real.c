@@ -7,18 +7,13 @@
  * direct target is reached through a cell; a return takes the number of its code segment from the vCPU's
  * real_segment[].
  */
-#include "translator/lower.h"
+#include "translator/segment.h"
 
 #define CODE_ATTRIBUTES (SEGATTR_P | SEGATTR_S | 11)
 
-static int32_t cs_field(size_t offset)
-{
-    return V_OFFSET(seg[SEG_CS]) + (int32_t)offset;
-}
-
 static void emit_attributes(struct lower *l)
 {
-    emit_op_vcpu(&l->e, false, 0xc6, 0, H_NONE, cs_field(offsetof(struct segment, attributes))); /* mov byte */
+    emit_op_vcpu(&l->e, false, 0xc6, 0, H_NONE, V_SEGMENT(SEG_CS, attributes)); /* mov byte */
     emit8(&l->e, CODE_ATTRIBUTES);
 }
 
@@ -33,7 +28,7 @@ static void push_far(struct lower *l)
 {
     struct pointer p;
 
-    system_read_selector(l, H_RAX, ZYDIS_REGISTER_CS);
+    selector_read(l, H_RAX, ZYDIS_REGISTER_CS);
     emit_shift(&l->e, false, 4, H_RAX, 16);
     emit_op_imm(&l->e, false, 1, H_RAX, (int32_t)(flow_next(l->in) & 0xffff)); /* or */
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
@@ -60,24 +55,13 @@ static void lower_far_call(struct lower *l)
     if (l->in->z.mnemonic == ZYDIS_MNEMONIC_CALL)
         push_far(l);
     emit8(&l->e, 0x66);
-    emit_op_vcpu(&l->e, false, 0xc7, 0, H_NONE, cs_field(offsetof(struct segment, selector))); /* mov word */
+    emit_op_vcpu(&l->e, false, 0xc7, 0, H_NONE, V_SEGMENT(SEG_CS, selector)); /* mov word */
     emit_bytes(&l->e, &to->ptr.segment, 2);
     emit_attributes(l);
-    emit_store_imm(l, true, cs_field(offsetof(struct segment, base)), base);
+    emit_store_imm(l, true, V_SEGMENT(SEG_CS, base), base);
     emit_store_imm(l, false, TV_OFFSET(stack_mode[0]),
                    (l->mode & ~(MODE_CODE_SEGMENT | MODE_NO_GROUP)) | number << MODE_CODE_SEGMENT_SHIFT);
     flow_far(l, to->ptr.offset & 0xffff);
-}
-
-/* The interpreter does it when the condition holds. */
-static void step_if(struct lower *l, unsigned cc)
-{
-    struct cold *c = lower_add_cold(l, COLD_STEP);
-
-    c->in = l->in;
-    c->flags_after = FLAGS_SAVED;
-    c->from = emit_jcc_forward(&l->e, cc);
-    c->done = emit_here(&l->e); /* not reached: the instruction ends its block */
 }
 
 /* The code segment that CS:IP in EAX (selector above) are of becomes the current one; RAX is then what its blocks
@@ -95,14 +79,14 @@ static void enter_segment(struct lower *l)
     emit_op_imm(e, false, 4, H_RAX, REAL_SEGMENTS - 1);
     emit_shift(e, false, 4, H_RAX, 3);
     emit_op_vcpu(e, false, OP_CMP, H_R11, H_RAX, TV_OFFSET(real_segment[0].selector));
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     emit_op_vcpu(e, false, OP_LOAD, H_RAX, H_RAX, TV_OFFSET(real_segment[0].number));
     emit_op_imm(e, false, 1, H_RAX, (int32_t)(l->mode & ~(MODE_CODE_SEGMENT | MODE_NO_GROUP))); /* or */
     emit_op_vcpu(e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(stack_mode[0]));
     emit8(e, 0x66);
-    emit_op_vcpu(e, false, OP_STORE, H_R11, H_NONE, cs_field(offsetof(struct segment, selector)));
+    emit_op_vcpu(e, false, OP_STORE, H_R11, H_NONE, V_SEGMENT(SEG_CS, selector));
     emit_shift(e, false, 4, H_R11, 4);
-    emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, cs_field(offsetof(struct segment, base)));
+    emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, V_SEGMENT(SEG_CS, base));
     emit_attributes(l);
     emit_shift(e, true, 4, H_RAX, 32);
     emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
@@ -141,9 +125,9 @@ static void read_vector(struct lower *l, unsigned vector)
     emit_op_vcpu(&l->e, false, 0x81, 7, H_NONE, V_OFFSET(idtr.limit)); /* cmp word, imm16 */
     emit8(&l->e, (4 * vector + 3) & 0xff);
     emit8(&l->e, (4 * vector + 3) >> 8);
-    step_if(l, CC_B);
+    lower_step_if(l, CC_B);
     test_rflags(l, FLAG_TF | FLAG_AC | FLAG_RF);
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, V_OFFSET(idtr.base));
     emit_op_imm(&l->e, true, 0, H_RAX, (int32_t)(4 * vector)); /* add */
     p = access_check(l, 4, POINTER_ONE_REGISTER, H_R11);
@@ -157,7 +141,7 @@ static void push_interrupt_frame(struct lower *l)
 
     system_flags_image(l);
     emit_shift(&l->e, true, 4, H_RAX, 32);
-    system_read_selector(l, H_R11, ZYDIS_REGISTER_CS);
+    selector_read(l, H_R11, ZYDIS_REGISTER_CS);
     emit_shift(&l->e, false, 4, H_R11, 16);
     emit_op_imm(&l->e, false, 1, H_R11, (int32_t)(flow_next(l->in) & 0xffff)); /* or */
     emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11);
@@ -200,12 +184,12 @@ static void lower_real_iret(struct lower *l)
     flags_clobber(l);
     emit_op_vcpu(e, false, 0x80, 7, H_NONE, V_OFFSET(interrupt_line)); /* cmp byte, 0 */
     emit8(e, 0);
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     emit_op_vcpu(e, false, 0x80, 7, H_NONE, V_OFFSET(nmi_blocked));
     emit8(e, 0);
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     test_rflags(l, FLAG_RF);
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     p = segment_stack(l, H_R15, 0, 6);
     access_emit(l, false, OP_LOAD, H_R11, p);
     emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill[1]));
@@ -216,7 +200,7 @@ static void lower_real_iret(struct lower *l)
     emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill[2]));
     emit_op_vcpu(e, false, OP_XOR, H_R11, H_NONE, V_OFFSET(rflags));
     emit_op_imm(e, false, 4, H_R11, (int32_t)(0xffff & ~(FLAGS_ARITH | FLAG_IF))); /* and */
-    step_if(l, CC_NE);
+    lower_step_if(l, CC_NE);
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[1]));
     enter_segment(l);
     emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[1]));

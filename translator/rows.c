@@ -4,7 +4,7 @@
  * Interface: lower.h. A mnemonic without a row is copied if lower_copy can do it, else the interpreter runs it
  * (lower_step): so whatever is not known to be harmless never runs natively.
  */
-#include "translator/lower.h"
+#include "translator/segment.h"
 
 #include <string.h>
 
@@ -14,6 +14,17 @@ void lower_call_step(struct lower *l, const struct insn *in)
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
     emit_mov_imm(&l->e, H_R11, in->length | (decode_ends_block(in) ? STEP_ENDS_BLOCK : 0));
     emit_call(&l->e, l->t->code.step);
+}
+
+struct cold *lower_step_if(struct lower *l, unsigned cc)
+{
+    struct cold *c = lower_add_cold(l, COLD_STEP);
+
+    c->in = l->in;
+    c->flags_after = FLAGS_SAVED;
+    c->from = emit_jcc_forward(&l->e, cc);
+    c->done = emit_here(&l->e);
+    return c;
 }
 
 /* The interpreter runs the instruction, as a call from translated code. */
@@ -88,7 +99,7 @@ void lower_push(struct lower *l)
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         emit_mov_imm(&l->e, scratch, (uint64_t)op->imm.value.s);
     } else if (guest_register(op->reg.value, &high) < 0) {
-        system_read_selector(l, scratch, op->reg.value);
+        selector_read(l, scratch, op->reg.value);
     } else {
         unsigned guest = (unsigned)guest_register(op->reg.value, &high);
 
@@ -180,13 +191,11 @@ static bool is_near(const struct insn *in)
 /* PUSH or POP of a whole word; POP into memory and of segment registers is not of these rows. */
 static bool is_wide_stack(const struct insn *in)
 {
-    bool high;
-
     if (in->z.operand_width != insn_width(in))
         return false;
     if (in->z.mnemonic == ZYDIS_MNEMONIC_PUSH)
         return true;
-    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(in->op[0].reg.value, &high) >= 0;
+    return guest_operand(&in->op[0]) >= 0;
 }
 
 static bool is_wide(const struct insn *in)
@@ -238,7 +247,7 @@ static const struct {
     {ZYDIS_MNEMONIC_LEA, lower_step, NULL},
     {ZYDIS_MNEMONIC_PUSH, lower_push, is_wide_stack},
     {ZYDIS_MNEMONIC_POP, lower_pop, is_wide_stack},
-    {ZYDIS_MNEMONIC_POP, lower_load_segment, system_loads_segment},
+    {ZYDIS_MNEMONIC_POP, lower_load_segment, selector_is_loaded},
     {ZYDIS_MNEMONIC_LEAVE, lower_leave, is_wide},
     {ZYDIS_MNEMONIC_BT, lower_bit_memory, is_bit_string},
     {ZYDIS_MNEMONIC_BTS, lower_bit_memory, is_bit_string},
@@ -281,8 +290,8 @@ static const struct {
     {ZYDIS_MNEMONIC_RDTSCP, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},
     {ZYDIS_MNEMONIC_MOV, lower_read_cr, is_cr_read},
-    {ZYDIS_MNEMONIC_MOV, lower_load_segment, system_loads_segment},
-    {ZYDIS_MNEMONIC_MOV, lower_read_segment, system_reads_segment},
+    {ZYDIS_MNEMONIC_MOV, lower_load_segment, selector_is_loaded},
+    {ZYDIS_MNEMONIC_MOV, lower_read_segment, selector_is_read},
     {ZYDIS_MNEMONIC_STAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_CLAC, lower_smap, NULL},
     {ZYDIS_MNEMONIC_SYSCALL, lower_syscall, NULL},

@@ -7,30 +7,16 @@
  * for one instruction: whoever takes one looks at interrupt_shadow, which may stay set for longer, but delays an
  * interrupt by no more than one instruction.
  */
-#include "translator/lower.h"
-
-static bool is_segment(const ZydisDecodedOperand *op)
-{
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->reg.value >= ZYDIS_REGISTER_ES &&
-           op->reg.value <= ZYDIS_REGISTER_GS;
-}
+#include "translator/segment.h"
 
 static bool is_real_style(uint32_t mode)
 {
     return !(mode & MODE_PE) || mode & MODE_VM;
 }
 
-static int32_t segment_field(unsigned segment, size_t field)
-{
-    return V_OFFSET(seg[0]) + (int32_t)(sizeof(struct segment) * segment + field);
-}
-#define FIELD(segment, name) segment_field(segment, offsetof(struct segment, name))
-
 static int general(const ZydisDecodedOperand *op)
 {
-    bool high;
-
-    return host_register((unsigned)guest_register(op->reg.value, &high));
+    return host_register((unsigned)guest_operand(op));
 }
 
 static unsigned word_size(const struct lower *l)
@@ -47,31 +33,20 @@ static void load16(struct lower *l, int reg, struct pointer p)
     emit_address(&l->e, reg, p.reg, p.index, 1, p.disp);
 }
 
-/* The interpreter runs the instruction if the condition holds; it goes on where the caller sets `done`. */
-static struct cold *step_if(struct lower *l, unsigned condition)
-{
-    struct cold *c = lower_add_cold(l, COLD_STEP);
-
-    c->in = l->in;
-    c->flags_after = FLAGS_SAVED;
-    c->from = emit_jcc_forward(&l->e, condition);
-    return c;
-}
-
 /* The selector in EAX is loaded; NULL: in any case. */
 static struct cold *load_real(struct lower *l, unsigned segment)
 {
     struct cold *c = NULL;
 
     if (!(l->mode & MODE_PE)) {
-        emit_op_vcpu(&l->e, false, 0xf6, 0, H_NONE, FIELD(segment, attributes)); /* test byte, imm8 */
+        emit_op_vcpu(&l->e, false, 0xf6, 0, H_NONE, V_SEGMENT(segment, attributes)); /* test byte, imm8 */
         emit8(&l->e, SEGATTR_P);
-        c = step_if(l, CC_E);
+        c = lower_step_if(l, CC_E);
     }
     emit8(&l->e, 0x66);
-    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, FIELD(segment, selector));
+    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, V_SEGMENT(segment, selector));
     emit_shift(&l->e, false, 4, H_RAX, 4);
-    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, FIELD(segment, base));
+    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, V_SEGMENT(segment, base));
     if (segment == SEG_SS) {
         emit_op_vcpu(&l->e, false, 0xc6, 0, H_NONE, V_OFFSET(interrupt_shadow)); /* mov byte, imm8 */
         emit8(&l->e, 1);
@@ -95,7 +70,7 @@ static void load_operand(struct lower *l)
 
 static void lower_selector(struct lower *l)
 {
-    unsigned segment = (unsigned)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES);
+    unsigned segment = (unsigned)selector_operand(&l->in->op[0]);
     bool pop = l->in->z.mnemonic == ZYDIS_MNEMONIC_POP;
     struct cold *c;
 
@@ -144,7 +119,7 @@ static void lower_pointer(struct lower *l)
         segment_truncate(l, H_RAX);
         emit8(&l->e, 0x3d); /* cmp eax, imm32 */
         emit32(&l->e, 0x10000 - (access_info(from) & 0xff));
-        wraps = step_if(l, CC_A);
+        wraps = lower_step_if(l, CC_A);
     }
     p = access_operand(l, from, POINTER_R11);
     p.disp += (int32_t)word_size(l);
@@ -169,7 +144,7 @@ static void lower_read(struct lower *l)
     int scratch;
 
     if (to->type != ZYDIS_OPERAND_TYPE_MEMORY) {
-        system_read_selector(l, H_RAX, l->in->op[1].reg.value);
+        selector_read(l, H_RAX, l->in->op[1].reg.value);
         if (to->size == 16)
             emit8(&l->e, 0x66);
         emit_op_reg(&l->e, false, OP_LOAD, general(to), H_RAX);
@@ -177,7 +152,7 @@ static void lower_read(struct lower *l)
     }
     p = access_operand(l, to, POINTER_ONE_REGISTER);
     scratch = p.reg == H_RAX ? H_R11 : H_RAX;
-    system_read_selector(l, scratch, l->in->op[1].reg.value);
+    selector_read(l, scratch, l->in->op[1].reg.value);
     emit8(&l->e, 0x66);
     access_emit(l, false, OP_STORE, scratch, p);
 }
@@ -186,13 +161,13 @@ lower_function *segload_find(const struct insn *in, uint32_t mode)
 {
     switch (in->z.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
-        if (is_segment(&in->op[1]))
+        if (selector_operand(&in->op[1]) >= 0)
             return lower_read;
         /* fall through */
     case ZYDIS_MNEMONIC_POP:
-        if (!is_segment(&in->op[0]) || in->op[0].reg.value == ZYDIS_REGISTER_CS)
+        if (selector_operand(&in->op[0]) < 0 || selector_operand(&in->op[0]) == SEG_CS)
             return NULL;
-        return in->op[0].reg.value == ZYDIS_REGISTER_SS && !is_real_style(mode) ? lower_step : lower_selector;
+        return selector_operand(&in->op[0]) == SEG_SS && !is_real_style(mode) ? lower_step : lower_selector;
     case ZYDIS_MNEMONIC_LDS:
     case ZYDIS_MNEMONIC_LES:
     case ZYDIS_MNEMONIC_LFS:

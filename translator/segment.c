@@ -6,12 +6,7 @@
  * and goes on as any other access. What a span does not allow, the interpreter does or refuses. Groups and loops
  * are not made here. Near jumps are checked against the limit of CS before anything changes.
  */
-#include "translator/lower.h"
-
-static unsigned segment_of(ZydisRegister reg)
-{
-    return (unsigned)(reg - ZYDIS_REGISTER_ES); /* in the order of SEG_* */
-}
+#include "translator/segment.h"
 
 /* Operand size prefix of host code. */
 static void emit_size(struct lower *l, unsigned bits)
@@ -28,22 +23,6 @@ void segment_truncate(struct lower *l, int reg)
     emit8(&l->e, 0xc0u | (unsigned)(reg & 7) << 3 | (unsigned)(reg & 7));
 }
 
-/* The offset in EAX becomes a linear address, if the segment holds what `info` reaches. Clobbers R11. */
-static void to_linear(struct lower *l, unsigned segment, uint32_t info)
-{
-    struct cold *c = lower_add_cold(l, COLD_WRAP);
-
-    c->info = info | MEMORY_WRAPS | (uint32_t)l->index << 16;
-    c->recipe = l->flags == FLAGS_COMPUTED ? l->recipe : 0;
-    group_clobber_r11(l);
-    emit_op_mem(&l->e, true, OP_LEA, H_R11, H_RAX, H_NONE, 1, (int32_t)(info & 0xff));
-    emit_op_vcpu(&l->e, true, OP_CMP, H_R11, H_NONE,
-                 V_OFFSET(span[0][0]) + 8 * (int32_t)((info & MEMORY_WRITE ? SEG_COUNT : 0) + segment));
-    c->from = emit_jcc_forward(&l->e, CC_A);
-    emit_op_vcpu(&l->e, false, OP_ADD, H_RAX, H_NONE,
-                 V_OFFSET(seg[0].base) + (int32_t)(sizeof(struct segment) * segment));
-}
-
 static void offset(struct lower *l, const ZydisDecodedOperand *op)
 {
     access_address(l, op, H_RAX);
@@ -55,7 +34,7 @@ struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, e
 {
     flags_clobber(l);
     offset(l, op);
-    to_linear(l, segment_of(op->mem.segment), access_info(op));
+    access_add_segment(l, (unsigned)(op->mem.segment - ZYDIS_REGISTER_ES), access_info(op));
     return access_check(l, access_info(op), form, H_R11);
 }
 
@@ -66,14 +45,13 @@ static bool stack32(const struct lower *l)
     return l->mode & MODE_SS32;
 }
 
-/* `size` bytes at [SS:SP + disp]. */
 struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info)
 {
     flags_clobber(l);
     emit_op_mem(&l->e, false, OP_LEA, H_RAX, base, H_NONE, 1, disp);
     if (!stack32(l))
         segment_truncate(l, H_RAX);
-    to_linear(l, SEG_SS, info);
+    access_add_segment(l, SEG_SS, info);
     return access_check(l, info | MEMORY_STACK, POINTER_ONE_REGISTER, H_R11);
 }
 
@@ -109,10 +87,9 @@ static void segment_push(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
     unsigned bits = l->in->z.operand_width;
-    bool high;
 
-    if (op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) >= 0) {
-        push_register(l, host_register((unsigned)guest_register(op->reg.value, &high)), bits);
+    if (guest_operand(op) >= 0) {
+        push_register(l, host_register((unsigned)guest_operand(op)), bits);
         return;
     }
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -123,7 +100,7 @@ static void segment_push(struct lower *l)
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         emit_mov_imm(&l->e, H_RAX, (uint32_t)op->imm.value.s);
     } else {
-        system_read_selector(l, H_RAX, op->reg.value);
+        selector_read(l, H_RAX, op->reg.value);
     }
     push_spilled(l, bits);
 }
@@ -131,8 +108,7 @@ static void segment_push(struct lower *l)
 static void segment_pop(struct lower *l)
 {
     unsigned bits = l->in->z.operand_width;
-    bool high;
-    int host = host_register((unsigned)guest_register(l->in->op[0].reg.value, &high));
+    int host = host_register((unsigned)guest_operand(&l->in->op[0]));
     struct pointer p = segment_stack(l, H_R15, 0, bits / 8);
 
     emit_size(l, bits);
@@ -157,19 +133,13 @@ static void segment_leave(struct lower *l)
 /* The offset in EAX must lie in the code segment; the interpreter raises #GP. */
 static void check_target(struct lower *l, unsigned bits)
 {
-    struct cold *c;
-
     if (bits == 16)
         segment_truncate(l, H_RAX);
     if (l->code_limit >= (bits == 16 ? 0xffffu : UINT32_MAX))
         return;
-    c = lower_add_cold(l, COLD_STEP);
-    c->in = l->in;
-    c->flags_after = FLAGS_SAVED;
     emit8(&l->e, 0x3d); /* cmp eax, imm32 */
     emit32(&l->e, l->code_limit);
-    c->from = emit_jcc_forward(&l->e, CC_A);
-    c->done = emit_here(&l->e);
+    lower_step_if(l, CC_A);
 }
 
 /* What an indirect jump or call goes to, in EAX. */
@@ -177,7 +147,6 @@ static void load_target(struct lower *l)
 {
     const ZydisDecodedOperand *op = &l->in->op[0];
     unsigned bits = l->in->z.operand_width;
-    bool high;
 
     flow_poll(l);
     flags_clobber(l);
@@ -187,7 +156,7 @@ static void load_target(struct lower *l)
         emit_size(l, bits);
         access_emit(l, false, OP_LOAD, H_RAX, p);
     } else {
-        emit_op_reg(&l->e, false, OP_LOAD, H_RAX, host_register((unsigned)guest_register(op->reg.value, &high)));
+        emit_op_reg(&l->e, false, OP_LOAD, H_RAX, host_register((unsigned)guest_operand(op)));
     }
     check_target(l, bits);
 }
@@ -272,12 +241,9 @@ static void segment_loop(struct lower *l)
 
 static void segment_lea(struct lower *l)
 {
-    bool high;
-
     offset(l, &l->in->op[1]);
     emit_size(l, l->in->z.operand_width);
-    emit_op_reg(&l->e, false, OP_LOAD, host_register((unsigned)guest_register(l->in->op[0].reg.value, &high)),
-                H_RAX);
+    emit_op_reg(&l->e, false, OP_LOAD, host_register((unsigned)guest_operand(&l->in->op[0])), H_RAX);
 }
 
 /* MOV of AL, AX or EAX from or to an address in the instruction. */
@@ -291,13 +257,6 @@ static void segment_absolute(struct lower *l)
 }
 
 /* --- which row --- */
-
-static bool is_general(const ZydisDecodedOperand *op)
-{
-    bool high;
-
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER && guest_register(op->reg.value, &high) >= 0;
-}
 
 /* Near ones whose direct target is in the code segment; the interpreter raises #GP for others. */
 static bool is_near_within(const struct translator *t, const struct insn *in, uint32_t mode)
@@ -315,7 +274,7 @@ static bool is_near_return(const struct translator *t, const struct insn *in, ui
 
 static bool pops_general(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    return is_general(&in->op[0]) && in->op[0].reg.value != ZYDIS_REGISTER_SP &&
+    return guest_operand(&in->op[0]) >= 0 && in->op[0].reg.value != ZYDIS_REGISTER_SP &&
            in->op[0].reg.value != ZYDIS_REGISTER_ESP;
 }
 
@@ -437,7 +396,7 @@ static bool is_copied(const struct insn *in, uint32_t mode)
 /* BT and its like reach beyond the operand with an offset in a register (SDM vol. 2, BT). */
 static bool is_bit_string(const struct insn *in)
 {
-    return in->z.meta.category == ZYDIS_CATEGORY_BITBYTE && in->memory && is_general(&in->op[1]);
+    return in->z.meta.category == ZYDIS_CATEGORY_BITBYTE && in->memory && guest_operand(&in->op[1]) >= 0;
 }
 
 lower_function *segment_find(const struct translator *t, const struct insn *in, uint32_t mode)

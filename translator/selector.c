@@ -1,58 +1,53 @@
 /*
- * selector.c - segment registers in 32-bit code: reading a selector, loading one.
+ * selector.c - segment registers: reading a selector; in protected mode, loading one.
  *
- * Interface: rows of lower.h, system_*. A load is a call of permanent code (thunks.c), which knows the descriptors
- * that were loaded lately and leaves the others, with all checks, to callout_segment.
+ * Interface: segment.h; rows of lower.h for flat 32-bit code. A load is a call of permanent code (thunks.c), which
+ * knows the descriptors that were loaded lately and leaves the others, with all checks, to callout_segment.
  */
-#include "translator/lower.h"
+#include "translator/segment.h"
 
-void system_read_selector(struct lower *l, int host, ZydisRegister segment)
+void selector_read(struct lower *l, int host, ZydisRegister segment)
 {
     emit8(&l->e, 0x65); /* movzx r32, word gs:[selector] */
     emit_rex(&l->e, false, host, 0, 0);
     emit8(&l->e, 0x0f);
     emit8(&l->e, 0xb7);
-    emit_address(&l->e, host, H_NONE, H_NONE, 1,
-                 V_OFFSET(seg[0].selector) + (int32_t)(sizeof(struct segment) * (segment - ZYDIS_REGISTER_ES)));
+    emit_address(&l->e, host, H_NONE, H_NONE, 1, V_SEGMENT(segment - ZYDIS_REGISTER_ES, selector));
 }
 
-static bool is_segment(const ZydisDecodedOperand *op)
+int selector_operand(const ZydisDecodedOperand *op)
 {
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_SEGMENT;
+    if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || op->reg.value < ZYDIS_REGISTER_ES ||
+        op->reg.value > ZYDIS_REGISTER_GS)
+        return -1;
+    return (int)(op->reg.value - ZYDIS_REGISTER_ES); /* in the order of SEG_* */
 }
 
-static bool is_data_segment(const ZydisDecodedOperand *op)
+bool selector_is_read(const struct insn *in)
 {
-    return is_segment(op) && op->reg.value != ZYDIS_REGISTER_SS && op->reg.value != ZYDIS_REGISTER_CS;
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size >= 32 &&
+           selector_operand(&in->op[1]) >= 0;
 }
 
-bool system_reads_segment(const struct insn *in)
+bool selector_is_loaded(const struct insn *in)
 {
-    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size >= 32 && is_segment(&in->op[1]);
-}
+    int segment = selector_operand(&in->op[0]);
 
-bool system_loads_segment(const struct insn *in)
-{
-    if (insn_width(in) != 32 || !in->valid || !is_data_segment(&in->op[0]))
+    if (insn_width(in) != 32 || segment < 0 || segment == SEG_SS || segment == SEG_CS)
         return false;
     return in->z.mnemonic == ZYDIS_MNEMONIC_POP ? in->z.operand_width == 32 : in->z.mnemonic == ZYDIS_MNEMONIC_MOV;
 }
 
 void lower_read_segment(struct lower *l)
 {
-    bool high;
-    unsigned guest = (unsigned)guest_register(l->in->op[0].reg.value, &high);
-
-    system_read_selector(l, H_RAX, l->in->op[1].reg.value);
-    store_guest(l, guest, H_RAX);
+    selector_read(l, H_RAX, l->in->op[1].reg.value);
+    store_guest(l, (unsigned)guest_operand(&l->in->op[0]), H_RAX);
 }
 
 /* The selector, into RAX. */
 static void load_selector(struct lower *l)
 {
     const ZydisDecodedOperand *from = &l->in->op[1];
-    bool high;
 
     flags_clobber(l);
     if (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP) {
@@ -64,7 +59,7 @@ static void load_selector(struct lower *l)
         emit8(&l->e, 0x66); /* a 16-bit load: the callouts look at no more */
         access_emit(l, false, OP_LOAD, H_RAX, p);
     } else {
-        load_guest(l, H_RAX, (unsigned)guest_register(from->reg.value, &high));
+        load_guest(l, H_RAX, (unsigned)guest_operand(from));
     }
 }
 
@@ -87,6 +82,6 @@ void lower_load_segment(struct lower *l)
 {
     load_selector(l);
     group_end(l);
-    selector_call(l, (unsigned)(l->in->op[0].reg.value - ZYDIS_REGISTER_ES),
+    selector_call(l, (unsigned)selector_operand(&l->in->op[0]),
                   l->in->z.mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0);
 }

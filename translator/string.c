@@ -25,16 +25,10 @@ bool string_is_plain(const struct insn *in)
 /* The host's flags are saved and DF is looked at. The cold path goes on where the caller sets `done`. */
 static struct cold *begin(struct lower *l)
 {
-    struct cold *c;
-
     flags_clobber(l);
-    c = lower_add_cold(l, COLD_STEP);
-    c->in = l->in;
-    c->flags_after = FLAGS_SAVED;
     emit_op_vcpu(&l->e, false, 0xf7, 0, H_NONE, V_OFFSET(rflags)); /* test dword, imm32 */
     emit32(&l->e, FLAG_DF);
-    c->from = emit_jcc_forward(&l->e, CC_NE);
-    return c;
+    return lower_step_if(l, CC_NE);
 }
 
 /* opcode (of more than 8 bits) between a host register and the element */

@@ -130,13 +130,11 @@ void lower_popf(struct lower *l)
     group_end(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
     emit_op_reg(&l->e, true, OP_XOR, H_R11, H_RAX);
-    other = lower_add_cold(l, COLD_STEP);
-    other->in = l->in;
     emit_rex(&l->e, true, 0, 0, H_R11); /* test r11, simm32 */
     emit8(&l->e, 0xf7);
     emit8(&l->e, 0xc0 | (H_R11 & 7));
     emit32(&l->e, (uint32_t) ~(FLAGS_ARITH | FLAG_IF));
-    other->from = emit_jcc_forward(&l->e, CC_NE);
+    other = lower_step_if(l, CC_NE);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, RFLAGS);
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
     system_take_flags(l);

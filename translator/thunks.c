@@ -103,14 +103,12 @@ static void copy_word(struct emitter *e, int32_t from, int32_t to)
     emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, to);
 }
 
-/* Loads a data segment register with the selector in RAX where struct descriptor_entry tells how (`flat`: and
-   the descriptor is flat); R11 is the info
-   of callout_segment, which does it otherwise. */
+/* Loads a data segment register with the selector in RAX where struct descriptor_entry tells how (`flat`: only of
+   flat descriptors). R11 is the info of callout_segment, which does it otherwise. */
 static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned user, bool flat,
                                    const uint8_t *otherwise)
 {
     const uint8_t *entry = emit_here(e);
-    int32_t to = V_OFFSET(seg[0]) + (int32_t)(sizeof(struct segment) * seg);
     uint8_t *unknown, *changed;
 
     emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill[1]));
@@ -126,11 +124,10 @@ static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned use
     emit_op_mem(e, true, OP_LOAD, H_RAX, H_RAX, H_NONE, 1, 0);
     emit_op_vcpu(e, true, OP_CMP, H_RAX, H_R11, DESCRIPTOR(user, raw));
     changed = emit_jcc_forward(e, CC_NE);
-    copy_word(e, DESCRIPTOR(user, segment), to);
-    copy_word(e, DESCRIPTOR(user, segment) + 8, to + 8);
-    for (int32_t write = 0; write < 2; write++)
-        copy_word(e, DESCRIPTOR(user, span[0]) + 8 * write,
-                  V_OFFSET(span[0][0]) + 8 * (write * SEG_COUNT + (int32_t)seg));
+    copy_word(e, DESCRIPTOR(user, segment), V_SEGMENT(seg, selector));
+    copy_word(e, DESCRIPTOR(user, segment.base), V_SEGMENT(seg, base));
+    copy_word(e, DESCRIPTOR(user, span[0]), V_SPAN(false, seg));
+    copy_word(e, DESCRIPTOR(user, span[1]), V_SPAN(true, seg));
     emit8(e, 0xc3);
     emit_bind(e, changed);
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[0]));
