@@ -233,6 +233,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 {
     struct cache *cache = &t->cache;
     struct lower *l = t->lower;
+    uint32_t mode;
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
@@ -240,24 +241,25 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->t = t;
     l->tv = translator_of(v);
     l->count = count;
+    mode = translator_mode(v);
     l->mode = translator_block_mode(v);
     l->wide = (l->mode & MODE_CODE_MASK) == MODE_CODE64;
     l->word = l->wide ? 8 : 4;
     l->segmented = translator_segmented(v->mode);
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
-    l->tag = lookup_mode_tag(translator_mode(v));
+    l->tag = lookup_mode_tag(mode);
     l->grouping =
         t->options.group && !l->segmented && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;
-    l->jump_slot = lookup_jump_slot(v, translator_mode(v));
+    l->jump_slot = lookup_jump_slot(v, mode);
     l->cells_used = l->tv->cells_used;
     l->e.failed = false;
     open_room(l, cache->code_used, cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
-    if (!l->block || l->jump_slot == JUMP_MODES || !lower_all(l))
+    if (!l->block || l->jump_slot == JUMP_MODES || (l->segmented && !l->tag) || !lower_all(l))
         return NULL;
     l->block->exit_count = l->exit_count;
     cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);

@@ -173,7 +173,8 @@ void translator_flush(struct translator *t, struct vcpu *v);
 void lookup_remember_jump(struct vcpu *v, const struct block *b);
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to);
 /* The bits of v->mode that matter to a block. In segmented code also the number of what CS holds
-   (MODE_CODE_SEGMENT). A full table of code segments is emptied, with all translated code. */
+   (MODE_CODE_SEGMENT), or 0 if there are too many: then there is no such block, and none is made before a
+   translator_flush. */
 uint32_t translator_mode(struct vcpu *v);
 /* The number of a code segment, or 0: the table is full. */
 uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t limit);

@@ -43,21 +43,17 @@ static void remember_real_segment(struct vcpu *v, uint32_t number)
             (struct real_segment){cs->selector, number << MODE_CODE_SEGMENT_SHIFT};
 }
 
-/* The number of the current code segment. */
+/* The number of the current code segment; 0 until a full table is emptied. */
 static uint32_t code_segment(struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
     uint32_t base = (uint32_t)v->seg[SEG_CS].base, limit = v->seg[SEG_CS].limit, i = tv->code_segment_last;
 
-    if (i && i < tv->code_segments && tv->code_segment[i].base == base && tv->code_segment[i].limit == limit)
+    if (i && tv->code_segment[i].base == base && tv->code_segment[i].limit == limit)
         return i;
     i = lookup_code_segment(tv, base, limit);
-    if (!i) {
-        lookup_forget_code_segments(tv);
-        translator_flush(tv->translator, v);
-        i = lookup_code_segment(tv, base, limit);
-    }
-    remember_real_segment(v, i);
+    if (i)
+        remember_real_segment(v, i);
     return tv->code_segment_last = i;
 }
 
