@@ -32,7 +32,7 @@ static void push_far(struct lower *l)
     emit_shift(&l->e, false, 4, H_RAX, 16);
     emit_op_imm(&l->e, false, 1, H_RAX, (int32_t)(flow_next(l->in) & 0xffff)); /* or */
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
-    p = segment_stack(l, H_R15, -4, 4 | MEMORY_WRITE);
+    p = segment_frame(l, -4, 4 | MEMORY_WRITE);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
     access_emit(l, false, OP_STORE, H_R11, p);
     segment_set_sp(l, H_R15, -4);
@@ -102,7 +102,7 @@ static void lower_far_return(struct lower *l)
     l->ended = true;
     if (!l->t->options.return_stack)
         flow_poll(l);
-    p = segment_stack(l, H_R15, 0, 4);
+    p = segment_frame(l, 0, 4);
     access_emit(l, false, OP_LOAD, H_RAX, p);
     enter_segment(l);
     segment_set_sp(l, H_R15, 4 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
@@ -146,7 +146,7 @@ static void push_interrupt_frame(struct lower *l)
     emit_op_imm(&l->e, false, 1, H_R11, (int32_t)(flow_next(l->in) & 0xffff)); /* or */
     emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
-    p = segment_stack(l, H_R15, -6, 6 | MEMORY_WRITE);
+    p = segment_frame(l, -6, 6 | MEMORY_WRITE);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
     access_emit(l, false, OP_STORE, H_R11, p);
     emit_shift(&l->e, true, 5, H_R11, 32);
@@ -190,7 +190,7 @@ static void lower_real_iret(struct lower *l)
     lower_step_if(l, CC_NE);
     test_rflags(l, FLAG_RF);
     lower_step_if(l, CC_NE);
-    p = segment_stack(l, H_R15, 0, 6);
+    p = segment_frame(l, 0, 6);
     access_emit(l, false, OP_LOAD, H_R11, p);
     emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill[1]));
     p.disp += 4;

@@ -45,14 +45,36 @@ static bool stack32(const struct lower *l)
     return l->mode & MODE_SS32;
 }
 
-struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info)
+/* The offset, into EAX. */
+static void stack_offset(struct lower *l, int base, int32_t disp)
 {
     flags_clobber(l);
     emit_op_mem(&l->e, false, OP_LEA, H_RAX, base, H_NONE, 1, disp);
     if (!stack32(l))
         segment_truncate(l, H_RAX);
+}
+
+static struct pointer stack_pointer(struct lower *l, uint32_t info)
+{
     access_add_segment(l, SEG_SS, info);
     return access_check(l, info | MEMORY_STACK, POINTER_ONE_REGISTER, H_R11);
+}
+
+struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info)
+{
+    stack_offset(l, base, disp);
+    return stack_pointer(l, info);
+}
+
+struct pointer segment_frame(struct lower *l, int32_t disp, uint32_t info)
+{
+    stack_offset(l, H_R15, disp);
+    if (!stack32(l)) {
+        emit8(&l->e, 0x3d); /* cmp eax, imm32 */
+        emit32(&l->e, 0x10000 - (info & 0xff));
+        lower_step_if(l, CC_A);
+    }
+    return stack_pointer(l, info);
 }
 
 /* SP or ESP = base + disp. */

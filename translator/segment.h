@@ -13,6 +13,9 @@ lower_function *segment_find(const struct translator *t, const struct insn *in, 
 struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
 /* What `info` tells of [SS:base + disp], the offset in SP's or ESP's width. */
 struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info);
+/* The same of several words at [SS:SP + disp], each of which wraps by itself: if they do, the interpreter runs the
+   instruction, which must end its block. */
+struct pointer segment_frame(struct lower *l, int32_t disp, uint32_t info);
 void segment_set_sp(struct lower *l, int base, int32_t disp); /* SP or ESP = base + disp */
 void segment_truncate(struct lower *l, int reg);              /* to 16 bits */
 

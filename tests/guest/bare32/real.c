@@ -186,6 +186,50 @@ SNIPPET(single_step, "pushf\n"
                      "inc %bx\n"
                      "inc %bx");
 
+/* The same code through one paragraph less each time. */
+SNIPPET(segment_walk, "xor %bx, %bx\n"
+                      "mov $0x2000, %ax\n"
+                      "mov $1f - segment_walk, %dx\n"
+                      "jmp 2f\n"
+                      "1: inc %bx\n"
+                      "2: dec %ax\n"
+                      "add $16, %dx\n"
+                      "cmp $1500, %bx\n"
+                      "je 3f\n"
+                      "push %ax\n"
+                      "push %dx\n"
+                      "lret\n"
+                      "3: ljmp $0x2000, $4f - segment_walk\n"
+                      "4: nop");
+
+/* SS with the limit of FREE, a 16-bit stack all the same, then SS:SP = 3000:2 and 3000:4. */
+SNIPPET(split_frames, "mov %cr0, %eax\n"
+                      "or $1, %al\n"
+                      "mov %eax, %cr0\n"
+                      "mov $0x48, %dx\n" /* FREE */
+                      "mov %dx, %ss\n"
+                      "and $0xfe, %al\n"
+                      "mov %eax, %cr0\n"
+                      "mov $0x3000, %dx\n"
+                      "mov %dx, %ss\n"
+                      "mov $3, %di\n" /* the third time all segments are known */
+                      "1: mov $2, %sp\n"
+                      "lcall $0x2000, $2f - split_frames\n"
+                      "mov $4, %sp\n"
+                      "int $0x60\n"
+                      "dec %di\n"
+                      "jnz 1b\n"
+                      "mov $0xfff0, %sp\n"
+                      "jmp 4f\n"
+                      "2: mov %ss:0, %bx\n"
+                      "mov %sp, %cx\n"
+                      "lret\n"
+                      ".org split_frames + 0x60, 0x90\n"
+                      "mov %ss:0, %bp\n"
+                      "mov %sp, %si\n"
+                      "iret\n"
+                      "4: nop");
+
 static void run_snippet(const u8 *from, const u8 *end)
 {
     real_bytes(from, (unsigned)(end - from));
@@ -251,6 +295,30 @@ static void changes(void)
     RUN_SNIPPET(alias);
     equal(last.ebx & 0xffff, 1 + 2 + 3, "code changed through another segment");
     equal(last.edx & 0xffff, 7, "code changed right behind itself");
+}
+
+/* A 16-bit stack of more than 64 KiB: each word of a frame wraps by itself. */
+static void frames(void)
+{
+    gdt[FREE / 8] = descriptor(0, 0xfffff, 0x92, 8);
+    w16(4 * 0x60, 0x60);
+    w16(4 * 0x60 + 2, 0x2000);
+    w32(0x40000, 0);
+    in = (struct state){0};
+    RUN_SNIPPET(split_frames);
+    equal(last.ebx & 0xffff, 0x2000, "far CALL at SP 2: CS is at offset 0");
+    equal(last.ecx & 0xffff, 0xfffe, "  and IP at fffe");
+    equal(last.ebp & 0xffff, 0x2000, "INT at SP 4: CS is at offset 0");
+    equal(last.esi & 0xffff, 0xfffe, "  and IP at fffe");
+    equal(r32(0x40000), 0, "  nothing is written behind 64 KiB");
+}
+
+/* More code segments than the translator tells apart at a time. */
+static void many_segments(void)
+{
+    in = (struct state){0};
+    RUN_SNIPPET(segment_walk);
+    equal(last.ebx & 0xffff, 1500, "RET to 1500 code segments");
 }
 
 /* An exception leaves its IP in CX: the vector's handler at 0000:PROBE_AT takes it from the frame. */
@@ -325,6 +393,8 @@ void test_main(void)
     memory();
     counting();
     changes();
+    frames();
+    many_segments();
     faults();
     handler_behind();
     steps();
