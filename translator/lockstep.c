@@ -28,7 +28,7 @@ struct write {
 };
 
 struct lockstep {
-    _Alignas(64) uint8_t start[ARCHITECTURAL], step[ARCHITECTURAL], reference[ARCHITECTURAL];
+    _Alignas(64) uint8_t start[ARCHITECTURAL], reference[ARCHITECTURAL];
     struct write writes[MAX_WRITES];
     unsigned write_count;
     uint32_t bytes;
@@ -86,9 +86,9 @@ static void note_write(void *opaque, uint8_t *host, unsigned size)
     s->bytes += size;
 }
 
-static void undo_writes(struct lockstep *s, unsigned from)
+static void undo_writes(struct lockstep *s)
 {
-    for (unsigned i = s->write_count; i-- > from;)
+    for (unsigned i = s->write_count; i-- > 0;)
         memcpy(s->writes[i].host, s->old + s->writes[i].at, s->writes[i].size);
 }
 
@@ -178,7 +178,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     v->ops = ops;
     v->ops_opaque = opaque;
     if (s->touched_device) {
-        undo_writes(s, 0);
+        undo_writes(s);
         restore(v, s->start, s->size);
         run_reference(s, v, b, s->steps);
         return;
@@ -186,7 +186,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     memcpy(s->reference, v, s->size);
     for (unsigned i = 0; i < s->write_count; i++)
         memcpy(s->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
-    undo_writes(s, 0);
+    undo_writes(s);
     restore(v, s->start, s->size);
 }
 
@@ -199,23 +199,22 @@ void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
  * instructions: so must the reference. */
 static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned count)
 {
-    struct lockstep *first = lockstep_create();
-    uint8_t *state = s->step;
+    struct lockstep *got = lockstep_create();
 
-    if (!first)
+    if (!got)
         return;
-    memcpy(first, s, sizeof *s);
-    memcpy(state, v, ARCHITECTURAL);
+    memcpy(got->reference, v, s->size); /* what the translated block has left */
+    got->write_count = s->write_count;
+    memcpy(got->writes, s->writes, s->write_count * sizeof *s->writes);
     for (unsigned i = 0; i < s->write_count; i++)
-        memcpy(first->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
-    undo_writes(s, 0);
-    memcpy(first->step, state, ARCHITECTURAL);
+        memcpy(got->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
+    undo_writes(s);
     restore(v, s->start, s->size);
     run_reference(s, v, b, count);
-    restore(v, first->step, s->size);
-    for (unsigned i = 0; i < first->write_count; i++)
-        memcpy(first->writes[i].host, first->new + first->writes[i].at, first->writes[i].size);
-    lockstep_destroy(first);
+    restore(v, got->reference, s->size);
+    for (unsigned i = 0; i < got->write_count; i++)
+        memcpy(got->writes[i].host, got->new + got->writes[i].at, got->writes[i].size);
+    lockstep_destroy(got);
 }
 
 /* --- the comparison --- */
