@@ -20,7 +20,7 @@ static void set_flat(struct vcpu *v, uint16_t cs, uint16_t ss, bool code64, unsi
     v->seg[SEG_CS] = (struct segment){
         .selector = cs, .attributes = FLAT_CODE | level | (code64 ? SEGATTR_L : SEGATTR_DB), .limit = 0xffffffff};
     v->seg[SEG_SS] = (struct segment){.selector = ss, .attributes = FLAT_DATA | level, .limit = 0xffffffff};
-    cpu_update_level(v);
+    cpu_update_flat_level(v);
 }
 
 /* AMD's SYSCALL outside of long mode (APM vol. 3). */

@@ -189,10 +189,11 @@ static uint32_t segment_mode(const struct vcpu *v, uint32_t control)
            (is_flat(v, control) ? MODE_FLAT : 0);
 }
 
-static void update(struct vcpu *v, uint32_t control)
+/* `fixed` is what the control registers and the segments decide. */
+static void update(struct vcpu *v, uint32_t fixed)
 {
-    unsigned cpl = !(control & MODE_PE) ? 0 : control & MODE_VM ? 3 : SEGATTR_DPL(v->seg[SEG_SS].attributes);
-    uint32_t mode = control | segment_mode(v, control) | level_mode(v, cpl);
+    unsigned cpl = !(fixed & MODE_PE) ? 0 : fixed & MODE_VM ? 3 : SEGATTR_DPL(v->seg[SEG_SS].attributes);
+    uint32_t mode = fixed | level_mode(v, cpl);
 
     mode |= v->rflags & FLAG_TF || v->dr[7] & 0xff ? MODE_SINGLE : 0;
     v->mode = mode;
@@ -203,7 +204,9 @@ static void update(struct vcpu *v, uint32_t control)
 
 void cpu_update_mode(struct vcpu *v)
 {
-    update(v, control_mode(v));
+    uint32_t control = control_mode(v);
+
+    update(v, control | segment_mode(v, control));
     if (!(v->mode & MODE_CODE64))
         for (unsigned seg = 0; seg < SEG_COUNT; seg++)
             cpu_update_span(v, seg);
@@ -216,20 +219,30 @@ static bool update_quickly(struct vcpu *v)
 
     if ((old ^ v->rflags >> 11) & MODE_VM) /* FLAG_VM */
         return false;
-    update(v, old & CONTROL_BITS);
+    update(v, (old & CONTROL_BITS) | segment_mode(v, old & CONTROL_BITS));
     return !((old ^ v->mode) & MODE_CODE64);
 }
 
+#define FLAT32 (MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT)
+
 void cpu_update_level(struct vcpu *v)
 {
-    const uint32_t flat32 = MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT;
-
     if (!update_quickly(v)) {
         cpu_update_mode(v);
-    } else if (!(v->mode & MODE_CODE64) && (v->mode & (flat32 | MODE_VM)) != flat32) {
+    } else if (!(v->mode & MODE_CODE64) && (v->mode & (FLAT32 | MODE_VM)) != FLAT32) {
         cpu_update_span(v, SEG_CS);
         cpu_update_span(v, SEG_SS);
     }
+}
+
+void cpu_update_flat_level(struct vcpu *v)
+{
+    uint32_t cs = v->seg[SEG_CS].attributes & SEGATTR_L ? MODE_CODE64 : MODE_CODE32;
+
+    if ((v->mode & (MODE_CODE64 | FLAT32 | MODE_VM)) == (MODE_PE | cs | MODE_SS32 | MODE_FLAT))
+        update(v, v->mode & (CONTROL_BITS | MODE_CODE64 | FLAT32));
+    else
+        cpu_update_level(v);
 }
 
 /* Real mode keeps the attributes that the mode is made of. */

@@ -285,6 +285,8 @@ void cpu_update_mode(struct vcpu *v);
 
 /* The same when nothing but CS, SS and RFLAGS has changed. */
 void cpu_update_level(struct vcpu *v);
+/* The same when CS and SS are flat (SYSCALL and its kin): cheaper. */
+void cpu_update_flat_level(struct vcpu *v);
 /* The same when nothing but one segment register has changed. */
 void cpu_update_segment(struct vcpu *v, unsigned seg);
 /* Recomputes v->span of the segment; enough after a change of FS or GS. */
