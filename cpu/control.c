@@ -3,7 +3,7 @@
  *
  * Interface: system.h. Invariants: a write that faults has changed nothing; a write that succeeds leaves the MMU
  * configured, stale translations gone and v->mode right. The TLB is not tagged with PCIDs: every CR3 write empties
- * it, and only the current PCID ever has entries.
+ * it, and only the current PCID ever has entries; a window (memory/window.h) is.
  */
 #include "cpu/access.h"
 #include "cpu/cpuid.h"
@@ -90,9 +90,13 @@ static enum cpu_status write_cr0(struct vcpu *v, uint64_t value)
 /* Hot: a process switch, and with page-table isolation every kernel entry. */
 static enum cpu_status write_cr3(struct vcpu *v, uint64_t value)
 {
+    bool keep = false;
+
     if (cpu_in_long_mode(v)) {
-        if (v->cr4 & CR4_PCIDE)
-            value &= ~(1ull << 63); /* "do not flush" cannot be honoured: the TLB has no tags */
+        if (v->cr4 & CR4_PCIDE) {
+            keep = value & CR3_NO_FLUSH;
+            value &= ~CR3_NO_FLUSH;
+        }
         if (value >> MMU_PHYS_BITS)
             return gp(v);
     } else {
@@ -102,7 +106,7 @@ static enum cpu_status write_cr3(struct vcpu *v, uint64_t value)
     }
     v->cr3 = value;
     mmu_configure(&v->mmu, v->cr0, value, v->cr4, v->efer);
-    mmu_flush(&v->mmu, false);
+    mmu_flush_for_cr3(&v->mmu, value, keep);
     return CPU_OK;
 }
 
@@ -211,7 +215,7 @@ enum cpu_status cpu_invlpg(struct vcpu *v, gva_t linear)
     return CPU_OK;
 }
 
-/* SDM vol. 2, INVPCID. Of another PCID than the current one there is nothing in the TLB. */
+/* SDM vol. 2, INVPCID. */
 enum cpu_status cpu_invpcid(struct vcpu *v, uint64_t type, uint64_t pcid, gva_t linear)
 {
     uint64_t current = v->cr4 & CR4_PCIDE ? v->cr3 & 0xfff : 0;
@@ -223,8 +227,12 @@ enum cpu_status cpu_invpcid(struct vcpu *v, uint64_t type, uint64_t pcid, gva_t 
             return gp(v);
         if (pcid == current)
             mmu_flush_page(&v->mmu, linear);
+        else
+            mmu_flush_other_pcid(&v->mmu, pcid, &linear);
     } else if (type > 1 || pcid == current) {
         mmu_flush(&v->mmu, type == 2);
+    } else {
+        mmu_flush_other_pcid(&v->mmu, pcid, NULL);
     }
     return CPU_OK;
 }

@@ -21,10 +21,14 @@ _Static_assert(offsetof(struct vcpu, xsave) % 64 == 0, "XSAVE alignment");
 
 struct vcpu *vcpu_create(struct ram *ram, const struct cpu_model *model)
 {
-    struct vcpu *v = mmap(NULL, sizeof *v, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct vcpu *v = mmap(NULL, VCPU_RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (v == MAP_FAILED)
         return NULL;
+    if (mprotect(v, sizeof *v, PROT_READ | PROT_WRITE)) {
+        munmap(v, VCPU_RESERVED);
+        return NULL;
+    }
     v->model = model;
     mmu_init(&v->mmu, ram);
     vcpu_reset(v);
@@ -37,7 +41,7 @@ void vcpu_destroy(struct vcpu *v)
         return;
     native_destroy(v);
     interp_destroy(v);
-    munmap(v, sizeof *v);
+    munmap(v, VCPU_RESERVED);
 }
 
 static void reset_segments(struct vcpu *v)

@@ -50,6 +50,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 #define CR0_NW 0x20000000u
 #define CR0_CD 0x40000000u
 #define CR0_PG 0x80000000u
+#define CR3_NO_FLUSH (1ull << 63) /* in what MOV to CR3 writes, with CR4.PCIDE */
 #define CR4_VME 0x1u
 #define CR4_PVI 0x2u
 #define CR4_TSD 0x4u
@@ -273,6 +274,9 @@ static inline uint64_t cpu_current_tsc(const struct vcpu *v)
 {
     return __builtin_ia32_rdtsc() + (uint64_t)v->tsc_offset;
 }
+
+/* Address space at a vCPU: it, and the rest of a window's probe table. */
+#define VCPU_RESERVED WINDOW_TABLE_SIZE
 
 /* Power-on or INIT state (SDM vol. 3, 9.1.1); the SIMD state is initialised too. Allocate with
    vcpu_create (aligned, zeroed), free with vcpu_destroy. */

@@ -61,7 +61,7 @@ static void flush_table(struct mmu_table *t, bool global_too)
         flush_logged(t, 1);
 }
 
-void mmu_flush(struct mmu *mmu, bool global_too)
+static void flush_tables(struct mmu *mmu, bool global_too)
 {
     mmu->stats.flushes++;
     mmu->flush_count++;
@@ -70,11 +70,41 @@ void mmu_flush(struct mmu *mmu, bool global_too)
         flush_table(&mmu->table[c], global_too);
 }
 
+void mmu_flush(struct mmu *mmu, bool global_too)
+{
+    flush_tables(mmu, global_too);
+    if (mmu->window)
+        window_flush(mmu->window);
+}
+
+void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
+{
+    struct window *w = mmu->window;
+
+    flush_tables(mmu, false);
+    if (w && !keep && (!mmu->pcid || ((cr3 ^ w->owner) & MMU_PCID_MASK) == 0))
+        window_flush(w);
+}
+
+void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
+{
+    struct window *w = mmu->window;
+
+    if (!w || (w->owner & MMU_PCID_MASK) != pcid)
+        return;
+    if (linear)
+        window_flush_page(w, *linear & PAGE_MASK);
+    else
+        window_flush(w);
+}
+
 void mmu_flush_page(struct mmu *mmu, gva_t linear)
 {
     mmu->stats.page_flushes++;
     linear &= PAGE_MASK;
     mmu->flushed_page[mmu->page_flush_count++ % MMU_FLUSHED_PAGES] = linear;
+    if (mmu->window)
+        window_flush_page(mmu->window, linear);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];
         uint32_t index = (linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1);
@@ -95,6 +125,8 @@ static void protect_entry(struct mmu_table *t, uint32_t index, const uint8_t *ho
 
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 {
+    if (mmu->window)
+        window_protect(mmu->window, (uint64_t)(host_page - mmu->ram->host));
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];
         bool all = t->log_count[0] > MMU_LOG_SIZE || t->log_count[1] > MMU_LOG_SIZE;
@@ -131,6 +163,8 @@ void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, ui
     mmu->root = cr3 & 0x000ffffffffff000ull;
     if (paging_modes(mmu) != old)
         mmu_flush(mmu, true);
+    if (mmu->window)
+        mmu->window->active = mmu->long_mode && mmu->window->owner == cr3;
 }
 
 bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3)

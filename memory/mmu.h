@@ -16,13 +16,14 @@
 #ifndef NOVT_MEMORY_MMU_H
 #define NOVT_MEMORY_MMU_H
 
-#include "memory/ram.h"
+#include "memory/window.h"
 
 #define MMU_TLB_BITS 14
 #define MMU_TLB_SIZE (1u << MMU_TLB_BITS)
 /* In an unused .read or .write: minus a page that no address with this index lies in, so that even a
    non-canonical address cannot hit. */
 #define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
+#define MMU_PCID_MASK 0xfffull /* of CR3, and of a window's owner */
 #define MMU_FLUSHED_PAGES 8
 #define MMU_LOG_SIZE 4096 /* filled entries remembered for a quick flush */
 
@@ -89,6 +90,7 @@ struct mmu {
     /* result of the last MMU_FAULT */
     uint32_t error_code;
     struct ram *ram;
+    struct window *window; /* NULL: none. Flushed with the TLB. */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */
     uint32_t flush_count, global_flush_count, page_flush_count;
@@ -108,6 +110,11 @@ bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3);
 /* Flushes: whole with or without global entries, one page in every context. */
 void mmu_flush(struct mmu *mmu, bool global_too);
 void mmu_flush_page(struct mmu *mmu, gva_t linear);
+/* Behind a load of CR3 (and mmu_configure). keep: translations of its PCID stay good (bit 63, SDM vol. 3, 4.10.4.1);
+   the TLB, which has no tags, is emptied all the same, but a window may stay. */
+void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep);
+/* INVPCID of a PCID that is not the current one: nothing but a window can hold pages of it. linear NULL: all. */
+void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear);
 /* Drops the write permission of every entry that maps the page of RAM at this memfd offset. */
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
 

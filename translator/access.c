@@ -157,6 +157,7 @@ static struct cold *add_memory_cold(struct lower *l, uint32_t info, struct point
 {
     struct cold *c = lower_add_cold(l, COLD_MEMORY);
 
+    l->checked = true;
     c->info = info | (uint32_t)l->index << 16;
     c->pointer = pointer;
     c->context = (uint8_t)l->context;
@@ -348,6 +349,8 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
 
     if (l->segmented)
         return segment_operand(l, op, form);
+    if (window_operand(l, op, form, &pointer))
+        return pointer;
     if (form != POINTER_RAX_ONLY && group_operand(l, l->in, op, &place, &disp) &&
         group_access(l, place, disp, access_info(op), &pointer))
         return pointer;
@@ -368,7 +371,7 @@ struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool w
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
     struct pointer pointer;
 
-    if (group_access(l, place, disp, info, &pointer))
+    if (window_stack(l, base, disp, &pointer) || group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
     if (l->wide)

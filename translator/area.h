@@ -62,6 +62,16 @@ struct real_segment {
     uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT */
 };
 
+/* tier.c: which address space gets the window. */
+#define TIER_UNSUITABLE_SLOTS 4096u
+struct tier {
+    uint64_t space;                            /* CR3 at the last tick */
+    int score;                                 /* ticks that found it in user code; negative: has to wait */
+    unsigned busy;                             /* ticks that found the window being filled */
+    uint64_t seen_fills;                       /* window_stats.fills at the last tick */
+    uint8_t unsuitable[TIER_UNSUITABLE_SLOTS]; /* by address of the block */
+};
+
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
@@ -102,6 +112,7 @@ struct translator_vcpu {
     uint32_t linked_count[2];
     struct block_exit *linked[2][LINK_LOG_SIZE];
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
+    struct tier tier;
     atomic_bool in_guest;                /* emitted code may be running */
     atomic_bool poll_armed;              /* the poll page has been made unreadable */
     void *signal_stack;

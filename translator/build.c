@@ -8,6 +8,7 @@
 #include "translator/dump.h"
 #include "translator/lockstep.h"
 #include "translator/lower.h"
+#include "translator/tier.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,7 @@ static void lower_one(struct lower *l)
     note_flags(l);
     l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
+    l->checked = false;
     if (!keeps_borrowed(l->in))
         group_give_back(l);
     l->map[l->index].borrowing = l->borrowing;
@@ -130,6 +132,7 @@ static void lower_one(struct lower *l)
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
+    window_advance(l);
     loop_advance(l);
 }
 
@@ -182,7 +185,7 @@ static void open_room(struct lower *l, size_t from, size_t limit)
 static bool lower_all(struct lower *l)
 {
     choose_rows(l);
-    if (!l->segmented)
+    if (!l->segmented && !l->window)
         loop_find(l);
     lower_entries(l);
     l->index = 0;
@@ -249,8 +252,9 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
     l->tag = lookup_mode_tag(mode);
+    l->window = l->mode & MODE_WINDOW && l->wide && !tier_is_unsuitable(l->tv, v->rip) ? v->mmu.window : NULL;
     l->grouping =
-        t->options.group && !l->segmented && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
+        t->options.group && !l->window && !l->segmented && !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, mode);
@@ -308,7 +312,8 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
 {
     uint64_t page = page_number(t, s->gpa);
 
-    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page] || lookup_is_ungrouped(t, v->rip))
+    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page] || lookup_is_ungrouped(t, v->rip) ||
+        tier_is_unsuitable(translator_of(v), v->rip))
         return NULL;
     return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }

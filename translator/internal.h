@@ -40,6 +40,9 @@
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x7fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
+/* In 64-bit code, of which MODE_FLAT says nothing: user code whose address space has the window. */
+#define MODE_WINDOW MODE_FLAT
+#define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b" /* movzx r11d, byte gs:[r11d] */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
 
@@ -228,6 +231,8 @@ uint16_t recipe_registers(const struct translator *t, uint32_t number); /* bit p
 /* Arithmetic flags between translator_vcpu.flags and vcpu->rflags. gpr must be exact. */
 void flags_compose(struct vcpu *v);
 void flags_decompose(struct vcpu *v);
+/* --- window.c --- */
+bool window_is_probe(const uint8_t *host);
 /* --- signals.c --- */
 void signals_set_current(struct vcpu *v); /* of this thread */
 

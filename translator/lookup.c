@@ -66,7 +66,8 @@ bool translator_segmented(uint32_t mode)
 uint32_t translator_mode(struct vcpu *v)
 {
     if (v->mode & MODE_CODE64)
-        return v->mode & ~IRRELEVANT64;
+        return (v->mode & ~IRRELEVANT64) |
+               (v->cpl == 3 && v->mmu.window && v->mmu.window->active ? MODE_WINDOW : 0);
     if (!translator_segmented(v->mode))
         return v->mode & ~IRRELEVANT;
     return (v->mode & ~(IRRELEVANT | MODE_FLAT)) | code_segment(v) << MODE_CODE_SEGMENT_SHIFT;

@@ -97,6 +97,12 @@ struct loop {
     const uint8_t *next; /* executable view: where the jump back goes */
 };
 
+/* A guest register that has been probed (window.c), and what has been added to it since. */
+struct probed {
+    bool valid;
+    int32_t delta;
+};
+
 struct lower {
     struct emitter e;
     struct translator *t;
@@ -110,6 +116,9 @@ struct lower {
     uint32_t code_base, code_limit; /* of CS, in segmented code */
     uint64_t tag;                   /* lookup_mode_tag of the mode */
     unsigned context;               /* enum mmu_context of data accesses */
+    struct window *window;          /* window.c: the one the block runs in, or NULL */
+    struct probed probed[16];       /* by guest register */
+    bool checked;                   /* the current instruction has an access that the TLB is looked up for */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
     uint32_t recipe;      /* what the flags can be computed with, or 0 */
@@ -190,6 +199,16 @@ uint32_t access_info(const ZydisDecodedOperand *op);
 /* Adds the base of a segment to the offset in RAX; but for 64-bit code the segment must hold what an access of
    `info` reaches. The host's flags may be clobbered already. Clobbers R11. */
 void access_add_segment(struct lower *l, unsigned segment, uint32_t info);
+
+/* --- window.c --- */
+/* Can an access through a window be a part of how the instruction is lowered? */
+bool window_row(const struct insn *in);
+/* The same, and its row does not need the host's flags for anything else. */
+bool window_keeps_flags(const struct insn *in);
+/* Pointers to a memory operand, to the word at [base + disp]; false: there is no window, or it does not serve. */
+bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form, struct pointer *pointer);
+bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer);
+void window_advance(struct lower *l); /* behind each instruction */
 
 /* --- group.c --- */
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);

@@ -33,6 +33,8 @@ static const struct {
 } numbers[] = {
     {"lockstep-limit", offsetof(struct translator_options, lockstep_limit)},
 };
+static const char *const tiers[] = {[TIER_AUTO] = "auto", [TIER_TLB] = "tlb", [TIER_WINDOW] = "window"};
+#define TIERS (sizeof tiers / sizeof *tiers)
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 #define SWITCHES (sizeof switches / sizeof *switches)
 
@@ -60,7 +62,7 @@ static int unknown(const char *name, struct error *error)
         strncat(known, i < SWITCHES ? switches[i].name : numbers[i - SWITCHES].name,
                 sizeof known - strlen(known) - 1);
     }
-    return error_set(error, EINVAL, "-accel bt: unknown property '%s'; known are %s", name, known);
+    return error_set(error, EINVAL, "-accel bt: unknown property '%s'; known are %s, tier", name, known);
 }
 
 static int parse_number(uint64_t *number, const char *name, const char *value, struct error *error)
@@ -74,6 +76,16 @@ static int parse_number(uint64_t *number, const char *name, const char *value, s
     return 0;
 }
 
+static int parse_tier(enum translator_tier *tier, const char *value, struct error *error)
+{
+    for (unsigned i = 0; i < TIERS; i++)
+        if (!strcmp(value, tiers[i])) {
+            *tier = (enum translator_tier)i;
+            return 0;
+        }
+    return error_set(error, EINVAL, "-accel bt: tier=%s: give auto, tlb or window", value);
+}
+
 static int parse_one(struct translator_options *options, char *text, struct error *error)
 {
     char *value = strchr(text, '=');
@@ -85,6 +97,8 @@ static int parse_one(struct translator_options *options, char *text, struct erro
     for (unsigned i = 0; i < NUMBERS; i++)
         if (!strcmp(text, numbers[i].name))
             return parse_number((uint64_t *)(void *)((char *)options + numbers[i].offset), text, value, error);
+    if (!strcmp(text, "tier"))
+        return parse_tier(&options->tier, value, error);
     on = !strcmp(value, "on");
     if (!on && strcmp(value, "off"))
         return error_set(error, EINVAL, "-accel bt: %s=%s: give on or off", text, value);

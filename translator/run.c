@@ -12,6 +12,7 @@
 
 #include "cpu/simd.h"
 #include "cpu/system.h"
+#include "translator/tier.h"
 
 void translator_kick(struct vcpu *v)
 {
@@ -64,6 +65,8 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     }
     atomic_store(&tv->in_guest, false);
     disarm_poll(tv);
+    if (v->exit.reason == EXIT_REQUEST)
+        tier_tick(v);
     t->stats.exits[v->exit.reason]++;
     return entered;
 }
@@ -119,6 +122,8 @@ void translator_run(struct translator *t, struct vcpu *v)
         lookup_catch_up(v);
         if (must_stop(v))
             break;
+        if (t->options.tier == TIER_WINDOW)
+            tier_force(v);
         b = lookup_block(t, v);
         if (!b) {
             simd_save(v);

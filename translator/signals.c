@@ -6,12 +6,14 @@
  * exception): the guest's state is made exact at the start of the instruction, and the interpreter runs it, which
  * raises the architectural exception. Invariant: reads only what does not change while translated code runs.
  */
-#include "translator/internal.h"
+#include "translator/tier.h"
 
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+
+#define ERROR_WRITE 2 /* of a page fault's error code */
 
 static _Thread_local struct vcpu *current;
 
@@ -35,18 +37,21 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
             v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
 }
 
+/* How far the instruction has come. */
+enum stage { STAGE_START, STAGE_ACCESS /* in a window; the flags are as at the start */, STAGE_WORK };
+
 /* RIP, what is put aside and the place of the flags, from the host address. */
-static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool poll, uint64_t host_flags)
+static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum stage stage, uint64_t host_flags)
 {
     const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
     gva_t pc = b->pc;
 
     for (unsigned i = 0; i < b->instructions; i++) {
         if (offset < map[i].host_end) {
-            bool saved = poll ? map[i].flags_saved_start : map[i].flags_saved_work;
+            bool saved = stage == STAGE_WORK ? map[i].flags_saved_work : map[i].flags_saved_start;
 
             v->rip = pc;
-            if (!poll)
+            if (stage != STAGE_START)
                 give_back(v, &map[i]);
             callouts_give_back(v, b, i);
             if (saved && map[i].recipe)
@@ -61,12 +66,33 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, bool 
     }
     /* In the copy of a bounced store: callout_memory has set RIP, and the saved flags are those before it. */
     pc = b->pc;
-    for (unsigned i = 0; i < b->instructions && !poll; pc += map[i++].length)
+    for (unsigned i = 0; i < b->instructions && stage == STAGE_WORK; pc += map[i++].length)
         if (pc == v->rip) {
             give_back(v, &map[i]);
             callouts_give_back(v, b, i);
         }
     flags_compose(v);
+}
+
+static bool is_windowed(const struct vcpu *v, const struct block *b)
+{
+    return (b->mode & (MODE_CODE64 | MODE_WINDOW)) == (MODE_CODE64 | MODE_WINDOW) && v->mmu.window &&
+           v->mmu.window->active;
+}
+
+/* A fault in a window. false: the access can be tried again; else the interpreter has to run the instruction. */
+static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, gva_t linear, bool write,
+                         enum stage *stage)
+{
+    enum tier_fault fault = TIER_UNSUITABLE;
+
+    translator_of(v)->translator->stats.window_signals++;
+    *stage = window_is_probe(host) ? STAGE_START : STAGE_ACCESS;
+    if (*stage == STAGE_ACCESS)
+        fault = tier_resolve(v, linear, write);
+    if (fault == TIER_UNSUITABLE)
+        tier_note_unsuitable(v, b);
+    return fault != TIER_MAPPED;
 }
 
 bool translator_handle_signal(int number, void *information, void *context)
@@ -78,12 +104,13 @@ bool translator_handle_signal(int number, void *information, void *context)
     struct translator_vcpu *tv;
     const uint8_t *host = (const uint8_t *)regs[REG_RIP];
     struct block *b;
-    bool poll;
+    bool poll, unmapped;
+    enum stage stage;
 
     if (!v)
         return false;
     tv = translator_of(v);
-    if (number == SIGSEGV && stack_overflow(tv, info->si_addr)) {
+    if (number == SIGSEGV && stack_overflow(tv, info->si_addr) && !window_is_probe(host)) {
         regs[REG_RSP] = (greg_t)stack_overflow(tv, info->si_addr);
         return true;
     }
@@ -91,12 +118,17 @@ bool translator_handle_signal(int number, void *information, void *context)
         return false;
     tv->return_stack = (uint64_t)regs[REG_RSP];
     poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
-    /* The memory of the guest's accesses is mapped; what is not is a bug (a #GP has the code SI_KERNEL). */
-    if (!poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR))
+    stage = poll ? STAGE_START : STAGE_WORK;
+    /* Outside of windows the memory of the guest's accesses is mapped; what is not is a bug (a #GP has the code
+       SI_KERNEL). */
+    unmapped = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
+    if (unmapped && !is_windowed(v, b))
         return false;
+    if (unmapped && !leave_window(v, b, host, (uintptr_t)info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage))
+        return true;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
-    locate(v, b, (uint32_t)(host - b->code), poll, (uint64_t)regs[REG_EFL]);
+    locate(v, b, (uint32_t)(host - b->code), stage, (uint64_t)regs[REG_EFL]);
     if (poll)
         mprotect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
     v->exit.reason = poll ? EXIT_REQUEST : EXIT_INTERPRET;

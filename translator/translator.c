@@ -15,6 +15,7 @@
 
 #include "translator/lockstep.h"
 #include "translator/lower.h"
+#include "translator/tier.h"
 
 static void invalidate(void *translator, struct block *b)
 {
@@ -105,6 +106,8 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
+    if (t->options.tier != TIER_TLB && t->has_rorx && window_create(&v->mmu.window, t->ram, (uint8_t *)v, sizeof *v))
+        v->mmu.window = NULL; /* slower, not wrong */
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);
     if (!stack_create(t, tv))
@@ -114,8 +117,11 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
 
 void translator_detach(struct translator *t, struct vcpu *v)
 {
-    if (t->vcpu == v)
-        t->vcpu = NULL;
+    if (t->vcpu != v)
+        return;
+    t->vcpu = NULL;
+    window_destroy(v->mmu.window);
+    v->mmu.window = NULL;
 }
 
 int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *error)
@@ -147,6 +153,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     cache_flush(&t->cache);
     t->recipe_count = 0;
     memset(t->ungrouped, 0, sizeof t->ungrouped);
+    tier_forget(tv);
     memset(t->recipe_slot, 0, sizeof t->recipe_slot);
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
     memset(tv->cell_pages, 0, sizeof tv->cell_pages);

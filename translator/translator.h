@@ -11,7 +11,11 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 
+/* How user code of 64-bit guests reaches memory: AUTO is the TLB at first, a window for what runs long. */
+enum translator_tier { TIER_AUTO, TIER_TLB, TIER_WINDOW };
+
 struct translator_options {
+    enum translator_tier tier;
     bool chain;              /* link direct jumps between blocks */
     bool group;              /* check runs of accesses through one base register once */
     bool jump_cache;         /* inline lookup of indirect jumps */
@@ -38,6 +42,7 @@ struct translator_stats {
     uint64_t chained, lookups, jump_cache_fills;
     uint64_t invalidated_blocks, code_writes, cache_flushes;
     uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, lockstep_instructions, group_failures;
+    uint64_t window_signals, window_unsuitable;
 };
 
 struct translator;

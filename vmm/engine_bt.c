@@ -81,6 +81,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
                                              "exit_triple_fault", "exit_translate", "exit_interpret",
                                              "exit_chain",        "exit_step",      "exit_limit"};
     const struct translator_stats *s = translator_get_stats(m->engine_state);
+    const struct window *w = m->vcpu->mmu.window;
 
     stats_add(stats, "blocks", s->blocks);
     stats_add(stats, "translated_instructions", s->guest_instructions);
@@ -103,6 +104,16 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "lockstep_blocks", s->lockstep_blocks);
     stats_add(stats, "lockstep_instructions", s->lockstep_instructions);
     stats_add(stats, "group_failures", s->group_failures);
+    stats_add(stats, "window_signals", s->window_signals);
+    stats_add(stats, "window_unsuitable", s->window_unsuitable);
+    if (!w)
+        return;
+    stats_add(stats, "window_fills", w->stats.fills);
+    stats_add(stats, "window_flushes", w->stats.flushes);
+    stats_add(stats, "window_page_flushes", w->stats.page_flushes);
+    stats_add(stats, "window_evictions", w->stats.evictions);
+    stats_add(stats, "window_promotions", w->stats.promotions);
+    stats_add(stats, "window_demotions", w->stats.demotions);
 }
 
 const struct engine engine_bt = {

@@ -1,0 +1,232 @@
+/*
+ * window.c - a window's pages, and the parts of the address space that are novt's own.
+ *
+ * Interface: window.h. Invariants: every page that is mapped in an allowed part is in slot[], and lies in its part's
+ * [low, high); a page of RAM with RAM_PAGE_CODE is not mapped writable, and one that is has RAM_PAGE_WINDOW.
+ *
+ * The allowed parts are found once, behind everything large that novt maps. What it maps later (a thread's stack, an
+ * arena of malloc) the host places next to what is there already: within GUARD_MAPPED of it.
+ */
+#include "memory/window.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define USER_END 0x7ffffffff000ull
+#define LOWEST 0x10000ull /* vm.mmap_min_addr */
+#define GUARD_MAPPED 0x100000000ull
+#define GUARD_STACK 0x10000000ull /* below a stack, which may grow; nothing is ever put above it */
+#define PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT)
+
+/* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
+static bool forbid(struct window *w, uint64_t from, uint64_t to)
+{
+    struct window_part *last = &w->part[w->part_count - 1];
+    uint64_t end = last->to;
+
+    from &= ~(PROBE_UNIT - 1);
+    to = (to + PROBE_UNIT - 1) & ~(PROBE_UNIT - 1);
+    if (from <= last->from) {
+        last->from = to > last->from ? to : last->from;
+    } else {
+        last->to = from;
+        if (w->part_count == WINDOW_PARTS)
+            return false;
+        w->part[w->part_count++] = (struct window_part){.from = to, .to = end};
+    }
+    return true;
+}
+
+static bool find_parts(struct window *w)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+    bool good = maps;
+
+    w->part[0] = (struct window_part){.from = LOWEST, .to = USER_END};
+    w->part_count = 1;
+    while (good && fgets(line, sizeof line, maps)) {
+        unsigned long long from, to;
+        bool stack = strstr(line, "[stack") || strstr(line, "[v");
+        uint64_t above = stack ? WINDOW_GUARD : GUARD_MAPPED, below = stack ? GUARD_STACK : GUARD_MAPPED;
+
+        if (sscanf(line, "%llx-%llx", &from, &to) != 2)
+            good = false;
+        else if (from < USER_END)
+            good = forbid(w, from > below ? from - below : 0, to + above);
+    }
+    if (maps)
+        fclose(maps);
+    while (w->part_count && w->part[w->part_count - 1].from >= w->part[w->part_count - 1].to)
+        w->part_count--;
+    return good && w->part_count;
+}
+
+/* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */
+static bool open_table(const struct window *w, uint8_t *table, uint64_t used)
+{
+    for (unsigned i = 0; i < w->part_count; i++) {
+        uint64_t from = (w->part[i].from >> WINDOW_PROBE_SHIFT) & PAGE_MASK;
+        uint64_t to = ((w->part[i].to - 1) >> WINDOW_PROBE_SHIFT | ~PAGE_MASK) + 1;
+
+        if (from < used) /* readable already */
+            from = used;
+        if (from < to && mprotect(table + from, to - from, PROT_READ))
+            return false;
+    }
+    return true;
+}
+
+int window_create(struct window **window, struct ram *ram, uint8_t *table, uint64_t used)
+{
+    struct window *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int status = -errno;
+
+    *window = NULL;
+    if (w == MAP_FAILED)
+        return status;
+    w->ram = ram;
+    w->owner = WINDOW_NO_OWNER;
+    if (!find_parts(w) || !open_table(w, table, used)) {
+        munmap(w, sizeof *w);
+        return -ENOTSUP;
+    }
+    *window = w;
+    return 0;
+}
+
+void window_destroy(struct window *w)
+{
+    if (!w)
+        return;
+    window_flush(w);
+    munmap(w, sizeof *w);
+}
+
+static struct window_part *part_of(struct window *w, gva_t linear)
+{
+    for (unsigned i = 0; i < w->part_count; i++)
+        if (linear >= w->part[i].from && linear < w->part[i].to)
+            return &w->part[i];
+    return NULL;
+}
+
+bool window_allows(const struct window *w, gva_t linear)
+{
+    for (unsigned i = 0; i < w->part_count; i++)
+        if (linear >= w->part[i].from && linear < w->part[i].to)
+            return true;
+    return false;
+}
+
+static uint32_t home(gva_t page)
+{
+    return (uint32_t)((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 48);
+}
+
+/* The slot that holds the page, or the free one where it would go. */
+static struct window_page *find(struct window *w, gva_t page)
+{
+    uint32_t i = home(page);
+
+    while (w->slot[i].page && w->slot[i].page != page)
+        i = (i + 1) % WINDOW_SLOTS;
+    return &w->slot[i];
+}
+
+static void forget(struct window *w, struct window_page *page)
+{
+    uint32_t hole = (uint32_t)(page - w->slot);
+
+    for (uint32_t i = (hole + 1) % WINDOW_SLOTS; w->slot[i].page; i = (i + 1) % WINDOW_SLOTS)
+        if ((i - home(w->slot[i].page)) % WINDOW_SLOTS >= (i - hole) % WINDOW_SLOTS) {
+            w->slot[hole] = w->slot[i];
+            hole = i;
+        }
+    w->slot[hole].page = 0;
+    w->count--;
+}
+
+int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable)
+{
+    uint64_t offset = (uint64_t)(host_page - w->ram->host);
+    struct window_part *part = part_of(w, page);
+    struct window_page *slot = find(w, page);
+    void *address = (void *)(uintptr_t)page;
+    int flags = MAP_SHARED | MAP_POPULATE | (slot->page ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+    void *got;
+
+    if (!part || offset >= w->ram->size || (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
+        return -EFAULT;
+    if (!slot->page && w->count == WINDOW_PAGES) {
+        window_flush(w);
+        w->stats.evictions++;
+        slot = find(w, page);
+    }
+    got = mmap(address, PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0), flags, w->ram->fd, (off_t)offset);
+    if (got == MAP_FAILED)
+        return -errno;
+    if (got != address) { /* a kernel that does not know MAP_FIXED_NOREPLACE, and something is there */
+        munmap(got, PAGE_SIZE);
+        return -EEXIST;
+    }
+    w->count += !slot->page;
+    *slot = (struct window_page){page, offset | (writable ? WINDOW_WRITABLE : 0)};
+    if (writable)
+        w->ram->page_flags[offset >> PAGE_SHIFT] |= RAM_PAGE_WINDOW;
+    if (part->low == part->high) {
+        part->low = page;
+        part->high = page + PAGE_SIZE;
+    }
+    part->low = page < part->low ? page : part->low;
+    part->high = page + PAGE_SIZE > part->high ? page + PAGE_SIZE : part->high;
+    w->stats.fills++;
+    return 0;
+}
+
+static bool unmap(gva_t from, gva_t to)
+{
+    return from == to || munmap((void *)(uintptr_t)from, to - from) == 0;
+}
+
+void window_flush_page(struct window *w, gva_t page)
+{
+    struct window_page *slot = find(w, page);
+
+    if (!slot->page)
+        return;
+    w->stats.page_flushes++;
+    if (unmap(page, page + PAGE_SIZE))
+        forget(w, slot);
+    else /* it would be one mapping too many */
+        window_flush(w);
+}
+
+void window_flush(struct window *w)
+{
+    if (!w->count)
+        return;
+    for (unsigned i = 0; i < w->part_count; i++) {
+        if (!unmap(w->part[i].low, w->part[i].high))
+            abort(); /* what the guest may not reach any more must not stay */
+        w->part[i].low = w->part[i].high = 0;
+    }
+    memset(w->slot, 0, sizeof w->slot);
+    w->count = 0;
+    w->stats.flushes++;
+}
+
+void window_protect(struct window *w, uint64_t offset)
+{
+    uint8_t *flags = &w->ram->page_flags[offset >> PAGE_SHIFT];
+
+    if (!(*flags & RAM_PAGE_WINDOW))
+        return;
+    *flags &= (uint8_t)~RAM_PAGE_WINDOW;
+    for (uint32_t i = 0; i < WINDOW_SLOTS; i++)
+        while (w->slot[i].page && w->slot[i].offset == (offset | WINDOW_WRITABLE))
+            window_flush_page(w, w->slot[i].page);
+}

@@ -1,0 +1,72 @@
+/*
+ * window.h - guest linear memory in the host process's own page tables: the user half of one 64-bit address space,
+ * at the guest's own addresses (host linear address = guest linear address).
+ *
+ * What novt itself has mapped, with a guard around it, is forbidden: the guest's pages there are never mapped, and
+ * translated code never goes there. It probes first:
+ *
+ *   read the byte at table + ((linear >> 16) mod 2^32)
+ *
+ * which faults where `linear` lies in a forbidden part or in the kernel's half. (Linear addresses that differ in
+ * bits 48 to 63 alone are not canonical: the processor itself faults on them.) An access up to WINDOW_GUARD bytes
+ * away from a probed address is safe as well.
+ *
+ * Rules of the architecture (SDM vol. 3, 4.10): a window is a TLB. It holds the pages of one CR3 and PCID, its
+ * owner's, until they are flushed; another address space does not see it, because it runs other code.
+ */
+#ifndef NOVT_MEMORY_WINDOW_H
+#define NOVT_MEMORY_WINDOW_H
+
+#include "memory/ram.h"
+
+#define WINDOW_TABLE_SIZE 0x100000000ull /* bytes of address space of the probe table */
+#define WINDOW_PROBE_SHIFT 16
+#define WINDOW_GUARD 0x100000 /* bytes */
+#define WINDOW_SLOTS 65536u
+#define WINDOW_PAGES 24576u /* mapped at most: a process may have 65530 mappings */
+#define WINDOW_PARTS 64u
+#define WINDOW_NO_OWNER UINT64_MAX
+
+struct window_page {
+    gva_t page; /* 0: free slot */
+    uint64_t offset; /* in the memfd; WINDOW_WRITABLE */
+};
+#define WINDOW_WRITABLE 1u
+
+struct window_part {
+    uint64_t from, to; /* allowed addresses */
+    uint64_t low, high; /* what has been mapped of it; low == high: nothing */
+};
+
+struct window_stats {
+    uint64_t fills, flushes, page_flushes, evictions, promotions, demotions;
+};
+
+struct window {
+    struct ram *ram;
+    uint64_t owner; /* CR3: root and PCID; or WINDOW_NO_OWNER */
+    bool active;    /* the current address space is the owner */
+    uint32_t count; /* of pages mapped */
+    unsigned part_count;
+    struct window_part part[WINDOW_PARTS];
+    struct window_page slot[WINDOW_SLOTS];
+    struct window_stats stats;
+};
+
+/* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE) of which the first `used` hold something
+   readable; the rest is made the probe table. Errors: -errno. */
+int window_create(struct window **window, struct ram *ram, uint8_t *table, uint64_t used);
+void window_destroy(struct window *w); /* NULL is fine */
+
+/* May [linear, linear + WINDOW_GUARD) be reached without a probe? */
+bool window_allows(const struct window *w, gva_t linear);
+/* Maps a page of RAM, in place of what was there. Errors: -EFAULT (not an allowed address, or not RAM), or of
+   mmap. */
+int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable);
+
+/* Flushes: a page; all of them; the pages that map one page of RAM writable (its offset in the memfd). */
+void window_flush_page(struct window *w, gva_t page);
+void window_flush(struct window *w);
+void window_protect(struct window *w, uint64_t offset);
+
+#endif

@@ -1,0 +1,144 @@
+/*
+ * tier.c - which address space has the window, and what to do about a page that it lacks.
+ *
+ * Interface: tier.h. An address space gets the window when most of the time ticks of late found it in user code,
+ * and loses it when ticks keep finding that it is being filled rather than used. Compiled without SIMD.
+ */
+#include "translator/tier.h"
+
+#include <string.h>
+
+#define PROMOTE_SCORE 8  /* ticks in user code */
+#define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
+#define DEMOTE_SCORE 16  /* such ticks */
+#define BACKOFF 250      /* ticks until a demoted address space may have the window again */
+#define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
+
+static bool in_user_code64(const struct vcpu *v)
+{
+    return v->cpl == 3 && v->mode & MODE_CODE64;
+}
+
+static void promote(struct vcpu *v)
+{
+    struct window *w = v->mmu.window;
+    const struct mmu_table *t = &v->mmu.table[MMU_USER];
+
+    window_flush(w);
+    w->owner = v->cr3;
+    w->active = true;
+    w->stats.promotions++;
+    for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
+        const struct mmu_tlb_entry *e = &t->entry[i];
+
+        if (e->read != MMU_TLB_NEVER(i) && window_allows(w, 0 - e->read))
+            window_map(w, 0 - e->read, (const uint8_t *)(uintptr_t)e->host, e->write == e->read);
+    }
+}
+
+static void demote(struct vcpu *v)
+{
+    struct window *w = v->mmu.window;
+
+    window_flush(w);
+    w->owner = WINDOW_NO_OWNER;
+    w->active = false;
+    w->stats.demotions++;
+}
+
+static void watch_fills(struct vcpu *v)
+{
+    struct tier *tier = &translator_of(v)->tier;
+    struct window *w = v->mmu.window;
+    uint64_t fills = w->stats.fills - tier->seen_fills;
+
+    tier->seen_fills = w->stats.fills;
+    if (fills > BUSY_FILLS)
+        tier->busy++;
+    else if (tier->busy)
+        tier->busy--;
+    if (tier->busy < DEMOTE_SCORE)
+        return;
+    demote(v);
+    tier->busy = 0;
+    tier->score = -BACKOFF;
+}
+
+void tier_tick(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct tier *tier = &tv->tier;
+
+    if (!v->mmu.window || tv->translator->options.tier != TIER_AUTO)
+        return;
+    if (v->mmu.window->active) {
+        watch_fills(v);
+        return;
+    }
+    if (v->cr3 != tier->space) {
+        tier->space = v->cr3;
+        tier->score = 0;
+    }
+    if (in_user_code64(v) || tier->score < 0)
+        tier->score++;
+    else if (tier->score)
+        tier->score--;
+    if (tier->score < PROMOTE_SCORE || !in_user_code64(v))
+        return;
+    promote(v);
+    tier->score = 0;
+    tier->seen_fills = v->mmu.window->stats.fills;
+}
+
+void tier_force(struct vcpu *v)
+{
+    if (v->mmu.window && !v->mmu.window->active && in_user_code64(v) && v->mmu.long_mode)
+        promote(v);
+}
+
+enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
+{
+    struct window *w = v->mmu.window;
+    gva_t page = linear & PAGE_MASK;
+    enum mmu_result result;
+    uint8_t *host;
+    gpa_t gpa;
+
+    if (!window_allows(w, page))
+        return TIER_UNSUITABLE;
+    result = mmu_translate(&v->mmu, MMU_USER, linear, write ? MMU_WRITE : MMU_READ, &host, &gpa);
+    if (result == MMU_FAULT)
+        return TIER_GUEST_FAULT;
+    if (result != MMU_OK)
+        return TIER_UNSUITABLE;
+    return window_map(w, page, host - (linear & ~PAGE_MASK),
+                      mmu_entry(&v->mmu, MMU_USER, page)->write == 0 - page)
+               ? TIER_UNSUITABLE
+               : TIER_MAPPED;
+}
+
+static uint32_t hash_of(gva_t pc)
+{
+    return (uint32_t)((pc ^ pc >> 13) % TIER_UNSUITABLE_SLOTS);
+}
+
+bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
+{
+    return tv->tier.unsuitable[hash_of(pc)] >= UNSUITABLE_MAX;
+}
+
+void tier_note_unsuitable(struct vcpu *v, struct block *b)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    uint8_t *count = &tv->tier.unsuitable[hash_of(b->pc)];
+
+    tv->translator->stats.window_unsuitable++;
+    if (*count < UNSUITABLE_MAX && ++*count < UNSUITABLE_MAX)
+        return;
+    lookup_invalidate(tv->translator, b);
+}
+
+void tier_forget(struct translator_vcpu *tv)
+{
+    memset(tv->tier.unsuitable, 0, sizeof tv->tier.unsuitable);
+}

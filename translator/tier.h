@@ -1,0 +1,27 @@
+/*
+ * tier.h - who has the window, and faults in it.
+ */
+#ifndef NOVT_TRANSLATOR_TIER_H
+#define NOVT_TRANSLATOR_TIER_H
+
+#include "translator/internal.h"
+
+/* The vCPU has left translated code for a request: a timer's, as a rule. Promotes, demotes. */
+void tier_tick(struct vcpu *v);
+/* -accel bt,tier=window: user code has the window at once. */
+void tier_force(struct vcpu *v);
+
+enum tier_fault {
+    TIER_MAPPED,      /* try the access again */
+    TIER_GUEST_FAULT, /* the guest's tables do not allow it */
+    TIER_UNSUITABLE   /* MMIO, a page with translated code, a forbidden address */
+};
+/* A fault at `linear` in user code that runs in the window. */
+enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
+
+/* Blocks that keep making unsuitable accesses are translated without the window. Counted by address. */
+bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc);
+void tier_note_unsuitable(struct vcpu *v, struct block *b);
+void tier_forget(struct translator_vcpu *tv);
+
+#endif

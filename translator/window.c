@@ -1,0 +1,132 @@
+/*
+ * window.c - memory operands of user code whose address space has a window (memory/window.h): the guest's own
+ * address, behind a probe that faults unless a window may be there.
+ *
+ *   rorx r11, base, 16;  movzx r11d, byte gs:[r11d]     ; the probe
+ *   the instruction, with [base + disp]
+ *
+ * Interface: lower.h. Nothing here touches the host's flags. A fault of the probe or of the access is resolved in
+ * signals.c: the page is mapped and the access tried again, or the interpreter runs the instruction. So nothing of
+ * an instruction may have happened before its last access through a window; and at each of them the flags are as
+ * they were at its start, in memory or in the host's. This holds for the rows in window_row.
+ *
+ * A probed register needs no other probe while it moves less than WINDOW_GUARD.
+ */
+#include "translator/lower.h"
+
+#include <string.h>
+
+#define REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
+
+bool window_row(const struct insn *in)
+{
+    return in->row == lower_copy || in->row == lower_push || in->row == lower_pop || in->row == lower_leave ||
+           in->row == lower_absolute || in->row == lower_jump || in->row == lower_call || in->row == lower_return;
+}
+
+bool window_keeps_flags(const struct insn *in)
+{
+    return (in->row == lower_copy && in->memory) || in->row == lower_push || in->row == lower_pop ||
+           in->row == lower_leave || in->row == lower_absolute;
+}
+
+static bool wanted(const struct lower *l)
+{
+    return l->window && !l->checked && window_row(l->in);
+}
+
+bool window_is_probe(const uint8_t *host)
+{
+    return memcmp(host, WINDOW_PROBE, sizeof WINDOW_PROBE - 1) == 0;
+}
+
+static void emit_probe(struct lower *l, int reg)
+{
+    const uint8_t rorx[] = {
+        0xc4, reg > 7 ? 0x43 : 0x63, 0xfb, 0xf0, (uint8_t)(0xd8 | (reg & 7)), WINDOW_PROBE_SHIFT};
+
+    group_clobber_r11(l);
+    emit_bytes(&l->e, rorx, sizeof rorx);
+    emit_bytes(&l->e, WINDOW_PROBE, sizeof WINDOW_PROBE - 1);
+}
+
+/* base is a guest register that is resident. */
+static bool reach_base(struct lower *l, unsigned base, int64_t disp, struct pointer *pointer)
+{
+    struct probed *p = &l->probed[base];
+
+    if (disp > REACH || disp < -REACH)
+        return false;
+    if (!p->valid || p->delta + disp > REACH || p->delta + disp < -REACH) {
+        emit_probe(l, host_register(base));
+        *p = (struct probed){true, 0};
+    }
+    *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp};
+    return true;
+}
+
+static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, struct pointer *pointer)
+{
+    int to = form == POINTER_RAX_ONLY ? H_RAX : H_R11;
+
+    if (!window_allows(l->window, linear))
+        return false;
+    if (to == H_R11)
+        group_clobber_r11(l);
+    emit_mov_imm(&l->e, to, linear);
+    *pointer = (struct pointer){to, H_NONE, 0};
+    return true;
+}
+
+bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form, struct pointer *pointer)
+{
+    bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
+    bool whole = l->in->z.address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
+    int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+    int base = guest_register(op->mem.base, &high);
+
+    if (!wanted(l))
+        return false;
+    if (whole && op->mem.base == ZYDIS_REGISTER_RIP)
+        return by_fixed(l, l->in->pc + l->in->length + (uint64_t)disp, form, pointer);
+    if (whole && op->mem.base == ZYDIS_REGISTER_NONE)
+        return by_fixed(l, (uint64_t)disp, form, pointer);
+    if (whole && base >= 0 && host_register((unsigned)base) != NOT_RESIDENT &&
+        (form != POINTER_RAX_ONLY || host_register((unsigned)base) < 8) &&
+        reach_base(l, (unsigned)base, disp, pointer))
+        return true;
+    access_address(l, op, H_RAX);
+    if (segment) {
+        group_clobber_r11(l);
+        emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE,
+                     V_SEGMENT(op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, base));
+        emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
+    }
+    emit_probe(l, H_RAX);
+    *pointer = (struct pointer){form == POINTER_R11 ? H_R11 : H_RAX, H_NONE, 0};
+    emit_mov(&l->e, pointer->reg, H_RAX);
+    return true;
+}
+
+bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer)
+{
+    return wanted(l) && reach_base(l, base, disp, pointer);
+}
+
+void window_advance(struct lower *l)
+{
+    for (unsigned i = 0; l->window && i < 16; i++) {
+        struct place place = {(uint8_t)i, PLACE_NONE, 1, PLACE_NONE};
+        struct probed *p = &l->probed[i];
+        int32_t delta;
+
+        if (!p->valid)
+            continue;
+        p->valid = (window_row(l->in) || l->in->row == lower_lea || l->in->row == lower_branch ||
+                    l->in->row == lower_nothing) &&
+                   group_place_effect(l->in, place, &delta);
+        if (p->valid)
+            p->delta += delta;
+        p->valid &= p->delta <= REACH && p->delta >= -REACH;
+    }
+}
