@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
 
@@ -147,6 +148,7 @@ static uint16_t register_bit(struct insn *in, ZydisRegister reg)
 
 static void look_at_operands(struct insn *in)
 {
+    flags_look(in);
     in->writes = in->uses = 0;
     in->memory = in->high_byte = false;
     for (unsigned i = 0; in->valid && i < in->z.operand_count; i++) {
@@ -169,6 +171,7 @@ static void choose_rows(struct lower *l)
         struct insn *in = &l->t->insns[i];
 
         look_at_operands(in);
+        l->reach[i].known = false;
         in->row = lower_find(l->t, in, l->mode);
         if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
             in->row = lower_leave_to_run_loop;
@@ -308,6 +311,14 @@ static void log_block(struct translator *t, const struct block *b, const uint8_t
     }
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)
 {
     uint64_t page = page_number(t, s->gpa);
@@ -318,7 +329,7 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
     return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }
 
-struct block *translator_build(struct translator *t, struct vcpu *v)
+static struct block *build(struct translator *t, struct vcpu *v)
 {
     struct source s = {.second_gpa = CACHE_NO_PAGE};
     unsigned count, max = t->options.single ? 1 : BLOCK_MAX_INSNS;
@@ -354,5 +365,14 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     }
     protect(t, v, b->page[0]);
     protect(t, v, b->page[1]);
+    return b;
+}
+
+struct block *translator_build(struct translator *t, struct vcpu *v)
+{
+    uint64_t begin = now_ns();
+    struct block *b = build(t, v);
+
+    t->stats.translation_ns += now_ns() - begin;
     return b;
 }

@@ -300,18 +300,29 @@ bool callout_return(struct vcpu *v, gva_t target, uint64_t origin)
     return leave(v, EXIT_INTERPRET);
 }
 
-/* The access cannot be done: a page fault is delivered, the rest (MMIO, non-canonical) is left to the interpreter.
- */
-static bool access_failed(struct vcpu *v, gva_t linear, uint32_t info, enum mmu_result why)
+/* Of an earlier x87 instruction: if this one is an x87 instruction too, #MF comes before its page fault. */
+static bool x87_exception_pending(void)
+{
+    uint16_t status;
+
+    __asm__ volatile("fnstsw %0" : "=a"(status));
+    return status & 0x80;
+}
+
+/* The access at `linear` cannot be done: a page fault at `address` is delivered, the rest (MMIO, non-canonical) is
+   left to the interpreter; and it knows whether #MF, or #GP of a misaligned operand, comes first. */
+static bool access_failed(struct vcpu *v, gva_t linear, gva_t address, uint32_t info, enum mmu_result why)
 {
     const struct block *b = current_block(v);
+    uint32_t size = info & 0xff;
+    bool misaligned = size >= 16 && linear & (size - 1);
 
     v->rip = instruction_address(b, info >> 16);
     callouts_give_back(v, b, info >> 16);
     flags_compose(v);
-    if (why == MMU_FAULT) {
+    if (why == MMU_FAULT && !misaligned && !x87_exception_pending()) {
         cpu_raise_error(v, EXC_PF, v->mmu.error_code);
-        v->fault.address = linear;
+        v->fault.address = address;
         return finish(v, CPU_FAULT);
     }
     if (step(v))
@@ -400,18 +411,16 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
     if (info & MEMORY_GROUP)
         return group_check(v, linear, info);
     if (info & MEMORY_WRAPS)
-        return access_failed(v, linear, info, MMU_NONCANONICAL);
+        return access_failed(v, linear, linear, info, MMU_NONCANONICAL);
     if (linear + size > 1ull << 32 && (v->mode & MODE_CODE_MASK) != MODE_CODE64)
-        return access_failed(v, linear, info, MMU_NONCANONICAL); /* wraps */
+        return access_failed(v, linear, linear, info, MMU_NONCANONICAL); /* wraps */
     if (size > first) {
         r = bounce_part(v, 0, linear, first, write);
-        if (r == MMU_OK) {
-            linear += first;
-            r = bounce_part(v, 1, linear, size - first, write);
-            linear -= r == MMU_OK ? first : 0;
-        }
         if (r != MMU_OK)
-            return access_failed(v, linear, info, r);
+            return access_failed(v, linear, linear, info, r);
+        r = bounce_part(v, 1, linear + first, size - first, write);
+        if (r != MMU_OK)
+            return access_failed(v, linear, linear + first, info, r);
         bounce(v, linear, info);
         return false;
     }
@@ -423,7 +432,7 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
         return false;
     }
     if (r != MMU_OK)
-        return access_failed(v, linear, info, r);
+        return access_failed(v, linear, linear, info, r);
     tv->value = (uintptr_t)tv->bounce_host[0];
     return false;
 }

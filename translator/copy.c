@@ -262,8 +262,8 @@ static bool make_plan(const struct insn *in, struct plan *p)
         p->rax = true;
     if (p->no_rex && rsp_like)
         return false;
-    p->no_rex_pointer = p->no_rex && p->memory && (p->rax || flags_needed(in));
-    if (p->rax || flags_needed(in))
+    p->no_rex_pointer = p->no_rex && p->memory && (p->rax || in->flags_needed);
+    if (p->rax || in->flags_needed)
         p->form = POINTER_R11;
     else if (p->no_rex)
         p->form = POINTER_RAX_ONLY;
@@ -607,7 +607,7 @@ void lower_copy(struct lower *l)
     if (p.memory)
         p.pointer = access_operand(l, memory_operand(in), p.form);
     p.keep_r11 = group_in_r11(l);
-    if (flags_needed(in))
+    if (in->flags_needed)
         flags_restore(l);
     if (p.rax)
         emit_mov(&l->e, H_RAX, H_R10);
@@ -625,6 +625,6 @@ void lower_copy(struct lower *l)
     release(l, &t);
     if (p.rax && writes_rax(in))
         emit_mov(&l->e, H_R10, H_RAX);
-    if (flags_written(in))
+    if (in->flags_written)
         l->flags = FLAGS_HOST;
 }

@@ -88,8 +88,12 @@ const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode)
 static ZyanStatus decode_one(struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
                              unsigned available)
 {
-    ZyanStatus status = ZydisDecoderDecodeFull(decode_decoder(t, mode), bytes, available, &in->z, in->op);
+    const ZydisDecoder *decoder = decode_decoder(t, mode);
+    ZydisDecoderContext context;
+    ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, &context, bytes, available, &in->z);
 
+    if (ZYAN_SUCCESS(status)) /* the operands that there are; the whole array would be ten */
+        status = ZydisDecoderDecodeOperands(decoder, &context, &in->z, in->op, in->z.operand_count);
     in->valid = ZYAN_SUCCESS(status);
     in->length = in->valid ? in->z.length : 1;
     in->lacking = false;

@@ -70,25 +70,17 @@ static bool is_uncertain_shift(const struct insn *in)
     return true;
 }
 
-uint32_t flags_read(const struct insn *in)
+void flags_look(struct insn *in)
 {
-    return in->z.cpu_flags ? in->z.cpu_flags->tested & FLAGS_ALL_SIX : 0;
-}
+    const ZydisAccessedFlags *f = in->valid ? in->z.cpu_flags : NULL;
 
-uint32_t flags_written(const struct insn *in)
-{
-    const ZydisAccessedFlags *f = in->z.cpu_flags;
-
-    if (!f)
-        return 0;
-    return (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ALL_SIX;
-}
-
-bool flags_needed(const struct insn *in)
-{
-    uint32_t written = flags_written(in);
-
-    return flags_read(in) || (written && (written != FLAGS_ALL_SIX || is_uncertain_shift(in)));
+    in->flags_read = in->flags_written = 0;
+    if (f) {
+        in->flags_read = f->tested & FLAGS_ALL_SIX;
+        in->flags_written = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ALL_SIX;
+    }
+    in->flags_needed = in->flags_read || (in->flags_written && (in->flags_written != FLAGS_ALL_SIX ||
+                                                                is_uncertain_shift(in)));
 }
 
 bool flags_observer(const struct insn *in)
@@ -128,12 +120,12 @@ struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)
     for (unsigned i = from; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
 
-        if (!is_plain(in) || (in->row == lower_copy && flags_needed(in)))
+        if (!is_plain(in) || (in->row == lower_copy && in->flags_needed))
             return ahead;
         /* A store into translated code may end the block behind its instruction. */
         if (flags_observer(in))
             ahead.changed |= changed | in->writes;
-        if (in->row == lower_copy && flags_written(in)) {
+        if (in->row == lower_copy && in->flags_written) {
             ahead.overwritten = true;
             return ahead;
         }
@@ -155,9 +147,9 @@ enum block_flags flags_natural_entry(const struct lower *l)
             return BLOCK_FLAGS_HOST;
         if (in->row != lower_copy || in->memory)
             return BLOCK_FLAGS_SAVED;
-        if (flags_needed(in) || flags_observer(in))
+        if (in->flags_needed || flags_observer(in))
             return BLOCK_FLAGS_HOST;
-        if (flags_written(in))
+        if (in->flags_written)
             return BLOCK_FLAGS_EITHER;
     }
     return BLOCK_FLAGS_HOST;
@@ -225,7 +217,7 @@ uint32_t flags_recipe(const struct lower *l, const struct insn *in)
 {
     struct flags_recipe recipe;
 
-    if (flags_needed(in) || !l->t->options.lazy_flags || !recipe_for(in, &recipe))
+    if (in->flags_needed || !l->t->options.lazy_flags || !recipe_for(in, &recipe))
         return 0;
     return recipe_number(l->t, &recipe);
 }
@@ -234,7 +226,7 @@ void flags_advance(struct lower *l)
 {
     const struct insn *in = l->in;
 
-    if (in->row == lower_copy && flags_written(in))
+    if (in->row == lower_copy && in->flags_written)
         l->recipe = flags_recipe(l, in);
     else if (l->recipe && in->row != lower_branch &&
              (!is_plain(in) || in->writes & recipe_registers(l->t, l->recipe)))

@@ -336,7 +336,7 @@ void lower_loop(struct lower *l)
 {
     uint8_t *around;
 
-    if (flags_read(l->in))
+    if (l->in->flags_read)
         flags_restore(l);
     if (flow_target(l->in) <= l->in->pc)
         flow_poll(l);

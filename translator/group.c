@@ -55,12 +55,9 @@ static bool is_same_register(ZydisRegister reg, unsigned guest)
 static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
 {
     ZydisMnemonic m = in->z.mnemonic;
-    bool written = false;
 
     *delta = 0;
-    for (unsigned i = 0; i < in->z.operand_count; i++)
-        written |= in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && is_register(&in->op[i], guest);
-    if (!written)
+    if (!(in->writes >> guest & 1))
         return true;
     if (in->z.operand_width != insn_width(in))
         return false;
@@ -156,23 +153,15 @@ bool group_operand(const struct lower *l, const struct insn *in, const ZydisDeco
     return true;
 }
 
-/* The single access of an instruction that groups know: place, displacement, size, direction. */
-struct reach {
-    struct place place;
-    int32_t disp;
-    uint32_t size;
-    bool write, found, stop;
-};
-
 static struct reach stack_reach(const struct insn *in, unsigned base, bool write, bool stop)
 {
     int32_t size = (int32_t)insn_width(in) / 8;
 
     return (struct reach){
-        {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, write ? -size : 0, (uint32_t)size, write, true, stop};
+        {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, write ? -size : 0, (uint32_t)size, true, write, true, stop};
 }
 
-static struct reach reach_of(const struct lower *l, const struct insn *in)
+static struct reach find_reach(const struct lower *l, const struct insn *in)
 {
     struct reach none = {.stop = false}, end = {.stop = true};
 
@@ -204,9 +193,20 @@ static struct reach reach_of(const struct lower *l, const struct insn *in)
     return none;
 }
 
+static const struct reach *reach_of(struct lower *l, unsigned index)
+{
+    struct reach *r = &l->reach[index];
+
+    if (!r->known) {
+        *r = find_reach(l, &l->t->insns[index]);
+        r->known = true;
+    }
+    return r;
+}
+
 /* Looks ahead from the current instruction for accesses to share a check with; widens *low, *high, *write. *last:
    the last of their instructions. */
-static unsigned look_ahead(const struct lower *l, struct place place, int32_t *low, int32_t *high, bool *write,
+static unsigned look_ahead(struct lower *l, struct place place, int32_t *low, int32_t *high, bool *write,
                            unsigned *last)
 {
     bool may_write = true; /* a write that a side exit may prevent does not make the page dirty */
@@ -218,7 +218,7 @@ static unsigned look_ahead(const struct lower *l, struct place place, int32_t *l
         return found;
     for (unsigned i = l->index + 1; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
-        struct reach r = reach_of(l, in);
+        struct reach r = *reach_of(l, i);
 
         may_write &= in->row != lower_branch || *write;
         if (r.found && group_same_place(r.place, place) && (may_write || !r.write)) {
@@ -353,7 +353,7 @@ uint16_t group_spare_registers(const struct lower *l)
 }
 
 /* How many places are come back to with others in between, and how often. */
-static unsigned count_returns(const struct lower *l, unsigned *returns)
+static unsigned count_returns(struct lower *l, unsigned *returns)
 {
     struct seen {
         struct place place;
@@ -363,7 +363,7 @@ static unsigned count_returns(const struct lower *l, unsigned *returns)
 
     *returns = 0;
     for (unsigned i = 0; i < l->count; i++) {
-        struct reach r = reach_of(l, &l->t->insns[i]);
+        struct reach r = *reach_of(l, i);
         unsigned k;
         int32_t step;
 
@@ -389,8 +389,11 @@ static unsigned count_returns(const struct lower *l, unsigned *returns)
 static void borrow(struct lower *l)
 {
     uint16_t spare = group_spare_registers(l);
-    unsigned returns, places = count_returns(l, &returns);
+    unsigned returns, places;
 
+    if (!spare)
+        return;
+    places = count_returns(l, &returns);
     if (returns < WORTH_BORROWING)
         return;
     for (unsigned guest = 0; guest < 16 && l->group_count < places && l->group_count < GROUPS_MAX; guest++)

@@ -65,6 +65,15 @@ struct place {
 #define PLACE_FIXED 16
 #define PLACE_NONE 17
 
+/* The single access of an instruction that groups know: place, displacement, size, direction. */
+struct reach {
+    struct place place;
+    int32_t disp;
+    uint32_t size;
+    bool known; /* it has been looked for */
+    bool write, found, stop;
+};
+
 #define GROUPS_MAX 5
 
 /* The host address of the place (as it was at the check) + low is `pointer`, of which `reg` is a part. */
@@ -128,6 +137,7 @@ struct lower {
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
+    struct reach reach[BLOCK_MAX_INSNS]; /* group.c: by instruction */
     unsigned cold_count;
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
@@ -161,11 +171,7 @@ bool flags_observer(const struct insn *in); /* a place where a fault may show th
 /* Number of the recipe for what the instruction leaves in the flags, or 0. */
 uint32_t flags_recipe(const struct lower *l, const struct insn *in);
 #define FLAGS_ALL_SIX 0x8d5u
-/* Which arithmetic flags an instruction reads, and which it surely writes. */
-uint32_t flags_read(const struct insn *in);
-uint32_t flags_written(const struct insn *in);
-/* The flags must be in the host's before the instruction: it reads some, or writes only a part. */
-bool flags_needed(const struct insn *in);
+void flags_look(struct insn *in); /* finds out flags_read and its kin */
 
 /* --- registers --- */
 /* Host register that holds a guest register, or NOT_RESIDENT. */

@@ -38,6 +38,7 @@ struct translator_options {
 
 struct translator_stats {
     uint64_t blocks, guest_instructions, guest_bytes, host_bytes, cold_bytes; /* translated */
+    uint64_t translation_ns;                                                  /* spent on that */
     uint64_t entries, exits[16];                                              /* by enum vcpu_exit_reason */
     uint64_t chained, lookups, jump_cache_fills;
     uint64_t invalidated_blocks, code_writes, cache_flushes;

@@ -86,6 +86,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "blocks", s->blocks);
     stats_add(stats, "translated_instructions", s->guest_instructions);
     stats_add(stats, "translated_bytes", s->guest_bytes);
+    stats_add(stats, "translation_us", s->translation_ns / 1000);
     stats_add(stats, "emitted_bytes", s->host_bytes);
     stats_add(stats, "emitted_cold_bytes", s->cold_bytes);
     stats_add(stats, "entries", s->entries);

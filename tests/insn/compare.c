@@ -160,8 +160,7 @@ unsigned insn_compare(const struct insn_case *c, const struct insn_state *got, c
 
     if (got->hung)
         differ(&r, "HUNG", 0, 1);
-    if (!(c->vector && (want->vector == 13 || want->vector == 16) && got->vector == 14) &&
-        !(c->cr2_free && is_memory_fault(want->vector) && is_memory_fault(got->vector)))
+    if (!(c->cr2_free && is_memory_fault(want->vector) && is_memory_fault(got->vector)))
         check(&r, "vector", want->vector, got->vector);
     compare_registers(&r, c, got);
     check(&r, "rflags", want->rflags & flags, got->rflags & flags);
