@@ -110,8 +110,8 @@ bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3);
 /* Flushes: whole with or without global entries, one page in every context. */
 void mmu_flush(struct mmu *mmu, bool global_too);
 void mmu_flush_page(struct mmu *mmu, gva_t linear);
-/* Behind a load of CR3 (and mmu_configure). keep: translations of its PCID stay good (bit 63, SDM vol. 3, 4.10.4.1);
-   the TLB, which has no tags, is emptied all the same, but a window may stay. */
+/* Behind a load of CR3 (and mmu_configure). keep: translations of its PCID stay good (bit 63, SDM vol.
+   3, 4.10.4.1); the TLB, which has no tags, is emptied all the same, but a window may stay. */
 void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep);
 /* INVPCID of a PCID that is not the current one: nothing but a window can hold pages of it. linear NULL: all. */
 void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear);

@@ -33,7 +33,7 @@ enum ram_page_flag {
     RAM_PAGE_QUIET = 0x10, /* counts writes since the page held code, in the bits of RAM_PAGE_QUIET_MASK */
     RAM_PAGE_QUIET_MASK = 0x70,
     RAM_PAGE_WINDOW = 8, /* a window maps it writable, or did */
-    RAM_PAGE_DIRTY = 2, /* written since the last ask (only kept while dirty logging is on) */
+    RAM_PAGE_DIRTY = 2,  /* written since the last ask (only kept while dirty logging is on) */
 };
 
 /* Called for guest-physical addresses that are neither RAM nor ROM. size is 1, 2, 4 or 8 bytes and the

@@ -1,11 +1,12 @@
 /*
  * window.c - a window's pages, and the parts of the address space that are novt's own.
  *
- * Interface: window.h. Invariants: every page that is mapped in an allowed part is in slot[], and lies in its part's
- * [low, high); a page of RAM with RAM_PAGE_CODE is not mapped writable, and one that is has RAM_PAGE_WINDOW.
+ * Interface: window.h. Invariants: every page that is mapped in an allowed part is in slot[], and lies in its
+ * part's [low, high); a page of RAM with RAM_PAGE_CODE is not mapped writable, and one that is has
+ * RAM_PAGE_WINDOW.
  *
- * The allowed parts are found once, behind everything large that novt maps. What it maps later (a thread's stack, an
- * arena of malloc) the host places next to what is there already: within GUARD_MAPPED of it.
+ * The allowed parts are found once, behind everything large that novt maps. What it maps later (a thread's stack,
+ * an arena of malloc) the host places next to what is there already: within GUARD_MAPPED of it.
  */
 #include "memory/window.h"
 

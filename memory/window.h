@@ -28,13 +28,13 @@
 #define WINDOW_NO_OWNER UINT64_MAX
 
 struct window_page {
-    gva_t page; /* 0: free slot */
+    gva_t page;      /* 0: free slot */
     uint64_t offset; /* in the memfd; WINDOW_WRITABLE */
 };
 #define WINDOW_WRITABLE 1u
 
 struct window_part {
-    uint64_t from, to; /* allowed addresses */
+    uint64_t from, to;  /* allowed addresses */
     uint64_t low, high; /* what has been mapped of it; low == high: nothing */
 };
 

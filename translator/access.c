@@ -39,19 +39,32 @@ int host_register(unsigned guest)
 /* Number + 1 of the guest register that a Zydis register is a part of; GUEST_HIGH: its bits 8 to 15. */
 #define GUEST_HIGH 0x20
 #define LEGACY(n, wide, narrow, low)                                                                              \
-    [ZYDIS_REGISTER_R##wide] = (n) + 1, [ZYDIS_REGISTER_E##wide] = (n) + 1, [ZYDIS_REGISTER_##narrow] = (n) + 1,     \
+    [ZYDIS_REGISTER_R##wide] = (n) + 1, [ZYDIS_REGISTER_E##wide] = (n) + 1, [ZYDIS_REGISTER_##narrow] = (n) + 1,  \
     [ZYDIS_REGISTER_##low] = (n) + 1
 #define NUMBERED(n)                                                                                               \
-    [ZYDIS_REGISTER_R##n] = n + 1, [ZYDIS_REGISTER_R##n##D] = n + 1, [ZYDIS_REGISTER_R##n##W] = n + 1,               \
+    [ZYDIS_REGISTER_R##n] = n + 1, [ZYDIS_REGISTER_R##n##D] = n + 1, [ZYDIS_REGISTER_R##n##W] = n + 1,            \
     [ZYDIS_REGISTER_R##n##B] = n + 1
 static const uint8_t guest_of[ZYDIS_REGISTER_MAX_VALUE + 1] = {
-    LEGACY(RAX, AX, AX, AL),   LEGACY(RCX, CX, CX, CL),
-    LEGACY(RDX, DX, DX, DL),   LEGACY(RBX, BX, BX, BL),
-    LEGACY(RSP, SP, SP, SPL),  LEGACY(RBP, BP, BP, BPL),
-    LEGACY(RSI, SI, SI, SIL),  LEGACY(RDI, DI, DI, DIL),
-    NUMBERED(8),  NUMBERED(9),  NUMBERED(10), NUMBERED(11), NUMBERED(12), NUMBERED(13), NUMBERED(14), NUMBERED(15),
-    [ZYDIS_REGISTER_AH] = GUEST_HIGH | (RAX + 1), [ZYDIS_REGISTER_CH] = GUEST_HIGH | (RCX + 1),
-    [ZYDIS_REGISTER_DH] = GUEST_HIGH | (RDX + 1), [ZYDIS_REGISTER_BH] = GUEST_HIGH | (RBX + 1),
+    LEGACY(RAX, AX, AX, AL),
+    LEGACY(RCX, CX, CX, CL),
+    LEGACY(RDX, DX, DX, DL),
+    LEGACY(RBX, BX, BX, BL),
+    LEGACY(RSP, SP, SP, SPL),
+    LEGACY(RBP, BP, BP, BPL),
+    LEGACY(RSI, SI, SI, SIL),
+    LEGACY(RDI, DI, DI, DIL),
+    NUMBERED(8),
+    NUMBERED(9),
+    NUMBERED(10),
+    NUMBERED(11),
+    NUMBERED(12),
+    NUMBERED(13),
+    NUMBERED(14),
+    NUMBERED(15),
+    [ZYDIS_REGISTER_AH] = GUEST_HIGH | (RAX + 1),
+    [ZYDIS_REGISTER_CH] = GUEST_HIGH | (RCX + 1),
+    [ZYDIS_REGISTER_DH] = GUEST_HIGH | (RDX + 1),
+    [ZYDIS_REGISTER_BH] = GUEST_HIGH | (RBX + 1),
 };
 
 int guest_register(ZydisRegister reg, bool *high)

@@ -113,8 +113,8 @@ struct translator_vcpu {
     struct block_exit *linked[2][LINK_LOG_SIZE];
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
     struct tier tier;
-    atomic_bool in_guest;                /* emitted code may be running */
-    atomic_bool poll_armed;              /* the poll page has been made unreadable */
+    atomic_bool in_guest;   /* emitted code may be running */
+    atomic_bool poll_armed; /* the poll page has been made unreadable */
     void *signal_stack;
     unsigned stack_used;          /* index of the return stack in use */
     uint64_t stack_at[2];         /* of the other one */

@@ -79,8 +79,8 @@ void flags_look(struct insn *in)
         in->flags_read = f->tested & FLAGS_ALL_SIX;
         in->flags_written = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ALL_SIX;
     }
-    in->flags_needed = in->flags_read || (in->flags_written && (in->flags_written != FLAGS_ALL_SIX ||
-                                                                is_uncertain_shift(in)));
+    in->flags_needed =
+        in->flags_read || (in->flags_written && (in->flags_written != FLAGS_ALL_SIX || is_uncertain_shift(in)));
 }
 
 bool flags_observer(const struct insn *in)

@@ -57,15 +57,15 @@ struct insn {
     uint8_t length;
     lower_function *row; /* how it is lowered */
     bool valid;          /* false: does not decode; the interpreter raises the fault */
-    /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's: it
-       reads some, or writes only a part. */
+    /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's:
+       it reads some, or writes only a part. */
     uint16_t flags_read, flags_written;
     bool flags_needed;
-    uint16_t writes;     /* general registers, bit per guest register */
-    uint16_t uses;       /* those read, written or in an address */
-    bool high_byte;      /* AH, CH, DH or BH is an operand */
-    bool memory;         /* has a memory operand */
-    bool lacking;        /* the guest's CPU model does not have it, or means something else by it */
+    uint16_t writes; /* general registers, bit per guest register */
+    uint16_t uses;   /* those read, written or in an address */
+    bool high_byte;  /* AH, CH, DH or BH is an operand */
+    bool memory;     /* has a memory operand */
+    bool lacking;    /* the guest's CPU model does not have it, or means something else by it */
 };
 
 /* Per instruction of a block, in block->map: for host faults. */

@@ -106,11 +106,13 @@ struct loop {
     const uint8_t *next; /* executable view: where the jump back goes */
 };
 
-/* A guest register that has been probed (window.c), and what has been added to it since. */
+/* An address that has been probed (window.c): at place + at, as the place is now. */
 struct probed {
     bool valid;
-    int32_t delta;
+    struct place place;
+    int32_t at;
 };
+#define PROBED_MAX 8
 
 struct lower {
     struct emitter e;
@@ -126,7 +128,8 @@ struct lower {
     uint64_t tag;                   /* lookup_mode_tag of the mode */
     unsigned context;               /* enum mmu_context of data accesses */
     struct window *window;          /* window.c: the one the block runs in, or NULL */
-    struct probed probed[16];       /* by guest register */
+    struct probed probed[PROBED_MAX];
+    unsigned next_probed;
     bool checked;                   /* the current instruction has an access that the TLB is looked up for */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
@@ -212,7 +215,8 @@ bool window_row(const struct insn *in);
 /* The same, and its row does not need the host's flags for anything else. */
 bool window_keeps_flags(const struct insn *in);
 /* Pointers to a memory operand, to the word at [base + disp]; false: there is no window, or it does not serve. */
-bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form, struct pointer *pointer);
+bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form,
+                    struct pointer *pointer);
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer);
 void window_advance(struct lower *l); /* behind each instruction */
 

@@ -111,8 +111,7 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
         return TIER_GUEST_FAULT;
     if (result != MMU_OK)
         return TIER_UNSUITABLE;
-    return window_map(w, page, host - (linear & ~PAGE_MASK),
-                      mmu_entry(&v->mmu, MMU_USER, page)->write == 0 - page)
+    return window_map(w, page, host - (linear & ~PAGE_MASK), mmu_entry(&v->mmu, MMU_USER, page)->write == 0 - page)
                ? TIER_UNSUITABLE
                : TIER_MAPPED;
 }

@@ -106,7 +106,8 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
-    if (t->options.tier != TIER_TLB && t->has_rorx && window_create(&v->mmu.window, t->ram, (uint8_t *)v, sizeof *v))
+    if (t->options.tier != TIER_TLB && t->has_rorx &&
+        window_create(&v->mmu.window, t->ram, (uint8_t *)v, sizeof *v))
         v->mmu.window = NULL; /* slower, not wrong */
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);

@@ -10,7 +10,7 @@
  * an instruction may have happened before its last access through a window; and at each of them the flags are as
  * they were at its start, in memory or in the host's. This holds for the rows in window_row.
  *
- * A probed register needs no other probe while it moves less than WINDOW_GUARD.
+ * What has been probed needs no other probe while it moves less than WINDOW_GUARD.
  */
 #include "translator/lower.h"
 
@@ -42,24 +42,41 @@ bool window_is_probe(const uint8_t *host)
 
 static void emit_probe(struct lower *l, int reg)
 {
-    const uint8_t rorx[] = {
-        0xc4, reg > 7 ? 0x43 : 0x63, 0xfb, 0xf0, (uint8_t)(0xd8 | (reg & 7)), WINDOW_PROBE_SHIFT};
+    const uint8_t rorx[] = {0xc4, reg > 7 ? 0x43 : 0x63,       0xfb,
+                            0xf0, (uint8_t)(0xd8 | (reg & 7)), WINDOW_PROBE_SHIFT};
 
     group_clobber_r11(l);
     emit_bytes(&l->e, rorx, sizeof rorx);
     emit_bytes(&l->e, WINDOW_PROBE, sizeof WINDOW_PROBE - 1);
 }
 
-/* base is a guest register that is resident. */
-static bool reach_base(struct lower *l, unsigned base, int64_t disp, struct pointer *pointer)
+/* Has an address been probed that place + disp is in reach of? */
+static bool is_probed(const struct lower *l, struct place place, int64_t disp)
 {
-    struct probed *p = &l->probed[base];
+    for (unsigned i = 0; i < PROBED_MAX; i++) {
+        const struct probed *p = &l->probed[i];
+
+        if (p->valid && group_same_place(p->place, place) && disp - p->at <= REACH && disp - p->at >= -REACH)
+            return true;
+    }
+    return false;
+}
+
+static void note_probed(struct lower *l, struct place place, int32_t disp)
+{
+    l->probed[l->next_probed++ % PROBED_MAX] = (struct probed){true, place, disp};
+}
+
+/* base is a guest register that is resident. */
+static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer *pointer)
+{
+    struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
 
     if (disp > REACH || disp < -REACH)
         return false;
-    if (!p->valid || p->delta + disp > REACH || p->delta + disp < -REACH) {
+    if (!is_probed(l, place, disp)) {
         emit_probe(l, host_register(base));
-        *p = (struct probed){true, 0};
+        note_probed(l, place, 0);
     }
     *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp};
     return true;
@@ -78,12 +95,16 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
     return true;
 }
 
-bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form, struct pointer *pointer)
+bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form,
+                    struct pointer *pointer)
 {
     bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
     bool whole = l->in->z.address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
     int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
     int base = guest_register(op->mem.base, &high);
+    struct place place;
+    bool known;
+    int32_t at;
 
     if (!wanted(l))
         return false;
@@ -93,7 +114,7 @@ bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer
         return by_fixed(l, (uint64_t)disp, form, pointer);
     if (whole && base >= 0 && host_register((unsigned)base) != NOT_RESIDENT &&
         (form != POINTER_RAX_ONLY || host_register((unsigned)base) < 8) &&
-        reach_base(l, (unsigned)base, disp, pointer))
+        by_base(l, (unsigned)base, disp, pointer))
         return true;
     access_address(l, op, H_RAX);
     if (segment) {
@@ -102,7 +123,14 @@ bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer
                      V_SEGMENT(op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, base));
         emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
     }
-    emit_probe(l, H_RAX);
+    known = group_operand(l, l->in, op, &place, &at);
+    if (!known || !is_probed(l, place, at)) {
+        emit_probe(l, H_RAX);
+        if (known)
+            note_probed(l, place, at);
+    }
+    if (form == POINTER_R11)
+        group_clobber_r11(l);
     *pointer = (struct pointer){form == POINTER_R11 ? H_R11 : H_RAX, H_NONE, 0};
     emit_mov(&l->e, pointer->reg, H_RAX);
     return true;
@@ -110,23 +138,20 @@ bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer
 
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer)
 {
-    return wanted(l) && reach_base(l, base, disp, pointer);
+    return wanted(l) && by_base(l, base, disp, pointer);
 }
 
 void window_advance(struct lower *l)
 {
-    for (unsigned i = 0; l->window && i < 16; i++) {
-        struct place place = {(uint8_t)i, PLACE_NONE, 1, PLACE_NONE};
-        struct probed *p = &l->probed[i];
-        int32_t delta;
+    bool known = window_row(l->in) || l->in->row == lower_lea || l->in->row == lower_branch ||
+                 l->in->row == lower_nothing;
 
-        if (!p->valid)
-            continue;
-        p->valid = (window_row(l->in) || l->in->row == lower_lea || l->in->row == lower_branch ||
-                    l->in->row == lower_nothing) &&
-                   group_place_effect(l->in, place, &delta);
-        if (p->valid)
-            p->delta += delta;
-        p->valid &= p->delta <= REACH && p->delta >= -REACH;
+    for (unsigned i = 0; l->window && i < PROBED_MAX; i++) {
+        struct probed *p = &l->probed[i];
+        int32_t delta = 0;
+
+        p->valid = p->valid && known && group_place_effect(l->in, p->place, &delta) && p->at - delta <= REACH &&
+                   p->at - delta >= -REACH;
+        p->at -= delta;
     }
 }

@@ -92,8 +92,7 @@ struct insn_case {
     uint32_t undefined;          /* flags that no engine needs to get right */
     uint32_t undefined_fault;    /* the same when it ends with an exception */
     bool cr2_free;               /* two operands may fault, in either order */
-    /* x87 to AVX-512: the order of #MF, #GP for alignment and #PF is free; masked ones fault at the first element
-       that counts */
+    /* x87 to AVX-512: masked ones fault at the first element that counts */
     bool vector;
     bool partial; /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
     bool partial_registers; /* the same for general registers (POPA) */
