@@ -12,108 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/mode.h"
+#include "cpu/registers.h"
 #include "memory/mmu.h"
-
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
-enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
-
-/* RFLAGS (SDM vol. 1, 3.4.3) */
-#define FLAG_CF 0x1u
-#define FLAG_PF 0x4u
-#define FLAG_AF 0x10u
-#define FLAG_ZF 0x40u
-#define FLAG_SF 0x80u
-#define FLAG_TF 0x100u
-#define FLAG_IF 0x200u
-#define FLAG_DF 0x400u
-#define FLAG_OF 0x800u
-#define FLAG_IOPL 0x3000u
-#define FLAG_NT 0x4000u
-#define FLAG_RF 0x10000u
-#define FLAG_VM 0x20000u
-#define FLAG_AC 0x40000u
-#define FLAG_VIF 0x80000u
-#define FLAG_VIP 0x100000u
-#define FLAG_ID 0x200000u
-#define FLAG_FIXED 0x2u
-#define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
-
-/* CR0, CR4, EFER (SDM vol. 3, 2.5 and 2.2.1) */
-#define CR0_PE 0x1u
-#define CR0_MP 0x2u
-#define CR0_EM 0x4u
-#define CR0_TS 0x8u
-#define CR0_ET 0x10u
-#define CR0_NE 0x20u
-#define CR0_WP 0x10000u
-#define CR0_AM 0x40000u
-#define CR0_NW 0x20000000u
-#define CR0_CD 0x40000000u
-#define CR0_PG 0x80000000u
-#define CR3_NO_FLUSH (1ull << 63) /* in what MOV to CR3 writes, with CR4.PCIDE */
-#define CR4_VME 0x1u
-#define CR4_PVI 0x2u
-#define CR4_TSD 0x4u
-#define CR4_DE 0x8u
-#define CR4_PSE 0x10u
-#define CR4_PAE 0x20u
-#define CR4_MCE 0x40u
-#define CR4_PGE 0x80u
-#define CR4_PCE 0x100u
-#define CR4_OSFXSR 0x200u
-#define CR4_OSXMMEXCPT 0x400u
-#define CR4_UMIP 0x800u
-#define CR4_FSGSBASE 0x10000u
-#define CR4_PCIDE 0x20000u
-#define CR4_OSXSAVE 0x40000u
-#define CR4_SMEP 0x100000u
-#define CR4_SMAP 0x200000u
-#define EFER_SCE 0x1u
-#define EFER_LME 0x100u
-#define EFER_LMA 0x400u
-#define EFER_NXE 0x800u
-
-enum cpu_vector {
-    EXC_DE,
-    EXC_DB,
-    EXC_NMI,
-    EXC_BP,
-    EXC_OF,
-    EXC_BR,
-    EXC_UD,
-    EXC_NM,
-    EXC_DF,
-    EXC_TS = 10,
-    EXC_NP,
-    EXC_SS,
-    EXC_GP,
-    EXC_PF,
-    EXC_MF = 16,
-    EXC_AC,
-    EXC_MC,
-    EXC_XM
-};
-
-/* A segment register with its descriptor cache (SDM vol. 3, 3.4.3). */
-struct segment {
-    uint16_t selector;
-    uint16_t attributes; /* descriptor bits 40-47 in 0-7, 52-55 in 8-11: see SEGATTR_* */
-    uint32_t limit;      /* in bytes, granularity applied */
-    uint64_t base;
-};
-#define SEGATTR_TYPE 0xfu
-#define SEGATTR_S 0x10u
-#define SEGATTR_DPL(a) (((a) >> 5) & 3u)
-#define SEGATTR_P 0x80u
-#define SEGATTR_AVL 0x100u
-#define SEGATTR_L 0x200u
-#define SEGATTR_DB 0x400u
-#define SEGATTR_G 0x800u
-
-struct table_register {
-    uint64_t base;
-    uint16_t limit;
-};
 
 /*
  * How a function of cpu/ ended. Everything but CPU_OK goes up the call chain unchanged; nothing
@@ -166,36 +67,6 @@ struct vcpu_ops {
     /* A line for the log, under a topic of -d ("int", "guest_errors", "cpu"). */
     void (*log)(void *opaque, const char *topic, const char *text);
 };
-
-/*
- * What translated code depends on besides the address: part of a block's key.
- * cpu_update_mode keeps it. Bits:
- */
-#define MODE_CPL 0x3u    /* current privilege level; 3 in virtual-8086 mode */
-#define MODE_CODE16 0x0u /* CS default size */
-#define MODE_CODE32 0x4u
-#define MODE_CODE64 0x8u
-#define MODE_CODE_MASK 0xcu
-#define MODE_SS32 0x10u /* SS.B (or 64-bit mode) */
-#define MODE_PE 0x20u   /* protected mode */
-#define MODE_VM 0x40u   /* virtual-8086 mode */
-#define MODE_AC 0x80u   /* MMU_SUPERVISOR_AC is the data context */
-#define MODE_X87 0x100u /* x87/MMX do not give #NM or #UD (CR0.EM, CR0.TS) */
-#define MODE_SSE 0x200u /* SSE usable (CR4.OSFXSR, CR0.EM, CR0.TS) */
-#define MODE_AVX 0x400u /* AVX usable (CR4.OSXSAVE, XCR0, CR0.TS) */
-#define MODE_AVX512 0x800u
-#define MODE_TSD 0x1000u  /* RDTSC gives #GP here (CR4.TSD and CPL > 0) */
-#define MODE_IOPL 0x2000u /* CPL <= IOPL: CLI and STI allowed */
-#define MODE_FSGSBASE 0x4000u
-#define MODE_UMIP 0x8000u /* UMIP set and CPL > 0: SGDT and friends give #GP */
-/* 32-bit protected mode whose CS, DS, ES and SS have base 0, no limit below 4 GiB, and are usable, DS ES SS
-   writable; or 64-bit mode. */
-#define MODE_FLAT 0x10000u
-#define MODE_LMA 0x20000u /* long mode active */
-#define MODE_SINGLE                                                                                               \
-    0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
-#define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */
-#define MODE_TS 0x80000u    /* CR0.TS: #NM rather than #UD where usable otherwise */
 
 #define XSAVE_AREA_SIZE 4096u
 #define VCPU_TRANSLATOR_AREA (16u << 20)

@@ -41,29 +41,58 @@ static bool forbid(struct window *w, uint64_t from, uint64_t to)
     return true;
 }
 
+struct mapping {
+    uint64_t from, to;
+    bool kernels; /* the first stack, and what the kernel maps next to it */
+};
+
+/* The next line of /proc/self/maps. *good becomes false if it is not understood. */
+static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
+{
+    unsigned long long from, to;
+    char line[512];
+
+    if (!*good || !fgets(line, sizeof line, maps))
+        return false;
+    *good = sscanf(line, "%llx-%llx", &from, &to) == 2;
+    *m = (struct mapping){from, to, strstr(line, "[stack") || strstr(line, "[v")};
+    return *good;
+}
+
 static bool find_parts(struct window *w)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
-    char line[512];
     bool good = maps;
+    struct mapping m;
 
     w->part[0] = (struct window_part){.from = LOWEST, .to = USER_END};
     w->part_count = 1;
-    while (good && fgets(line, sizeof line, maps)) {
-        unsigned long long from, to;
-        bool stack = strstr(line, "[stack") || strstr(line, "[v");
-        uint64_t above = stack ? WINDOW_GUARD : GUARD_MAPPED, below = stack ? GUARD_STACK : GUARD_MAPPED;
+    while (good && next_mapping(maps, &m, &good)) {
+        uint64_t above = m.kernels ? WINDOW_GUARD : GUARD_MAPPED, below = m.kernels ? GUARD_STACK : GUARD_MAPPED;
 
-        if (sscanf(line, "%llx-%llx", &from, &to) != 2)
-            good = false;
-        else if (from < USER_END)
-            good = forbid(w, from > below ? from - below : 0, to + above);
+        if (m.from < USER_END)
+            good = forbid(w, m.from > below ? m.from - below : 0, m.to + above);
     }
     if (maps)
         fclose(maps);
     while (w->part_count && w->part[w->part_count - 1].from >= w->part[w->part_count - 1].to)
         w->part_count--;
     return good && w->part_count;
+}
+
+bool window_is_ours(struct window *w)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    bool good = maps;
+    struct mapping m;
+
+    window_flush(w);
+    while (good && next_mapping(maps, &m, &good))
+        for (unsigned i = 0; i < w->part_count; i++)
+            good &= m.to <= w->part[i].from || m.from >= w->part[i].to;
+    if (maps)
+        fclose(maps);
+    return good;
 }
 
 /* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */

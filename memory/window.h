@@ -46,6 +46,7 @@ struct window {
     struct ram *ram;
     uint64_t owner; /* CR3: root and PCID; or WINDOW_NO_OWNER */
     bool active;    /* the current address space is the owner */
+    bool spoiled;   /* something of novt's has got into an allowed part: no owner any more */
     uint32_t count; /* of pages mapped */
     unsigned part_count;
     struct window_part part[WINDOW_PARTS];
@@ -64,6 +65,9 @@ bool window_allows(const struct window *w, gva_t linear);
    mmap. */
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable);
 
+/* Flushes all, and then: is nothing else in the allowed parts? Otherwise the window must not be used any more.
+   Clobbers SIMD registers. */
+bool window_is_ours(struct window *w);
 /* Flushes: a page; all of them; the pages that map one page of RAM writable (its offset in the memfd). */
 void window_flush_page(struct window *w, gva_t page);
 void window_flush(struct window *w);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "cpu/simd.h"
+
 #define PROMOTE_SCORE 8  /* ticks in user code */
 #define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
 #define DEMOTE_SCORE 16  /* such ticks */
@@ -24,7 +26,11 @@ static void promote(struct vcpu *v)
     struct window *w = v->mmu.window;
     const struct mmu_table *t = &v->mmu.table[MMU_USER];
 
-    window_flush(w);
+    simd_save(v);
+    if (w->spoiled || !window_is_ours(w)) {
+        w->spoiled = true;
+        return;
+    }
     w->owner = v->cr3;
     w->active = true;
     w->stats.promotions++;

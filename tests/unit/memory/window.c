@@ -160,6 +160,21 @@ Test(window, the_kernels_half_is_forbidden)
     }
 }
 
+Test(window, notices_other_mappings)
+{
+    void *page;
+
+    cr_assert_eq(window_map(window, somewhere, ram_page(1), true), 0);
+    cr_assert(window_is_ours(window));
+    cr_assert_eq(window->count, 0u);
+    page =
+        mmap((void *)(uintptr_t)somewhere, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    cr_assert(!window_is_ours(window));
+    cr_assert_eq(window_map(window, somewhere, ram_page(1), true), -EEXIST);
+    munmap(page, PAGE_SIZE);
+    cr_assert(window_is_ours(window));
+}
+
 Test(window, only_ram)
 {
     cr_assert_eq(window_map(window, somewhere, ram.host + RAM_SIZE, false), -EFAULT);
