@@ -154,7 +154,8 @@ void system_flags_image(struct lower *l);
 void system_take_flags(struct lower *l);
 /* --- string.c --- */
 bool string_is_plain(const struct insn *in);
-lower_function lower_lods, lower_stos, lower_scas, lower_movs;
+bool string_is_copied(const struct insn *in); /* REP MOVS or REP STOS that a window may serve */
+lower_function lower_lods, lower_stos, lower_scas, lower_movs, lower_repeated;
 
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);

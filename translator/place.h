@@ -77,6 +77,9 @@ struct probed {
 #define PROBED_MAX 8
 
 /* --- window.c --- */
+#define WINDOW_REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
+/* Faults unless an access through the window may be made in reach of the address in the register. Clobbers R11. */
+void window_probe(struct lower *l, int reg);
 /* Can an access through a window be a part of how the instruction is lowered? */
 bool window_row(const struct insn *in);
 /* The same, and its row does not need the host's flags for anything else. */

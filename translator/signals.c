@@ -38,7 +38,12 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
 }
 
 /* How far the instruction has come. */
-enum stage { STAGE_START, STAGE_ACCESS /* in a window; the flags are as at the start */, STAGE_WORK };
+enum stage {
+    STAGE_START,
+    STAGE_PROBE,  /* of a window; flags: insn_map.window_after_flags */
+    STAGE_ACCESS, /* in a window; likewise */
+    STAGE_WORK
+};
 
 /* RIP, what is put aside and the place of the flags, from the host address. */
 static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum stage stage, uint64_t host_flags)
@@ -48,10 +53,11 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
 
     for (unsigned i = 0; i < b->instructions; i++) {
         if (offset < map[i].host_end) {
-            bool saved = stage == STAGE_WORK ? map[i].flags_saved_work : map[i].flags_saved_start;
+            bool work = stage == STAGE_WORK || (stage != STAGE_START && map[i].window_after_flags);
+            bool saved = work ? map[i].flags_saved_work : map[i].flags_saved_start;
 
             v->rip = pc;
-            if (stage != STAGE_START)
+            if (stage == STAGE_ACCESS || stage == STAGE_WORK)
                 give_back(v, &map[i]);
             callouts_give_back(v, b, i);
             if (saved && map[i].recipe)
@@ -87,7 +93,7 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, g
     enum tier_fault fault = TIER_UNSUITABLE;
 
     translator_of(v)->translator->stats.window_signals++;
-    *stage = window_is_probe(host) ? STAGE_START : STAGE_ACCESS;
+    *stage = window_is_probe(host) ? STAGE_PROBE : STAGE_ACCESS;
     if (*stage == STAGE_ACCESS)
         fault = tier_resolve(v, linear, write);
     if (fault == TIER_UNSUITABLE)

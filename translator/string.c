@@ -1,8 +1,9 @@
 /*
- * string.c - LODS, STOS, SCAS and MOVS without a repeat prefix.
+ * string.c - LODS, STOS, SCAS and MOVS.
  *
  * Interface: rows of lower.h. DF is nearly always clear: where it is set, the interpreter runs the instruction; so
- * it does all repeated ones, which it does in blocks (cpu/interp_string.c).
+ * it does repeated ones, in blocks (cpu/interp_string.c). But in a window REP MOVS and REP STOS run as they are, if
+ * they stay in reach of a probe; a page that is missing stops them halfway, as the architecture has it.
  */
 #include "translator/lower.h"
 
@@ -97,4 +98,39 @@ void lower_movs(struct lower *l)
     step_on(l, H_RSI);
     step_on(l, H_RDI);
     end(l, c);
+}
+
+bool string_is_copied(const struct insn *in)
+{
+    if (in->z.meta.category != ZYDIS_CATEGORY_STRINGOP || !(in->z.attributes & ZYDIS_ATTRIB_HAS_REP) ||
+        in->z.address_width != 64 || insn_width(in) != 64)
+        return false;
+    for (unsigned i = 0; i < in->z.operand_count; i++)
+        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && (in->op[i].mem.segment == ZYDIS_REGISTER_FS ||
+                                                            in->op[i].mem.segment == ZYDIS_REGISTER_GS))
+            return false;
+    return true;
+}
+
+/* REP MOVS, REP STOS */
+void lower_repeated(struct lower *l)
+{
+    struct cold *backwards, *far;
+
+    if (!l->window) {
+        lower_step(l);
+        return;
+    }
+    backwards = begin(l);
+    emit_op_imm(&l->e, true, 7, H_RCX, WINDOW_REACH * 8 / l->in->op[0].size); /* cmp */
+    far = lower_step_if(l, CC_A);
+    window_probe(l, H_RDI);
+    if (memory_operand(l->in, false))
+        window_probe(l, H_RSI);
+    emit_mov(&l->e, H_RAX, H_R10);
+    l->map[l->index].window_after_flags = true;
+    l->map[l->index].flags_saved_work = true;
+    emit_bytes(&l->e, l->in->bytes, l->in->length);
+    end(l, backwards);
+    far->done = backwards->done;
 }

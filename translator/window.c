@@ -8,15 +8,14 @@
  * Interface: lower.h. Nothing here touches the host's flags. A fault of the probe or of the access is resolved in
  * signals.c: the page is mapped and the access tried again, or the interpreter runs the instruction. So nothing of
  * an instruction may have happened before its last access through a window; and at each of them the flags are as
- * they were at its start, in memory or in the host's. This holds for the rows in window_row.
+ * they were at its start, in memory or in the host's. This holds for the rows in window_row. (REP MOVS and STOS are
+ * the exception: insn_map.window_after_flags.)
  *
  * What has been probed needs no other probe while it moves less than WINDOW_GUARD.
  */
 #include "translator/lower.h"
 
 #include <string.h>
-
-#define REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
 
 bool window_row(const struct insn *in)
 {
@@ -40,7 +39,7 @@ bool window_is_probe(const uint8_t *host)
     return memcmp(host, WINDOW_PROBE, sizeof WINDOW_PROBE - 1) == 0;
 }
 
-static void emit_probe(struct lower *l, int reg)
+void window_probe(struct lower *l, int reg)
 {
     const uint8_t rorx[] = {0xc4, reg > 7 ? 0x43 : 0x63,       0xfb,
                             0xf0, (uint8_t)(0xd8 | (reg & 7)), WINDOW_PROBE_SHIFT};
@@ -56,7 +55,7 @@ static bool is_probed(const struct lower *l, struct place place, int64_t disp)
     for (unsigned i = 0; i < PROBED_MAX; i++) {
         const struct probed *p = &l->probed[i];
 
-        if (p->valid && group_same_place(p->place, place) && disp - p->at <= REACH && disp - p->at >= -REACH)
+        if (p->valid && group_same_place(p->place, place) && disp - p->at <= WINDOW_REACH && disp - p->at >= -WINDOW_REACH)
             return true;
     }
     return false;
@@ -72,10 +71,10 @@ static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer
 {
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
 
-    if (disp > REACH || disp < -REACH)
+    if (disp > WINDOW_REACH || disp < -WINDOW_REACH)
         return false;
     if (!is_probed(l, place, disp)) {
-        emit_probe(l, host_register(base));
+        window_probe(l, host_register(base));
         note_probed(l, place, 0);
     }
     *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp};
@@ -125,7 +124,7 @@ bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer
     }
     known = group_operand(l, l->in, op, &place, &at);
     if (!known || !is_probed(l, place, at)) {
-        emit_probe(l, H_RAX);
+        window_probe(l, H_RAX);
         if (known)
             note_probed(l, place, at);
     }
@@ -150,8 +149,8 @@ void window_advance(struct lower *l)
         struct probed *p = &l->probed[i];
         int32_t delta = 0;
 
-        p->valid = p->valid && known && group_place_effect(l->in, p->place, &delta) && p->at - delta <= REACH &&
-                   p->at - delta >= -REACH;
+        p->valid = p->valid && known && group_place_effect(l->in, p->place, &delta) && p->at - delta <= WINDOW_REACH &&
+                   p->at - delta >= -WINDOW_REACH;
         p->at -= delta;
     }
 }
