@@ -4,96 +4,13 @@
  * Interface: window.h. Invariants: every page that is mapped in an allowed part is in slot[], and lies in its
  * part's [low, high); a page of RAM with RAM_PAGE_CODE is not mapped writable, and one that is has
  * RAM_PAGE_WINDOW.
- *
- * The allowed parts are found once, behind everything large that novt maps. What it maps later (a thread's stack,
- * an arena of malloc) the host places next to what is there already: within GUARD_MAPPED of it.
  */
 #include "memory/window.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#define USER_END 0x7ffffffff000ull
-#define LOWEST 0x10000ull /* vm.mmap_min_addr */
-#define GUARD_MAPPED 0x100000000ull
-#define GUARD_STACK 0x10000000ull /* below a stack, which may grow; nothing is ever put above it */
-#define PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT)
-
-/* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
-static bool forbid(struct window *w, uint64_t from, uint64_t to)
-{
-    struct window_part *last = &w->part[w->part_count - 1];
-    uint64_t end = last->to;
-
-    from &= ~(PROBE_UNIT - 1);
-    to = (to + PROBE_UNIT - 1) & ~(PROBE_UNIT - 1);
-    if (from <= last->from) {
-        last->from = to > last->from ? to : last->from;
-    } else {
-        last->to = from;
-        if (w->part_count == WINDOW_PARTS)
-            return false;
-        w->part[w->part_count++] = (struct window_part){.from = to, .to = end};
-    }
-    return true;
-}
-
-struct mapping {
-    uint64_t from, to;
-    bool kernels; /* the first stack, and what the kernel maps next to it */
-};
-
-/* The next line of /proc/self/maps. *good becomes false if it is not understood. */
-static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
-{
-    unsigned long long from, to;
-    char line[512];
-
-    if (!*good || !fgets(line, sizeof line, maps))
-        return false;
-    *good = sscanf(line, "%llx-%llx", &from, &to) == 2;
-    *m = (struct mapping){from, to, strstr(line, "[stack") || strstr(line, "[v")};
-    return *good;
-}
-
-static bool find_parts(struct window *w)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    bool good = maps;
-    struct mapping m;
-
-    w->part[0] = (struct window_part){.from = LOWEST, .to = USER_END};
-    w->part_count = 1;
-    while (good && next_mapping(maps, &m, &good)) {
-        uint64_t above = m.kernels ? WINDOW_GUARD : GUARD_MAPPED, below = m.kernels ? GUARD_STACK : GUARD_MAPPED;
-
-        if (m.from < USER_END)
-            good = forbid(w, m.from > below ? m.from - below : 0, m.to + above);
-    }
-    if (maps)
-        fclose(maps);
-    while (w->part_count && w->part[w->part_count - 1].from >= w->part[w->part_count - 1].to)
-        w->part_count--;
-    return good && w->part_count;
-}
-
-bool window_is_ours(struct window *w)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    bool good = maps;
-    struct mapping m;
-
-    window_flush(w);
-    while (good && next_mapping(maps, &m, &good))
-        for (unsigned i = 0; i < w->part_count; i++)
-            good &= m.to <= w->part[i].from || m.from >= w->part[i].to;
-    if (maps)
-        fclose(maps);
-    return good;
-}
 
 /* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */
 static bool open_table(const struct window *w, uint8_t *table, uint64_t used)
@@ -120,7 +37,9 @@ int window_create(struct window **window, struct ram *ram, uint8_t *table, uint6
         return status;
     w->ram = ram;
     w->owner = WINDOW_NO_OWNER;
-    if (!find_parts(w) || !open_table(w, table, used)) {
+    /* What is readable at the table's start cannot forbid anything. */
+    if (!window_find_parts(w) || w->part[0].from > WINDOW_LOWEST || w->part[0].to >> WINDOW_PROBE_SHIFT < used ||
+        !open_table(w, table, used)) {
         munmap(w, sizeof *w);
         return -ENOTSUP;
     }

@@ -26,6 +26,7 @@
 #define WINDOW_PAGES 24576u /* mapped at most: a process may have 65530 mappings */
 #define WINDOW_PARTS 64u
 #define WINDOW_NO_OWNER UINT64_MAX
+#define WINDOW_LOWEST 0x10000ull /* address that may be mapped (vm.mmap_min_addr) */
 
 struct window_page {
     gva_t page;      /* 0: free slot */
@@ -55,7 +56,8 @@ struct window {
 };
 
 /* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE) of which the first `used` hold something
-   readable; the rest is made the probe table. Errors: -errno. */
+   readable; the rest is made the probe table. Errors: -errno; -ENOTSUP if novt has mapped something at the
+   addresses that those first bytes stand for. */
 int window_create(struct window **window, struct ram *ram, uint8_t *table, uint64_t used);
 void window_destroy(struct window *w); /* NULL is fine */
 
@@ -65,6 +67,8 @@ bool window_allows(const struct window *w, gva_t linear);
    mmap. */
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable);
 
+/* Finds them. false: /proc/self/maps is not what it should be, or nothing is left. */
+bool window_find_parts(struct window *w);
 /* Flushes all, and then: is nothing else in the allowed parts? Otherwise the window must not be used any more.
    Clobbers SIMD registers. */
 bool window_is_ours(struct window *w);

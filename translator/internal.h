@@ -70,15 +70,15 @@ struct insn {
 
 /* Per instruction of a block, in block->map: for host faults. */
 struct insn_map {
-    uint32_t host_end;             /* offset from block->code of the first byte behind its hot code */
-    uint8_t length;                /* guest bytes */
-    uint8_t flags_saved_start : 1; /* at its first host instruction the flags are in memory */
-    uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
-    uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
-    uint8_t to_run_loop : 1;       /* lock-step: not run here */
+    uint32_t host_end;              /* offset from block->code of the first byte behind its hot code */
+    uint8_t length;                 /* guest bytes */
+    uint8_t flags_saved_start : 1;  /* at its first host instruction the flags are in memory */
+    uint8_t flags_saved_work : 1;   /* at the host instruction that does the work */
+    uint8_t by_interpreter : 1;     /* a callout has the interpreter run it, with SIMD state live */
+    uint8_t to_run_loop : 1;        /* lock-step: not run here */
     uint8_t window_after_flags : 1; /* its accesses through a window find the flags as flags_saved_work says */
-    uint8_t borrowing : 1;         /* the values of block.borrowed are in borrowed_value[] */
-    uint8_t borrowed[2];           /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
+    uint8_t borrowing : 1;          /* the values of block.borrowed are in borrowed_value[] */
+    uint8_t borrowed[2];            /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
     uint16_t recipe; /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
 };
 

@@ -2,8 +2,8 @@
  * string.c - LODS, STOS, SCAS and MOVS.
  *
  * Interface: rows of lower.h. DF is nearly always clear: where it is set, the interpreter runs the instruction; so
- * it does repeated ones, in blocks (cpu/interp_string.c). But in a window REP MOVS and REP STOS run as they are, if
- * they stay in reach of a probe; a page that is missing stops them halfway, as the architecture has it.
+ * it does repeated ones, in blocks (cpu/interp_string.c). But in a window REP MOVS and REP STOS run as they are,
+ * if they stay in reach of a probe; a page that is missing stops them halfway, as the architecture has it.
  */
 #include "translator/lower.h"
 
@@ -106,8 +106,8 @@ bool string_is_copied(const struct insn *in)
         in->z.address_width != 64 || insn_width(in) != 64)
         return false;
     for (unsigned i = 0; i < in->z.operand_count; i++)
-        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && (in->op[i].mem.segment == ZYDIS_REGISTER_FS ||
-                                                            in->op[i].mem.segment == ZYDIS_REGISTER_GS))
+        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            (in->op[i].mem.segment == ZYDIS_REGISTER_FS || in->op[i].mem.segment == ZYDIS_REGISTER_GS))
             return false;
     return true;
 }

@@ -8,8 +8,8 @@
  * Interface: lower.h. Nothing here touches the host's flags. A fault of the probe or of the access is resolved in
  * signals.c: the page is mapped and the access tried again, or the interpreter runs the instruction. So nothing of
  * an instruction may have happened before its last access through a window; and at each of them the flags are as
- * they were at its start, in memory or in the host's. This holds for the rows in window_row. (REP MOVS and STOS are
- * the exception: insn_map.window_after_flags.)
+ * they were at its start, in memory or in the host's. This holds for the rows in window_row. (REP MOVS and STOS
+ * are the exception: insn_map.window_after_flags.)
  *
  * What has been probed needs no other probe while it moves less than WINDOW_GUARD.
  */
@@ -55,7 +55,8 @@ static bool is_probed(const struct lower *l, struct place place, int64_t disp)
     for (unsigned i = 0; i < PROBED_MAX; i++) {
         const struct probed *p = &l->probed[i];
 
-        if (p->valid && group_same_place(p->place, place) && disp - p->at <= WINDOW_REACH && disp - p->at >= -WINDOW_REACH)
+        if (p->valid && group_same_place(p->place, place) && disp - p->at <= WINDOW_REACH &&
+            disp - p->at >= -WINDOW_REACH)
             return true;
     }
     return false;
@@ -149,8 +150,8 @@ void window_advance(struct lower *l)
         struct probed *p = &l->probed[i];
         int32_t delta = 0;
 
-        p->valid = p->valid && known && group_place_effect(l->in, p->place, &delta) && p->at - delta <= WINDOW_REACH &&
-                   p->at - delta >= -WINDOW_REACH;
+        p->valid = p->valid && known && group_place_effect(l->in, p->place, &delta) &&
+                   p->at - delta <= WINDOW_REACH && p->at - delta >= -WINDOW_REACH;
         p->at -= delta;
     }
 }

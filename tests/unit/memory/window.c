@@ -175,6 +175,20 @@ Test(window, notices_other_mappings)
     cr_assert(window_is_ours(window));
 }
 
+/* Of the table's first bytes that hold something else, none may stand for a forbidden address. */
+Test(window, low_mappings_leave_no_window)
+{
+    struct window *other;
+    void *low =
+        mmap((void *)0x10000000, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    cr_assert_eq(window_create(&other, &ram, table, 16 << 20), -ENOTSUP);
+    cr_assert_null(other);
+    munmap(low, PAGE_SIZE);
+    cr_assert_eq(window_create(&other, &ram, table, 16 << 20), 0);
+    window_destroy(other);
+}
+
 Test(window, only_ram)
 {
     cr_assert_eq(window_map(window, somewhere, ram.host + RAM_SIZE, false), -EFAULT);

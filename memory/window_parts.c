@@ -1,0 +1,90 @@
+/*
+ * window_parts.c - the parts of the address space that are not novt's own.
+ *
+ * Interface: window.h. They are found once, behind everything large that novt maps. What it maps later (a thread's
+ * stack, an arena of malloc) the host places next to what is there already: within GUARD_MAPPED of it. Whoever
+ * takes the window for another address space looks whether that still holds (window_is_ours). Not to be called
+ * while the guest's SIMD state is live.
+ */
+#include "memory/window.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define USER_END 0x7ffffffff000ull
+#define GUARD_MAPPED 0x100000000ull
+#define GUARD_STACK 0x10000000ull /* below a stack, which may grow; nothing is ever put above it */
+#define PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT)
+
+/* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
+static bool forbid(struct window *w, uint64_t from, uint64_t to)
+{
+    struct window_part *last = &w->part[w->part_count - 1];
+    uint64_t end = last->to;
+
+    from &= ~(PROBE_UNIT - 1);
+    to = (to + PROBE_UNIT - 1) & ~(PROBE_UNIT - 1);
+    if (from <= last->from) {
+        last->from = to > last->from ? to : last->from;
+    } else {
+        last->to = from;
+        if (w->part_count == WINDOW_PARTS)
+            return false;
+        w->part[w->part_count++] = (struct window_part){.from = to, .to = end};
+    }
+    return true;
+}
+
+struct mapping {
+    uint64_t from, to;
+    bool kernels; /* the first stack, and what the kernel maps next to it */
+};
+
+/* The next line of /proc/self/maps. *good becomes false if it is not understood. */
+static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
+{
+    unsigned long long from, to;
+    char line[512];
+
+    if (!*good || !fgets(line, sizeof line, maps))
+        return false;
+    *good = sscanf(line, "%llx-%llx", &from, &to) == 2;
+    *m = (struct mapping){from, to, strstr(line, "[stack") || strstr(line, "[v")};
+    return *good;
+}
+
+bool window_find_parts(struct window *w)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    bool good = maps;
+    struct mapping m;
+
+    w->part[0] = (struct window_part){.from = WINDOW_LOWEST, .to = USER_END};
+    w->part_count = 1;
+    while (good && next_mapping(maps, &m, &good)) {
+        uint64_t above = m.kernels ? WINDOW_GUARD : GUARD_MAPPED, below = m.kernels ? GUARD_STACK : GUARD_MAPPED;
+
+        if (m.from < USER_END)
+            good = forbid(w, m.from > below ? m.from - below : 0, m.to + above);
+    }
+    if (maps)
+        fclose(maps);
+    while (w->part_count && w->part[w->part_count - 1].from >= w->part[w->part_count - 1].to)
+        w->part_count--;
+    return good && w->part_count;
+}
+
+bool window_is_ours(struct window *w)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    bool good = maps;
+    struct mapping m;
+
+    window_flush(w);
+    while (good && next_mapping(maps, &m, &good))
+        for (unsigned i = 0; i < w->part_count; i++)
+            good &= m.to <= w->part[i].from || m.from >= w->part[i].to;
+    if (maps)
+        fclose(maps);
+    return good;
+}
