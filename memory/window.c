@@ -38,7 +38,8 @@ int window_create(struct window **window, struct ram *ram, uint8_t *table, uint6
     w->ram = ram;
     w->owner = WINDOW_NO_OWNER;
     /* What is readable at the table's start cannot forbid anything. */
-    if (!window_find_parts(w) || w->part[0].from > WINDOW_LOWEST || w->part[0].to >> WINDOW_PROBE_SHIFT < used ||
+    if (!window_find_parts(w) ||
+        (used && (w->part[0].from > WINDOW_LOWEST || w->part[0].to >> WINDOW_PROBE_SHIFT < used)) ||
         !open_table(w, table, used)) {
         munmap(w, sizeof *w);
         return -ENOTSUP;

@@ -185,8 +185,10 @@ Test(window, low_mappings_leave_no_window)
     cr_assert_eq(window_create(&other, &ram, table, 16 << 20), -ENOTSUP);
     cr_assert_null(other);
     munmap(low, PAGE_SIZE);
+#ifndef __SANITIZE_ADDRESS__ /* its shadow is there */
     cr_assert_eq(window_create(&other, &ram, table, 16 << 20), 0);
     window_destroy(other);
+#endif
 }
 
 Test(window, only_ram)
