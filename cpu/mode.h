@@ -25,7 +25,8 @@
 /* 32-bit protected mode whose CS, DS, ES and SS have base 0, no limit below 4 GiB, and are usable, DS ES SS
    writable; or 64-bit mode. */
 #define MODE_FLAT 0x10000u
-#define MODE_LMA 0x20000u /* long mode active */
+#define MODE_FLAT32 (MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT) /* together: flat 32-bit code */
+#define MODE_LMA 0x20000u                                           /* long mode active */
 #define MODE_SINGLE                                                                                               \
     0x40000u /* TF, DR7, alignment checks or a debugger: one instruction at a time, by the interpreter */
 #define MODE_SMAP 0x100000u /* CR4.SMAP: STAC and CLAC change the data context */

@@ -227,13 +227,11 @@ static bool update_quickly(struct vcpu *v)
     return !((old ^ v->mode) & MODE_CODE64);
 }
 
-#define FLAT32 (MODE_PE | MODE_CODE32 | MODE_SS32 | MODE_FLAT)
-
 void cpu_update_level(struct vcpu *v)
 {
     if (!update_quickly(v)) {
         cpu_update_mode(v);
-    } else if (!(v->mode & MODE_CODE64) && (v->mode & (FLAT32 | MODE_VM)) != FLAT32) {
+    } else if (!(v->mode & MODE_CODE64) && (v->mode & (MODE_FLAT32 | MODE_VM)) != MODE_FLAT32) {
         cpu_update_span(v, SEG_CS);
         cpu_update_span(v, SEG_SS);
     }
@@ -243,8 +241,8 @@ void cpu_update_flat_level(struct vcpu *v)
 {
     uint32_t cs = v->seg[SEG_CS].attributes & SEGATTR_L ? MODE_CODE64 : MODE_CODE32;
 
-    if ((v->mode & (MODE_CODE64 | FLAT32 | MODE_VM)) == (MODE_PE | cs | MODE_SS32 | MODE_FLAT))
-        update(v, v->mode & (CONTROL_BITS | MODE_CODE64 | FLAT32));
+    if ((v->mode & (MODE_CODE64 | MODE_FLAT32 | MODE_VM)) == (MODE_PE | cs | MODE_SS32 | MODE_FLAT))
+        update(v, v->mode & (CONTROL_BITS | MODE_CODE64 | MODE_FLAT32));
     else
         cpu_update_level(v);
 }

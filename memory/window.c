@@ -1,5 +1,5 @@
 /*
- * window.c - a window's pages, and the parts of the address space that are novt's own.
+ * window.c - a window's pages.
  *
  * Interface: window.h. Invariants: every page that is mapped in an allowed part is in slot[], and lies in its
  * part's [low, high); a page of RAM with RAM_PAGE_CODE is not mapped writable, and one that is has
@@ -56,20 +56,19 @@ void window_destroy(struct window *w)
     munmap(w, sizeof *w);
 }
 
-static struct window_part *part_of(struct window *w, gva_t linear)
+/* Index of the allowed part that holds it, or part_count. */
+static unsigned part_of(const struct window *w, gva_t linear)
 {
-    for (unsigned i = 0; i < w->part_count; i++)
-        if (linear >= w->part[i].from && linear < w->part[i].to)
-            return &w->part[i];
-    return NULL;
+    unsigned i = 0;
+
+    while (i < w->part_count && (linear < w->part[i].from || linear >= w->part[i].to))
+        i++;
+    return i;
 }
 
 bool window_allows(const struct window *w, gva_t linear)
 {
-    for (unsigned i = 0; i < w->part_count; i++)
-        if (linear >= w->part[i].from && linear < w->part[i].to)
-            return true;
-    return false;
+    return part_of(w, linear) < w->part_count;
 }
 
 static uint32_t home(gva_t page)
@@ -103,13 +102,14 @@ static void forget(struct window *w, struct window_page *page)
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable)
 {
     uint64_t offset = (uint64_t)(host_page - w->ram->host);
-    struct window_part *part = part_of(w, page);
+    struct window_part *part = &w->part[part_of(w, page)];
     struct window_page *slot = find(w, page);
     void *address = (void *)(uintptr_t)page;
     int flags = MAP_SHARED | MAP_POPULATE | (slot->page ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     void *got;
 
-    if (!part || offset >= w->ram->size || (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
+    if (!window_allows(w, page) || offset >= w->ram->size ||
+        (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
         return -EFAULT;
     if (!slot->page && w->count == WINDOW_PAGES) {
         window_flush(w);

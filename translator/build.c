@@ -106,12 +106,9 @@ static void note_flags(struct lower *l)
     m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
 }
 
-/* Rows that C does not look at the guest's registers in, but by callouts_give_back. */
-static bool keeps_borrowed(const struct insn *in)
+bool lower_keeps_registers(const struct insn *in)
 {
-    return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
-           in->row == lower_pop || in->row == lower_absolute || in->row == lower_leave ||
-           in->row == lower_branch || in->row == lower_jump || in->row == lower_call || in->row == lower_return;
+    return window_row(in) || in->row == lower_nothing || in->row == lower_lea || in->row == lower_branch;
 }
 
 static void lower_one(struct lower *l)
@@ -120,7 +117,7 @@ static void lower_one(struct lower *l)
     l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
     l->checked = false;
-    if (!keeps_borrowed(l->in))
+    if (!lower_keeps_registers(l->in))
         group_give_back(l);
     l->map[l->index].borrowing = l->borrowing;
     flow_prepare_branch(l);

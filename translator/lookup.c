@@ -9,7 +9,6 @@
 
 #define IRRELEVANT (MODE_SINGLE | MODE_IOPL | MODE_UMIP | MODE_TS)
 #define IRRELEVANT64 (IRRELEVANT | MODE_SS32 | MODE_FLAT)
-#define FLAT32 (MODE_CODE32 | MODE_PE | MODE_SS32 | MODE_FLAT)
 
 uint32_t lookup_code_segment(struct translator_vcpu *tv, uint32_t base, uint32_t limit)
 {
@@ -60,7 +59,7 @@ static uint32_t code_segment(struct vcpu *v)
 bool translator_segmented(uint32_t mode)
 {
     return !(mode & MODE_CODE64) &&
-           (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) != FLAT32;
+           (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) != MODE_FLAT32;
 }
 
 uint32_t translator_mode(struct vcpu *v)

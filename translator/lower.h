@@ -186,6 +186,10 @@ uint32_t flow_loop_recipe(const struct lower *l);
    that it should be fused with. */
 void flow_prepare_branch(struct lower *l);
 
+/* --- build.c --- */
+/* Rows that C neither changes the guest's registers in, nor looks at them but by callouts_give_back. */
+bool lower_keeps_registers(const struct insn *in);
+
 /* Emits the call of the interpreter for an instruction; the flags are saved already. */
 void lower_call_step(struct lower *l, const struct insn *in);
 struct cold *lower_add_cold(struct lower *l, enum cold_kind kind);

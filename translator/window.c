@@ -143,8 +143,7 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
 
 void window_advance(struct lower *l)
 {
-    bool known =
-        window_row(l->in) || l->in->row == lower_lea || l->in->row == lower_branch || l->in->row == lower_nothing;
+    bool known = lower_keeps_registers(l->in);
 
     for (unsigned i = 0; l->window && i < PROBED_MAX; i++) {
         struct probed *p = &l->probed[i];
