@@ -373,3 +373,10 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     t->stats.translation_ns += now_ns() - begin;
     return b;
 }
+
+unsigned translator_translate(struct translator *t, struct vcpu *v)
+{
+    const struct block *b = translator_build(t, v);
+
+    return b ? b->size : 0;
+}

@@ -70,6 +70,10 @@ void translator_thread_leave(struct translator *t, struct vcpu *v);
  */
 void translator_run(struct translator *t, struct vcpu *v);
 
+/* Translates the code at v->rip, without running it: its guest bytes, or 0 if the interpreter has to run what is
+   there. */
+unsigned translator_translate(struct translator *t, struct vcpu *v);
+
 /* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
 void translator_kick(struct vcpu *v);
 
