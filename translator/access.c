@@ -67,13 +67,13 @@ static const uint8_t guest_of[ZYDIS_REGISTER_MAX_VALUE + 1] = {
     [ZYDIS_REGISTER_BH] = GUEST_HIGH | (RBX + 1),
 };
 
-int guest_register(ZydisRegister reg, bool *high)
+int guest_register(unsigned reg, bool *high)
 {
     *high = guest_of[reg] & GUEST_HIGH;
     return (guest_of[reg] & (GUEST_HIGH - 1)) - 1;
 }
 
-int guest_operand(const ZydisDecodedOperand *op)
+int guest_operand(const struct operand *op)
 {
     bool high;
 
@@ -110,7 +110,7 @@ void store_guest(struct lower *l, unsigned guest, int host)
 }
 
 /* Host register with an address component, loaded into `scratch` where it is not resident. */
-static int component(struct lower *l, ZydisRegister reg, int scratch)
+static int component(struct lower *l, unsigned reg, int scratch)
 {
     bool high;
     int guest = guest_register(reg, &high);
@@ -125,10 +125,10 @@ static int component(struct lower *l, ZydisRegister reg, int scratch)
     return scratch;
 }
 
-void access_address(struct lower *l, const ZydisDecodedOperand *op, int to)
+void access_address(struct lower *l, const struct operand *op, int to)
 {
-    bool wide = l->in->z.address_width == 64 && (l->in->row != lower_lea || l->in->z.operand_width == 64);
-    int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+    bool wide = l->in->address_width == 64 && (l->in->row != lower_lea || l->in->operand_width == 64);
+    int64_t disp = op->mem.disp;
     int base, index;
 
     if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
@@ -297,7 +297,7 @@ void access_end_store(struct lower *l)
     l->store_cold = -1;
 }
 
-uint32_t access_info(const ZydisDecodedOperand *op)
+uint32_t access_info(const struct operand *op)
 {
     uint32_t info = op->size / 8;
 
@@ -326,37 +326,37 @@ void access_add_segment(struct lower *l, unsigned segment, uint32_t info)
 }
 
 /* Is the operand's address known, and on one page? */
-static bool fixed_address(const struct lower *l, const ZydisDecodedOperand *op, gva_t *linear)
+static bool fixed_address(const struct lower *l, const struct operand *op, gva_t *linear)
 {
     bool rip = op->mem.base == ZYDIS_REGISTER_RIP;
 
     if ((!rip && op->mem.base != ZYDIS_REGISTER_NONE) || op->mem.index != ZYDIS_REGISTER_NONE ||
         op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
-        l->in->z.address_width != insn_width(l->in))
+        l->in->address_width != l->in->width)
         return false;
     *linear =
-        (op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0) + (rip ? l->in->pc + l->in->length : 0);
+        (uint64_t)op->mem.disp + (rip ? l->in->pc + l->in->length : 0);
     if (!l->wide)
         *linear = (uint32_t)*linear;
     return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;
 }
 
 /* Is the operand [base] or [base + disp] with a base in a host register? */
-static bool plain_base(const struct lower *l, const ZydisDecodedOperand *op, int *base)
+static bool plain_base(const struct lower *l, const struct operand *op, int *base)
 {
     bool high;
     int guest = guest_register(op->mem.base, &high);
 
     /* 32-bit addresses wrap, so that a base cannot be part of a 64-bit pointer. */
     if (!l->wide || guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
-        op->mem.segment == ZYDIS_REGISTER_GS || l->in->z.address_width != 64)
+        op->mem.segment == ZYDIS_REGISTER_GS || l->in->address_width != 64)
         return false;
     *base = host_register((unsigned)guest);
     /* The cold path subtracts the displacement: it must have a negative. */
-    return *base != NOT_RESIDENT && op->mem.disp.value != INT32_MIN;
+    return *base != NOT_RESIDENT && op->mem.disp != INT32_MIN;
 }
 
-struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form)
+struct pointer access_operand(struct lower *l, const struct operand *op, enum pointer_form form)
 {
     struct pointer pointer;
     struct place place;
@@ -375,7 +375,7 @@ struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, en
     if (form != POINTER_RAX_ONLY && fixed_address(l, op, &linear))
         return access_check_fixed(l, linear, access_info(op), H_R11);
     if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
-        return access_check_base(l, base, (int32_t)op->mem.disp.value, access_info(op), H_R11);
+        return access_check_base(l, base, (int32_t)op->mem.disp, access_info(op), H_R11);
     access_address(l, op, H_RAX);
     if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, access_info(op));

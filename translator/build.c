@@ -134,47 +134,6 @@ static void lower_one(struct lower *l)
     loop_advance(l);
 }
 
-static uint16_t register_bit(struct insn *in, ZydisRegister reg)
-{
-    bool high;
-    int guest = guest_register(reg, &high);
-
-    in->high_byte |= guest >= 0 && high;
-    return guest < 0 ? 0 : (uint16_t)(1u << guest);
-}
-
-static void look_at_operands(struct insn *in)
-{
-    flags_look(in);
-    in->writes = in->uses = 0;
-    in->memory = in->high_byte = false;
-    for (unsigned i = 0; in->valid && i < in->z.operand_count; i++) {
-        const ZydisDecodedOperand *op = &in->op[i];
-
-        if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-            in->memory = true;
-            in->uses |= register_bit(in, op->mem.base) | register_bit(in, op->mem.index);
-        } else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-            in->uses |= register_bit(in, op->reg.value);
-            if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
-                in->writes |= register_bit(in, op->reg.value);
-        }
-    }
-}
-
-static void choose_rows(struct lower *l)
-{
-    for (unsigned i = 0; i < l->count; i++) {
-        struct insn *in = &l->t->insns[i];
-
-        look_at_operands(in);
-        l->reach[i].known = false;
-        in->row = lower_find(l->t, in, l->mode);
-        if (l->t->options.lockstep && in->valid && lockstep_unrepeatable(in))
-            in->row = lower_leave_to_run_loop;
-    }
-}
-
 /* From now on code goes to [from, limit) of the buffer, as much of it as a block may take. */
 static void open_room(struct lower *l, size_t from, size_t limit)
 {
@@ -184,7 +143,8 @@ static void open_room(struct lower *l, size_t from, size_t limit)
 
 static bool lower_all(struct lower *l)
 {
-    choose_rows(l);
+    for (unsigned i = 0; i < l->count; i++)
+        l->reach[i].known = false;
     if (!l->segmented && !l->window)
         loop_find(l);
     lower_entries(l);
@@ -342,11 +302,11 @@ static struct block *build(struct translator *t, struct vcpu *v)
     s.available = within_segment(v, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));
     b = revive(t, v, &s);
     if (!b) {
-        count = decode_block(t, v->mode, v->rip, s.bytes, s.available, max, &straddles);
+        count = decode_block(t, translator_block_mode(v), v->rip, s.bytes, s.available, max, &straddles);
         if (straddles) {
             if (!fetch_across(v, &s))
                 return NULL;
-            count = decode_block(t, v->mode, v->rip, s.bytes, s.available, 1, &straddles);
+            count = decode_block(t, translator_block_mode(v), v->rip, s.bytes, s.available, 1, &straddles);
             if (straddles)
                 return NULL; /* it reaches beyond the segment's limit */
         }

@@ -21,9 +21,9 @@ struct plan {
     bool no_rex_pointer; /* nor can the pointer be in R11, and RAX is taken */
 };
 
-static const ZydisDecodedOperand *memory_operand(const struct insn *in)
+static const struct operand *memory_operand(const struct insn *in)
 {
-    for (unsigned i = 0; i < in->z.operand_count; i++)
+    for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
             return &in->op[i];
     return NULL;
@@ -31,7 +31,7 @@ static const ZydisDecodedOperand *memory_operand(const struct insn *in)
 
 static bool category_allowed(const struct insn *in)
 {
-    switch (in->z.meta.category) {
+    switch (in->category) {
     case ZYDIS_CATEGORY_ADOX_ADCX:
     case ZYDIS_CATEGORY_AES:
     case ZYDIS_CATEGORY_AVX:
@@ -78,7 +78,7 @@ static bool category_allowed(const struct insn *in)
     default:
         break;
     }
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_CLC:
     case ZYDIS_MNEMONIC_STC:
     case ZYDIS_MNEMONIC_CMC:
@@ -97,7 +97,7 @@ static bool category_allowed(const struct insn *in)
 /* In an allowed category, yet not to be copied: hidden operands, or an image that would show host addresses. */
 static bool mnemonic_refused(const struct insn *in)
 {
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FNSAVE:
     case ZYDIS_MNEMONIC_FLDENV:
@@ -126,34 +126,34 @@ static bool mnemonic_refused(const struct insn *in)
  */
 static bool is_other_in_64bit(const struct insn *in)
 {
-    if (insn_width(in) == 64)
+    if (in->width == 64)
         return false;
-    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || in->z.mnemonic == ZYDIS_MNEMONIC_VZEROALL ||
-        in->z.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER)
+    if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || in->mnemonic == ZYDIS_MNEMONIC_VZEROALL ||
+        in->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER)
         return true;
-    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
-        return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->z.opcode == 0x82;
-    for (unsigned i = 0; i < in->z.operand_count; i++)
+    if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        return in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->opcode == 0x82;
+    for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].encoding == ZYDIS_OPERAND_ENCODING_IS4 ||
-            (in->z.raw.vex.W && in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            (in->vex_w && in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
              ZydisRegisterGetClass(in->op[i].reg.value) == ZYDIS_REGCLASS_GPR32))
             return true;
-    if (in->z.raw.vex.W && (in->z.mnemonic == ZYDIS_MNEMONIC_VMOVD || in->z.mnemonic == ZYDIS_MNEMONIC_VCVTSI2SD ||
-                            in->z.mnemonic == ZYDIS_MNEMONIC_VCVTSI2SS))
+    if (in->vex_w && (in->mnemonic == ZYDIS_MNEMONIC_VMOVD || in->mnemonic == ZYDIS_MNEMONIC_VCVTSI2SD ||
+                            in->mnemonic == ZYDIS_MNEMONIC_VCVTSI2SS))
         return true;
-    return in->z.raw.vex.W &&
-           (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2);
+    return in->vex_w &&
+           (in->isa_ext == ZYDIS_ISA_EXT_BMI1 || in->isa_ext == ZYDIS_ISA_EXT_BMI2);
 }
 
 bool copy_reaches_operand(const struct insn *in)
 {
-    if (insn_width(in) == 64)
+    if (in->width == 64)
         return true;
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
-        const ZydisDecodedOperand *op = &in->op[i];
+    for (unsigned i = 0; i < in->operand_count; i++) {
+        const struct operand *op = &in->op[i];
 
         if (op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
-            (in->z.address_width == 16 || op->mem.segment == ZYDIS_REGISTER_CS))
+            (in->address_width == 16 || op->mem.segment == ZYDIS_REGISTER_CS))
             return false;
     }
     return true;
@@ -162,14 +162,14 @@ bool copy_reaches_operand(const struct insn *in)
 /* The MODE_* bit an instruction needs (SDM vol. 3, table 2-2 and 13.1), or 0. */
 static uint32_t mode_needed(const struct insn *in)
 {
-    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+    if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
         return MODE_AVX512;
-    if (in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
-        if (in->z.meta.category == ZYDIS_CATEGORY_KMASK)
+    if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
+        if (in->category == ZYDIS_CATEGORY_KMASK)
             return MODE_AVX512;
-        return in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI1 || in->z.meta.isa_ext == ZYDIS_ISA_EXT_BMI2 ? 0 : MODE_AVX;
+        return in->isa_ext == ZYDIS_ISA_EXT_BMI1 || in->isa_ext == ZYDIS_ISA_EXT_BMI2 ? 0 : MODE_AVX;
     }
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
+    for (unsigned i = 0; i < in->operand_count; i++) {
         ZydisRegisterClass c;
 
         if (in->op[i].type != ZYDIS_OPERAND_TYPE_REGISTER)
@@ -180,10 +180,10 @@ static uint32_t mode_needed(const struct insn *in)
         if (c == ZYDIS_REGCLASS_MMX || c == ZYDIS_REGCLASS_X87)
             return MODE_X87;
     }
-    if (in->z.meta.category == ZYDIS_CATEGORY_X87_ALU || in->z.meta.isa_ext == ZYDIS_ISA_EXT_X87 ||
-        in->z.meta.isa_ext == ZYDIS_ISA_EXT_MMX)
+    if (in->category == ZYDIS_CATEGORY_X87_ALU || in->isa_ext == ZYDIS_ISA_EXT_X87 ||
+        in->isa_ext == ZYDIS_ISA_EXT_MMX)
         return MODE_X87;
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_LDMXCSR || in->z.mnemonic == ZYDIS_MNEMONIC_STMXCSR)
+    if (in->mnemonic == ZYDIS_MNEMONIC_LDMXCSR || in->mnemonic == ZYDIS_MNEMONIC_STMXCSR)
         return MODE_SSE;
     return 0;
 }
@@ -191,11 +191,11 @@ static uint32_t mode_needed(const struct insn *in)
 /* Masked EVEX memory operands do not fault on masked elements: the interpreter's business. */
 static bool is_masked_memory(const struct insn *in)
 {
-    return in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in->z.avx.mask.reg != ZYDIS_REGISTER_NONE &&
-           in->z.avx.mask.reg != ZYDIS_REGISTER_K0;
+    return in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in->mask != ZYDIS_REGISTER_NONE &&
+           in->mask != ZYDIS_REGISTER_K0;
 }
 
-static bool operand_allowed(const struct insn *in, const ZydisDecodedOperand *op)
+static bool operand_allowed(const struct insn *in, const struct operand *op)
 {
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
@@ -225,8 +225,8 @@ static bool make_plan(const struct insn *in, struct plan *p)
     bool rsp_like = false, rax_operand = false;
 
     *p = (struct plan){.reg = NO_FIELD, .rm = NO_FIELD, .vvvv = NO_FIELD, .opcode = NO_FIELD, .form = POINTER_SUM};
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
-        const ZydisDecodedOperand *op = &in->op[i];
+    for (unsigned i = 0; i < in->operand_count; i++) {
+        const struct operand *op = &in->op[i];
         bool high;
         int guest;
 
@@ -279,13 +279,13 @@ bool copy_possible(const struct insn *in, uint32_t mode)
     struct plan p;
 
     if (!category_allowed(in) || mnemonic_refused(in) || is_other_in_64bit(in) ||
-        in->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
-        in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
-        in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
+        in->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || in->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
+        in->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
+        in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
         return false;
     if ((mode & needed) != needed)
         return false;
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
+    for (unsigned i = 0; i < in->operand_count; i++) {
         memory += in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY;
         if (!operand_allowed(in, &in->op[i]))
             return false;
@@ -389,8 +389,8 @@ static void release(struct lower *l, const struct temporaries *t)
     for (unsigned i = 0; i < t->count; i++) {
         bool written = false, high;
 
-        for (unsigned k = 0; k < l->in->z.operand_count; k++) {
-            const ZydisDecodedOperand *op = &l->in->op[k];
+        for (unsigned k = 0; k < l->in->operand_count; k++) {
+            const struct operand *op = &l->in->op[k];
 
             written |= op->type == ZYDIS_OPERAND_TYPE_REGISTER && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
                        guest_register(op->reg.value, &high) == t->guest[i];
@@ -417,7 +417,7 @@ static struct bytes split(const struct insn *in)
     for (;; at++) {
         uint8_t c = in->bytes[at];
 
-        if ((c & 0xf0) == 0x40 && insn_width(in) == 64)
+        if ((c & 0xf0) == 0x40 && in->width == 64)
             b.rex = c;
         else if (c == 0x66 || c == 0x67 || c == 0xf2 || c == 0xf3 || c == 0xf0 || c == 0x2e || c == 0x36 ||
                  c == 0x3e || c == 0x26 || c == 0x64 || c == 0x65)
@@ -426,10 +426,10 @@ static struct bytes split(const struct insn *in)
             break;
     }
     b.opcode = at;
-    b.modrm = in->z.attributes & ZYDIS_ATTRIB_HAS_MODRM ? in->z.raw.modrm.offset : 0;
+    b.modrm = in->modrm;
     b.tail = in->length;
-    if (in->z.raw.imm[0].size)
-        b.tail = in->z.raw.imm[0].offset;
+    if (in->imm_size)
+        b.tail = in->imm_offset;
     return b;
 }
 
@@ -438,7 +438,7 @@ static void emit_modrm(struct lower *l, const struct plan *p, const struct bytes
     uint8_t old = l->in->bytes[b->modrm];
     int r = reg == NO_FIELD ? old >> 3 & 7 : reg & 7;
 
-    if (p->memory && l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
+    if (p->memory && l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
         emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index,
                           p->pointer.disp); /* a disp8 would be scaled */
     else if (p->memory)
@@ -452,9 +452,9 @@ static void emit_legacy(struct lower *l, const struct plan *p, const struct byte
     const struct insn *in = l->in;
     unsigned rex = b->rex & 0x48u; /* W stays */
     unsigned opcode_end = b->modrm ? b->modrm : b->tail;
-    bool byte_rex = b->rex != 0, bits16 = insn_width(in) == 16;
+    bool byte_rex = b->rex != 0, bits16 = in->width == 16;
 
-    if (bits16 && in->z.operand_width == 16)
+    if (bits16 && in->operand_width == 16)
         emit8(&l->e, 0x66);
     for (unsigned i = 0; i < b->opcode; i++) {
         uint8_t c = in->bytes[i];
@@ -537,9 +537,9 @@ static void emit_evex(struct lower *l, const struct plan *p, const struct bytes 
    it is another instruction. */
 static int accumulator_immediate(const struct insn *in)
 {
-    uint8_t opcode = in->z.opcode;
+    uint8_t opcode = in->opcode;
 
-    if (in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || opcode >= 0x40 || (opcode & 6) != 4)
+    if (in->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || opcode >= 0x40 || (opcode & 6) != 4)
         return -1;
     return opcode >> 3;
 }
@@ -550,10 +550,10 @@ static void emit_accumulator_immediate(struct lower *l, int extension)
     const struct insn *in = l->in;
     struct bytes b = split(in);
 
-    if (in->z.operand_width == 16)
+    if (in->operand_width == 16)
         emit8(&l->e, 0x66);
-    emit_rex(&l->e, in->z.operand_width == 64, 0, 0, H_R10);
-    emit8(&l->e, 0x80 | (in->z.opcode & 1));
+    emit_rex(&l->e, in->operand_width == 64, 0, 0, H_R10);
+    emit8(&l->e, 0x80 | (in->opcode & 1));
     emit8(&l->e, 0xc0u | (unsigned)extension << 3 | (H_R10 & 7));
     emit_bytes(&l->e, in->bytes + b.tail, in->length - b.tail);
 }
@@ -561,24 +561,24 @@ static void emit_accumulator_immediate(struct lower *l, int extension)
 /* 40-4F are prefixes in 64-bit code. */
 static bool is_short_count(const struct insn *in)
 {
-    return insn_width(in) != 64 && in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xf0) == 0x40;
+    return in->width != 64 && in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->opcode & 0xf0) == 0x40;
 }
 
 /* INC or DEC of the register in the opcode. */
 static void emit_short_count(struct lower *l, int host)
 {
-    if (l->in->z.operand_width == 16)
+    if (l->in->operand_width == 16)
         emit8(&l->e, 0x66);
-    emit_op_reg(&l->e, false, 0xff, l->in->z.opcode >> 3 & 1, host);
+    emit_op_reg(&l->e, false, 0xff, l->in->opcode >> 3 & 1, host);
 }
 
 static void emit_copy(struct lower *l, const struct plan *p)
 {
     struct bytes b = split(l->in);
 
-    if (l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+    if (l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         emit_vex(l, p, &b);
-    else if (l->in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+    else if (l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
         emit_evex(l, p, &b);
     else
         emit_legacy(l, p, &b);
@@ -588,7 +588,7 @@ static bool writes_rax(const struct insn *in)
 {
     bool high;
 
-    for (unsigned i = 0; i < in->z.operand_count; i++)
+    for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
             guest_register(in->op[i].reg.value, &high) == RAX)
             return true;

@@ -1,10 +1,11 @@
 /*
- * decode.c - guest bytes to decoded instructions.
+ * decode.c - guest bytes to decoded instructions, and what the lowering wants to know of each.
  *
  * Interface: internal.h. Invariant: a decoded run ends with the instruction that ends the block, or before the
  * first byte that was not available.
  */
-#include "translator/internal.h"
+#include "translator/lockstep.h"
+#include "translator/lower.h"
 
 #include <string.h>
 
@@ -12,7 +13,7 @@ bool decode_ends_block(const struct insn *in)
 {
     if (!in->valid)
         return true;
-    switch (in->z.meta.category) {
+    switch (in->category) {
     case ZYDIS_CATEGORY_CALL:
     case ZYDIS_CATEGORY_COND_BR:
     case ZYDIS_CATEGORY_INTERRUPT:
@@ -24,7 +25,7 @@ bool decode_ends_block(const struct insn *in)
     default:
         break;
     }
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_HLT:
     case ZYDIS_MNEMONIC_SYSENTER:
     case ZYDIS_MNEMONIC_SYSEXIT:
@@ -41,14 +42,16 @@ bool decode_ends_block(const struct insn *in)
     }
 }
 
+/* --- from what Zydis says --- */
+
 /* A repeat prefix makes it undefined (SDM vol. 2, 3.1.1.2: NP); Zydis 4.0 ignores the prefix. */
-static bool is_doubtful(const struct insn *in)
+static bool is_doubtful(const ZydisDecodedInstruction *z)
 {
     bool repeat = false;
 
-    for (unsigned i = 0; i < in->z.raw.prefix_count; i++)
-        repeat |= in->z.raw.prefixes[i].value >= 0xf2 && in->z.raw.prefixes[i].value <= 0xf3;
-    switch (in->z.mnemonic) {
+    for (unsigned i = 0; i < z->raw.prefix_count; i++)
+        repeat |= z->raw.prefixes[i].value >= 0xf2 && z->raw.prefixes[i].value <= 0xf3;
+    switch (z->mnemonic) {
     case ZYDIS_MNEMONIC_ADCX:
     case ZYDIS_MNEMONIC_CMPXCHG8B:
     case ZYDIS_MNEMONIC_CMPXCHG16B:
@@ -60,24 +63,117 @@ static bool is_doubtful(const struct insn *in)
 
 /* Zydis 4.0 takes [disp32 + index] for [r13d + index] under an address-size prefix with REX.B, F3 90 for PAUSE
    even when REX.B makes it XCHG R8, RAX, and knows branches on mask registers that only one processor ever had. */
-static void correct(struct insn *in)
+static bool is_mistaken(const ZydisDecodedInstruction *z)
 {
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_PAUSE && in->z.raw.rex.B)
-        in->valid = false; /* the interpreter's */
-    if (in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
-        in->valid = false;
-    if (in->z.address_width != 32 || in->z.raw.modrm.mod != 0 || in->z.raw.modrm.rm != 4 ||
-        in->z.raw.sib.base != 5)
-        return;
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
-        ZydisDecodedOperand *op = &in->op[i];
+    return (z->mnemonic == ZYDIS_MNEMONIC_PAUSE && z->raw.rex.B) ||
+           (z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && z->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE);
+}
 
-        if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->mem.base != ZYDIS_REGISTER_R13D)
-            continue;
-        op->mem.base = ZYDIS_REGISTER_NONE;
-        op->mem.disp.has_displacement = true;
-        op->mem.disp.value = in->z.raw.disp.value;
+static void correct_base(const ZydisDecodedInstruction *z, ZydisDecodedOperand *op)
+{
+    if (z->address_width != 32 || z->raw.modrm.mod != 0 || z->raw.modrm.rm != 4 || z->raw.sib.base != 5 ||
+        op->type != ZYDIS_OPERAND_TYPE_MEMORY || op->mem.base != ZYDIS_REGISTER_R13D)
+        return;
+    op->mem.base = ZYDIS_REGISTER_NONE;
+    op->mem.disp.has_displacement = true;
+    op->mem.disp.value = z->raw.disp.value;
+}
+
+static void take_operand(struct operand *op, const ZydisDecodedOperand *z)
+{
+    *op = (struct operand){
+        .type = (uint8_t)z->type, .actions = z->actions, .encoding = (uint8_t)z->encoding, .size = z->size};
+    switch (z->type) {
+    case ZYDIS_OPERAND_TYPE_REGISTER:
+        op->reg.value = (uint16_t)z->reg.value;
+        break;
+    case ZYDIS_OPERAND_TYPE_MEMORY:
+        op->mem.disp = z->mem.disp.has_displacement ? z->mem.disp.value : 0;
+        op->mem.segment = (uint16_t)z->mem.segment;
+        op->mem.base = (uint16_t)z->mem.base;
+        op->mem.index = (uint16_t)z->mem.index;
+        op->mem.scale = z->mem.scale;
+        op->mem.type = (uint8_t)z->mem.type;
+        break;
+    case ZYDIS_OPERAND_TYPE_POINTER:
+        op->ptr.segment = z->ptr.segment;
+        op->ptr.offset = z->ptr.offset;
+        break;
+    case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+        op->imm.u = z->imm.value.u;
+        break;
+    default:
+        break;
     }
+}
+
+static void take_values(struct insn *in, const ZydisDecodedInstruction *z)
+{
+    in->modrm = z->attributes & ZYDIS_ATTRIB_HAS_MODRM ? z->raw.modrm.offset : 0;
+    in->disp_size = z->raw.disp.size / 8;
+    in->disp_offset = in->disp_size ? z->raw.disp.offset : 0;
+    in->imm_size = z->raw.imm[0].size / 8;
+    in->imm_offset = in->imm_size ? z->raw.imm[0].offset : 0;
+    in->imm_signed = in->imm_size && z->raw.imm[0].is_signed;
+    in->two_immediates = z->raw.imm[1].size != 0;
+    in->imm = in->imm_size ? z->raw.imm[0].value.s : 0;
+}
+
+static void take_instruction(struct insn *in, const ZydisDecodedInstruction *z)
+{
+    const ZydisAccessedFlags *f = z->cpu_flags;
+
+    in->attributes = z->attributes;
+    in->mnemonic = (uint16_t)z->mnemonic;
+    in->mask = (uint16_t)z->avx.mask.reg;
+    in->operand_width = z->operand_width;
+    in->address_width = z->address_width;
+    in->category = (uint8_t)z->meta.category;
+    in->isa_ext = (uint8_t)z->meta.isa_ext;
+    in->branch_type = (uint8_t)z->meta.branch_type;
+    in->encoding = (uint8_t)z->encoding;
+    in->opcode_map = (uint8_t)z->opcode_map;
+    in->opcode = z->opcode;
+    in->operand_count = z->operand_count;
+    in->visible_count = z->operand_count_visible;
+    in->vex_w = z->raw.vex.W;
+    in->flags_read = f ? f->tested & FLAGS_ALL_SIX : 0;
+    in->flags_written = f ? (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ALL_SIX : 0;
+    take_values(in, z);
+}
+
+/* --- what follows from it --- */
+
+static uint16_t register_bit(struct insn *in, unsigned reg)
+{
+    bool high;
+    int guest = guest_register(reg, &high);
+
+    in->high_byte |= guest >= 0 && high;
+    return guest < 0 ? 0 : (uint16_t)(1u << guest);
+}
+
+static void look_at_operands(struct insn *in)
+{
+    for (unsigned i = 0; i < in->operand_count; i++) {
+        const struct operand *op = &in->op[i];
+
+        if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            in->memory = true;
+            in->uses |= register_bit(in, op->mem.base) | register_bit(in, op->mem.index);
+        } else if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            in->uses |= register_bit(in, op->reg.value);
+            if (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+                in->writes |= register_bit(in, op->reg.value);
+        }
+    }
+}
+
+static void choose_row(const struct translator *t, uint32_t mode, struct insn *in)
+{
+    in->row = lower_find(t, in, mode);
+    if (t->options.lockstep && in->valid && lockstep_unrepeatable(in))
+        in->row = lower_leave_to_run_loop;
 }
 
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode)
@@ -85,35 +181,78 @@ const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode)
     return mode & MODE_CODE64 ? &t->decoder64 : mode & MODE_CODE32 ? &t->decoder32 : &t->decoder16;
 }
 
-static ZyanStatus decode_one(struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
-                             unsigned available)
+static ZyanStatus decode_anew(const struct translator *t, uint32_t mode, gva_t pc, struct insn *in,
+                              const uint8_t *bytes, unsigned available)
 {
     const ZydisDecoder *decoder = decode_decoder(t, mode);
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecodedInstruction z;
     ZydisDecoderContext context;
-    ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, &context, bytes, available, &in->z);
+    ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, &context, bytes, available, &z);
 
     if (ZYAN_SUCCESS(status)) /* the operands that there are; the whole array would be ten */
-        status = ZydisDecoderDecodeOperands(decoder, &context, &in->z, in->op, in->z.operand_count);
-    in->valid = ZYAN_SUCCESS(status);
-    in->length = in->valid ? in->z.length : 1;
-    in->lacking = false;
-    if (in->valid) {
-        in->lacking = t->lacking[in->z.meta.isa_set] || is_doubtful(in);
-        correct(in);
-    }
+        status = ZydisDecoderDecodeOperands(decoder, &context, &z, op, z.operand_count);
+    memset(in, 0, offsetof(struct insn, op));
+    in->pc = pc;
+    in->width = mode & MODE_CODE64 ? 64 : mode & MODE_CODE32 ? 32 : 16;
+    in->valid = ZYAN_SUCCESS(status) && !is_mistaken(&z);
+    in->length = ZYAN_SUCCESS(status) ? z.length : 1;
     memcpy(in->bytes, bytes, in->length);
+    if (in->valid) {
+        take_instruction(in, &z);
+        for (unsigned i = 0; i < in->operand_count; i++) {
+            correct_base(&z, &op[i]);
+            take_operand(&in->op[i], &op[i]);
+        }
+        in->lacking = t->lacking[z.meta.isa_set] || is_doubtful(&z);
+        look_at_operands(in);
+        flags_look(in);
+    }
+    choose_row(t, mode, in);
     return status;
+}
+
+static ZyanStatus decode_one(struct translator *t, uint32_t mode, gva_t pc, struct insn *in, const uint8_t *bytes,
+                             unsigned available)
+{
+    bool alike = t->options.templates && !translator_segmented(mode); /* the row does not depend on addresses */
+    ZyanStatus status;
+
+    if (alike && template_find(t, mode, in, bytes, available)) {
+        in->pc = pc;
+        return ZYAN_STATUS_SUCCESS;
+    }
+    status = decode_anew(t, mode, pc, in, bytes, available);
+    if (alike)
+        template_keep(t, mode, in);
+    return status;
+}
+
+void decode_learn(struct translator *t)
+{
+    static const uint8_t tries[] = {0x00, 0x08, 0xc0, 0xc8}; /* some ModRM byte may be undefined */
+
+    for (unsigned i = 0; i < 2 * 256 * sizeof tries; i++) {
+        unsigned map = i / (256 * sizeof tries), opcode = i / sizeof tries % 256;
+        uint8_t bytes[16] = {map ? 0x0f : (uint8_t)opcode, map ? (uint8_t)opcode : tries[i % sizeof tries]};
+        ZydisDecodedInstruction z;
+
+        if (map)
+            bytes[2] = tries[i % sizeof tries];
+        if (ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder64, NULL, bytes, sizeof bytes, &z)))
+            t->has_modrm[map][opcode] |= (z.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0;
+    }
 }
 
 /* May the block go on behind it, if it does not jump? Behind a jump back, the end of a loop, it may not. */
 static bool is_side_exit(const struct insn *in)
 {
-    return in->valid && in->z.meta.category == ZYDIS_CATEGORY_COND_BR &&
-           in->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOP &&
-           in->z.mnemonic != ZYDIS_MNEMONIC_LOOPE && in->z.mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
-           in->z.mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->z.mnemonic != ZYDIS_MNEMONIC_JECXZ &&
-           in->z.mnemonic != ZYDIS_MNEMONIC_JCXZ && in->z.operand_width == insn_width(in) &&
-           in->z.raw.imm[0].value.s > 0;
+    return in->valid && in->category == ZYDIS_CATEGORY_COND_BR &&
+           in->branch_type != ZYDIS_BRANCH_TYPE_NONE && in->mnemonic != ZYDIS_MNEMONIC_LOOP &&
+           in->mnemonic != ZYDIS_MNEMONIC_LOOPE && in->mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
+           in->mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->mnemonic != ZYDIS_MNEMONIC_JECXZ &&
+           in->mnemonic != ZYDIS_MNEMONIC_JCXZ && in->operand_width == in->width &&
+           in->imm > 0;
 }
 
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
@@ -124,13 +263,12 @@ unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8
     *straddles = false;
     while (count < max && at < available) {
         struct insn *in = &t->insns[count];
-        ZyanStatus status = decode_one(t, mode, in, bytes + at, available - at);
+        ZyanStatus status = decode_one(t, mode, pc + at, in, bytes + at, available - at);
 
         if (status == ZYDIS_STATUS_NO_MORE_DATA) {
             *straddles = count == 0;
             break;
         }
-        in->pc = pc + at;
         at += in->length;
         count++;
         if (decode_ends_block(in) && !(is_side_exit(in) && side_exits++ < MAX_SIDE_EXITS))

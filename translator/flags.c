@@ -61,24 +61,17 @@ void flags_restore(struct lower *l)
 /* A shift by CL, or by an immediate that masks to 0, may leave the flags alone. */
 static bool is_uncertain_shift(const struct insn *in)
 {
-    const ZydisDecodedOperand *count = &in->op[in->z.operand_count_visible - 1];
+    const struct operand *count = &in->op[in->visible_count - 1];
 
-    if (in->z.meta.category != ZYDIS_CATEGORY_SHIFT || in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    if (in->category != ZYDIS_CATEGORY_SHIFT || in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
         return false;
     if (count->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-        return !(count->imm.value.u & (in->z.operand_width == 64 ? 63 : 31));
+        return !(count->imm.u & (in->operand_width == 64 ? 63 : 31));
     return true;
 }
 
 void flags_look(struct insn *in)
 {
-    const ZydisAccessedFlags *f = in->valid ? in->z.cpu_flags : NULL;
-
-    in->flags_read = in->flags_written = 0;
-    if (f) {
-        in->flags_read = f->tested & FLAGS_ALL_SIX;
-        in->flags_written = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ALL_SIX;
-    }
     in->flags_needed =
         in->flags_read || (in->flags_written && (in->flags_written != FLAGS_ALL_SIX || is_uncertain_shift(in)));
 }
@@ -89,7 +82,7 @@ bool flags_observer(const struct insn *in)
         return false;
     if (in->row != lower_copy || in->memory)
         return true;
-    switch (in->z.meta.category) {
+    switch (in->category) {
     case ZYDIS_CATEGORY_BITBYTE:
     case ZYDIS_CATEGORY_CMOV:
     case ZYDIS_CATEGORY_DATAXFER:
@@ -99,7 +92,7 @@ bool flags_observer(const struct insn *in)
     case ZYDIS_CATEGORY_SHIFT:
         return false;
     case ZYDIS_CATEGORY_BINARY:
-        return in->z.mnemonic == ZYDIS_MNEMONIC_DIV || in->z.mnemonic == ZYDIS_MNEMONIC_IDIV;
+        return in->mnemonic == ZYDIS_MNEMONIC_DIV || in->mnemonic == ZYDIS_MNEMONIC_IDIV;
     default:
         return true;
     }
@@ -155,7 +148,7 @@ enum block_flags flags_natural_entry(const struct lower *l)
     return BLOCK_FLAGS_HOST;
 }
 
-static bool recipe_operand(const ZydisDecodedOperand *op, uint8_t *guest)
+static bool recipe_operand(const struct operand *op, uint8_t *guest)
 {
     bool high;
     int g = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
@@ -166,7 +159,7 @@ static bool recipe_operand(const ZydisDecodedOperand *op, uint8_t *guest)
     return true;
 }
 
-static uint8_t size_index(const ZydisDecodedOperand *op)
+static uint8_t size_index(const struct operand *op)
 {
     return op->size == 64 ? 3 : op->size == 32 ? 2 : op->size == 16 ? 1 : 0;
 }
@@ -183,9 +176,9 @@ static bool recipe_for(const struct insn *in, struct flags_recipe *r)
     if (in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         operand = true;
         r->other = RECIPE_IMMEDIATE;
-        r->immediate = (int32_t)in->op[1].imm.value.s;
+        r->immediate = (int32_t)in->op[1].imm.s;
     }
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_ADD:
         r->kind = RECIPE_ADD;
         return operand && r->other != r->result;

@@ -10,14 +10,14 @@
 
 static gva_t in_mode(const struct insn *in, gva_t address)
 {
-    return insn_width(in) == 64 ? address : (uint32_t)address;
+    return in->width == 64 ? address : (uint32_t)address;
 }
 
 gva_t flow_target(const struct insn *in)
 {
-    gva_t target = in_mode(in, in->pc + in->length + (uint64_t)in->z.raw.imm[0].value.s);
+    gva_t target = in_mode(in, in->pc + in->length + (uint64_t)in->imm);
 
-    return insn_width(in) != 64 && in->z.operand_width == 16 ? target & 0xffff : target;
+    return in->width != 64 && in->operand_width == 16 ? target & 0xffff : target;
 }
 
 gva_t flow_next(const struct insn *in)
@@ -60,7 +60,7 @@ void flow_prepare_branch(struct lower *l)
 
 void flow_poll(struct lower *l)
 {
-    bool shadow = l->index > 0 && (l->in[-1].z.mnemonic == ZYDIS_MNEMONIC_STI);
+    bool shadow = l->index > 0 && (l->in[-1].mnemonic == ZYDIS_MNEMONIC_STI);
 
     if (!shadow)
         emit_op_vcpu(&l->e, false, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(poll));
@@ -193,14 +193,14 @@ static void return_site(struct lower *l, gva_t next)
 
 static uint32_t dispatch_info(const struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
+    const struct operand *op = &l->in->op[0];
     uint32_t info = (uint32_t)l->index << 24;
 
-    if (l->in->z.meta.category == ZYDIS_CATEGORY_CALL)
+    if (l->in->category == ZYDIS_CATEGORY_CALL)
         return info | DISPATCH_CALL;
-    if (l->in->z.meta.category != ZYDIS_CATEGORY_RET)
+    if (l->in->category != ZYDIS_CATEGORY_RET)
         return info;
-    return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.value.u & 0xffff : 0);
+    return info | DISPATCH_RETURN | (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? op->imm.u & 0xffff : 0);
 }
 
 /* The address in RAX becomes what the jump cache knows it by. */
@@ -262,7 +262,7 @@ void flow_call_dispatch(struct lower *l)
 
 void flow_far(struct lower *l, gva_t target)
 {
-    bool call = l->in->z.mnemonic == ZYDIS_MNEMONIC_CALL && l->t->options.return_stack;
+    bool call = l->in->mnemonic == ZYDIS_MNEMONIC_CALL && l->t->options.return_stack;
     struct block_exit *x = add_exit(l, target);
 
     take_cell(l, x);
@@ -289,7 +289,7 @@ void flow_return(struct lower *l)
 
 void lower_jump(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
+    const struct operand *op = &l->in->op[0];
     bool high;
 
     l->ended = true;
@@ -320,11 +320,11 @@ void lower_branch(struct lower *l)
         flow_poll(l);
     if (l->loop.active) {
         l->ended = true;
-        loop_branch(l, l->in->z.opcode & 15u);
+        loop_branch(l, l->in->opcode & 15u);
         flow_exit(l, flow_next(l->in));
         return;
     }
-    flow_exit_if(l, l->in->z.opcode & 15u, target);
+    flow_exit_if(l, l->in->opcode & 15u, target);
     if (l->index + 1 == l->count) {
         l->ended = true;
         flow_exit(l, flow_next(l->in));
@@ -340,9 +340,9 @@ void lower_loop(struct lower *l)
         flags_restore(l);
     if (flow_target(l->in) <= l->in->pc)
         flow_poll(l);
-    if (l->in->z.address_width == 32)
+    if (l->in->address_width == 32)
         emit8(&l->e, 0x67);
-    emit8(&l->e, l->in->z.opcode);
+    emit8(&l->e, l->in->opcode);
     emit8(&l->e, 5); /* over the jump behind it */
     around = emit_jmp_forward(&l->e);
     flow_exit(l, flow_target(l->in));
@@ -371,7 +371,7 @@ static void push_address(struct lower *l, gva_t value)
 
 void lower_call(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
+    const struct operand *op = &l->in->op[0];
     gva_t next = flow_next(l->in);
     bool high;
 
@@ -409,7 +409,7 @@ void lower_return(struct lower *l)
     flags_clobber(l);
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1,
-                (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
+                (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
     if (returns)
         flow_return(l);
     else
@@ -545,7 +545,7 @@ static void cold_system(struct lower *l, const struct cold *c)
 {
     if (c->kind == COLD_INTERRUPT) {
         emit_mov_imm(&l->e, H_RAX, c->in->pc + c->in->length);
-        emit_mov_imm(&l->e, H_R11, c->in->z.mnemonic == ZYDIS_MNEMONIC_STI);
+        emit_mov_imm(&l->e, H_R11, c->in->mnemonic == ZYDIS_MNEMONIC_STI);
         emit_call(&l->e, l->t->code.interrupt);
         return;
     }

@@ -37,7 +37,7 @@ void group_clobber_r11(struct lower *l)
     l->r11_guest = -1;
 }
 
-static bool is_register(const ZydisDecodedOperand *op, unsigned guest)
+static bool is_register(const struct operand *op, unsigned guest)
 {
     bool high;
 
@@ -54,19 +54,19 @@ static bool is_same_register(ZydisRegister reg, unsigned guest)
 /* What an instruction does to a register: true if it adds *delta (0: leaves it alone), false if it is unknown. */
 static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
 {
-    ZydisMnemonic m = in->z.mnemonic;
+    ZydisMnemonic m = in->mnemonic;
 
     *delta = 0;
     if (!(in->writes >> guest & 1))
         return true;
-    if (in->z.operand_width != insn_width(in))
+    if (in->operand_width != in->width)
         return false;
     if (guest == RSP && m == ZYDIS_MNEMONIC_PUSH) {
-        *delta = -(int32_t)insn_width(in) / 8;
+        *delta = -(int32_t)in->width / 8;
         return true;
     }
     if (guest == RSP && m == ZYDIS_MNEMONIC_POP) {
-        *delta = (int32_t)insn_width(in) / 8;
+        *delta = (int32_t)in->width / 8;
         return !is_register(&in->op[0], RSP);
     }
     if ((m == ZYDIS_MNEMONIC_INC || m == ZYDIS_MNEMONIC_DEC) && is_register(&in->op[0], guest)) {
@@ -74,15 +74,15 @@ static bool effect_on(const struct insn *in, unsigned guest, int32_t *delta)
         return true;
     }
     if (m == ZYDIS_MNEMONIC_LEA && is_same_register(in->op[1].mem.base, guest) &&
-        in->op[1].mem.index == ZYDIS_REGISTER_NONE && in->z.address_width == insn_width(in) &&
-        in->op[1].mem.disp.value >= -0x10000 && in->op[1].mem.disp.value <= 0x10000) {
-        *delta = (int32_t)in->op[1].mem.disp.value;
+        in->op[1].mem.index == ZYDIS_REGISTER_NONE && in->address_width == in->width &&
+        in->op[1].mem.disp >= -0x10000 && in->op[1].mem.disp <= 0x10000) {
+        *delta = (int32_t)in->op[1].mem.disp;
         return true;
     }
     if ((m == ZYDIS_MNEMONIC_ADD || m == ZYDIS_MNEMONIC_SUB) && is_register(&in->op[0], guest) &&
-        in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && in->op[1].imm.value.s >= -0x10000 &&
-        in->op[1].imm.value.s <= 0x10000) {
-        *delta = (int32_t)(m == ZYDIS_MNEMONIC_ADD ? in->op[1].imm.value.s : -in->op[1].imm.value.s);
+        in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && in->op[1].imm.s >= -0x10000 &&
+        in->op[1].imm.s <= 0x10000) {
+        *delta = (int32_t)(m == ZYDIS_MNEMONIC_ADD ? in->op[1].imm.s : -in->op[1].imm.s);
         return true;
     }
     return false;
@@ -93,7 +93,7 @@ bool group_place_effect(const struct insn *in, struct place place, int32_t *delt
 {
     int32_t base = 0, index = 0;
 
-    if (place.segment != PLACE_NONE && in->z.meta.category == ZYDIS_CATEGORY_RDWRFSGS)
+    if (place.segment != PLACE_NONE && in->category == ZYDIS_CATEGORY_RDWRFSGS)
         return false;
     if (place.base < PLACE_FIXED && !effect_on(in, place.base, &base))
         return false;
@@ -122,19 +122,19 @@ bool group_same_place(struct place a, struct place b)
     return a.base == b.base && a.index == b.index && a.scale == b.scale && a.segment == b.segment;
 }
 
-bool group_operand(const struct lower *l, const struct insn *in, const ZydisDecodedOperand *op,
+bool group_operand(const struct lower *l, const struct insn *in, const struct operand *op,
                    struct place *place, int32_t *disp)
 {
     bool high;
     int base = guest_register(op->mem.base, &high), index = guest_register(op->mem.index, &high);
-    int64_t at = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+    int64_t at = op->mem.disp;
 
-    if (in->z.address_width != insn_width(in))
+    if (in->address_width != in->width)
         return false;
     if (op->mem.base == ZYDIS_REGISTER_RIP || base < 0) {
         if (op->mem.base == ZYDIS_REGISTER_RIP)
             at += (int64_t)(in->pc + in->length);
-        if (insn_width(in) == 32)
+        if (in->width == 32)
             at = (uint32_t)at;
         at -= (int64_t)l->block->pc;
         if (index >= 0)
@@ -155,7 +155,7 @@ bool group_operand(const struct lower *l, const struct insn *in, const ZydisDeco
 
 static struct reach stack_reach(const struct insn *in, unsigned base, bool write, bool stop)
 {
-    int32_t size = (int32_t)insn_width(in) / 8;
+    int32_t size = (int32_t)in->width / 8;
 
     return (struct reach){
         {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE}, write ? -size : 0, (uint32_t)size, true, write, true, stop};
@@ -179,7 +179,7 @@ static struct reach find_reach(const struct lower *l, const struct insn *in)
         return stack_reach(in, RSP, true, true);
     if (in->row != lower_copy)
         return end;
-    for (unsigned i = 0; i < in->z.operand_count; i++) {
+    for (unsigned i = 0; i < in->operand_count; i++) {
         struct reach r = {.found = true};
 
         if (in->op[i].type != ZYDIS_OPERAND_TYPE_MEMORY)

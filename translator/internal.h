@@ -23,18 +23,16 @@
 #ifndef NOVT_TRANSLATOR_INTERNAL_H
 #define NOVT_TRANSLATOR_INTERNAL_H
 
-#include <Zydis/Zydis.h>
-
 #include "cache/cache.h"
 #include "cpu/vcpu.h"
 #include "translator/area.h"
 #include "translator/callouts.h"
 #include "translator/emit.h"
+#include "translator/insn.h"
 #include "translator/translator.h"
 
 #define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1u)
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
-#define INSN_MAX_LENGTH 15u
 #define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
@@ -45,28 +43,6 @@
 #define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b" /* movzx r11d, byte gs:[r11d] */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
-
-struct lower;
-typedef void lower_function(struct lower *l);
-
-struct insn {
-    ZydisDecodedInstruction z;
-    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-    gva_t pc;
-    uint8_t bytes[16];
-    uint8_t length;
-    lower_function *row; /* how it is lowered */
-    bool valid;          /* false: does not decode; the interpreter raises the fault */
-    /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's:
-       it reads some, or writes only a part. */
-    uint16_t flags_read, flags_written;
-    bool flags_needed;
-    uint16_t writes; /* general registers, bit per guest register */
-    uint16_t uses;   /* those read, written or in an address */
-    bool high_byte;  /* AH, CH, DH or BH is an operand */
-    bool memory;     /* has a memory operand */
-    bool lacking;    /* the guest's CPU model does not have it, or means something else by it */
-};
 
 /* Per instruction of a block, in block->map: for host faults. */
 struct insn_map {
@@ -117,6 +93,8 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64, decoder32, decoder16;
     struct insn insns[BLOCK_MAX_INSNS];
+    struct template *templates;         /* template.c */
+    bool has_modrm[2][256];             /* by opcode, without and behind 0F */
     bool leave_each_block;              /* lock-step, -d exec: translated code comes back behind every block */
     unsigned max_instructions;          /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep;          /* NULL without the option */
@@ -131,19 +109,20 @@ struct translator {
 };
 
 /* --- decode.c --- */
-/* Decodes up to `max` instructions of `available` bytes at pc; stops behind a branch. *straddles: the first one
-   needs more bytes than there are. */
+/* Decodes up to `max` instructions of `available` bytes at pc, for a block of the mode; stops behind a branch.
+   *straddles: the first one needs more bytes than there are. */
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
                       unsigned max, bool *straddles);
 bool decode_ends_block(const struct insn *in);
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode);
-/* Bits of the mode that the instruction is in: 64, 32 or 16. */
-static inline unsigned insn_width(const struct insn *in)
-{
-    return in->z.machine_mode == ZYDIS_MACHINE_MODE_LONG_64     ? 64
-           : in->z.machine_mode == ZYDIS_MACHINE_MODE_LEGACY_16 ? 16
-                                                                : 32;
-}
+void decode_learn(struct translator *t); /* for template.c: which opcodes have a ModRM byte */
+
+/* --- template.c --- */
+struct template *template_table(void); /* an empty one; NULL: out of memory. free() it */
+/* Decodes like an instruction seen before, but for the values of displacement and immediate; false: none was. */
+bool template_find(const struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
+                   unsigned available);
+void template_keep(struct translator *t, uint32_t mode, const struct insn *in);
 
 /* --- features.c --- */
 void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);

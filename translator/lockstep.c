@@ -57,7 +57,7 @@ void lockstep_destroy(struct lockstep *s)
 
 bool lockstep_unrepeatable(const struct insn *in)
 {
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_RDTSC:
     case ZYDIS_MNEMONIC_RDTSCP:
     case ZYDIS_MNEMONIC_RDRAND:
@@ -67,7 +67,7 @@ bool lockstep_unrepeatable(const struct insn *in)
     case ZYDIS_MNEMONIC_WRMSR:
         return true;
     default:
-        return in->z.meta.category == ZYDIS_CATEGORY_IO || in->z.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
+        return in->category == ZYDIS_CATEGORY_IO || in->category == ZYDIS_CATEGORY_IOSTRINGOP;
     }
 }
 

@@ -39,7 +39,7 @@ static bool whole_delta(const struct lower *l, struct place place, int32_t *delt
     return true;
 }
 
-static bool add_access(struct lower *l, const struct insn *in, const ZydisDecodedOperand *op, unsigned index)
+static bool add_access(struct lower *l, const struct insn *in, const struct operand *op, unsigned index)
 {
     struct loop *loop = &l->loop;
     int32_t disp, delta = 0, step;
@@ -78,7 +78,7 @@ static bool add_instruction(struct lower *l, const struct insn *in, unsigned ind
         return true;
     if (in->row != lower_copy || (in->memory && in->high_byte))
         return false;
-    for (unsigned i = 0; in->memory && i < in->z.operand_count; i++)
+    for (unsigned i = 0; in->memory && i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && !add_access(l, in, &in->op[i], index))
             return false;
     return true;

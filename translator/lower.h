@@ -104,20 +104,20 @@ bool flags_observer(const struct insn *in); /* a place where a fault may show th
 /* Number of the recipe for what the instruction leaves in the flags, or 0. */
 uint32_t flags_recipe(const struct lower *l, const struct insn *in);
 #define FLAGS_ALL_SIX 0x8d5u
-void flags_look(struct insn *in); /* finds out flags_read and its kin */
+void flags_look(struct insn *in); /* finds out flags_needed */
 
 /* --- registers --- */
 /* Host register that holds a guest register, or NOT_RESIDENT. */
 int host_register(unsigned guest);
 /* Guest register number of a Zydis GPR, or -1; *high: AH, CH, DH, BH. */
-int guest_register(ZydisRegister reg, bool *high);
-int guest_operand(const ZydisDecodedOperand *op); /* the same of a register operand */
+int guest_register(unsigned reg, bool *high);
+int guest_operand(const struct operand *op); /* the same of a register operand */
 void load_guest(struct lower *l, int host, unsigned guest);
 void store_guest(struct lower *l, unsigned guest, int host);
 
 /* --- access.c --- */
 /* Effective address of a memory operand into `to` (RAX or R11 only may be clobbered besides). */
-void access_address(struct lower *l, const ZydisDecodedOperand *op, int to);
+void access_address(struct lower *l, const struct operand *op, int to);
 /* The linear address in RAX is checked against the TLB. info: MEMORY_* and the size. Clobbers RAX, R11 and the
    host's flags. POINTER_R11: the pointer is in `to`. */
 struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form, int to);
@@ -127,14 +127,14 @@ struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32
 /* The same for an address that is known, on one page: the pointer is made of `to`. RAX may be clobbered. */
 struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, int to);
 /* A whole memory operand, by a group where one fits. */
-struct pointer access_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
+struct pointer access_operand(struct lower *l, const struct operand *op, enum pointer_form form);
 /* op reg, [pointer] */
 void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p);
 /* What a bounced store repeats ends here, if the current instruction has one. */
 void access_end_store(struct lower *l);
 /* The same for the word at [base + disp]. */
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write);
-uint32_t access_info(const ZydisDecodedOperand *op);
+uint32_t access_info(const struct operand *op);
 /* Adds the base of a segment to the offset in RAX; but for 64-bit code the segment must hold what an access of
    `info` reaches. The host's flags may be clobbered already. Clobbers R11. */
 void access_add_segment(struct lower *l, unsigned segment, uint32_t info);

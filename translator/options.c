@@ -22,6 +22,7 @@ static const struct {
     {"borrow", offsetof(struct translator_options, borrow)},
     {"return-stack", offsetof(struct translator_options, return_stack)},
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
+    {"templates", offsetof(struct translator_options, templates)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
@@ -48,6 +49,7 @@ void translator_default_options(struct translator_options *options)
                                            .borrow = true,
                                            .return_stack = true,
                                            .lazy_flags = true,
+                                           .templates = true,
                                            .inline_system = true,
                                            .segments = true,
                                            .cache_size = 64u << 20};

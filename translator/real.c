@@ -42,7 +42,7 @@ static void push_far(struct lower *l)
 /* CALL and JMP to a selector and offset in the instruction. */
 static void lower_far_call(struct lower *l)
 {
-    const ZydisDecodedOperand *to = &l->in->op[0];
+    const struct operand *to = &l->in->op[0];
     uint32_t base = (uint32_t)to->ptr.segment << 4, number = lookup_code_segment(l->tv, base, 0xffff);
 
     if (!number) {
@@ -52,7 +52,7 @@ static void lower_far_call(struct lower *l)
     l->ended = true;
     flow_poll(l);
     flags_clobber(l);
-    if (l->in->z.mnemonic == ZYDIS_MNEMONIC_CALL)
+    if (l->in->mnemonic == ZYDIS_MNEMONIC_CALL)
         push_far(l);
     emit8(&l->e, 0x66);
     emit_op_vcpu(&l->e, false, 0xc7, 0, H_NONE, V_SEGMENT(SEG_CS, selector)); /* mov word */
@@ -105,7 +105,7 @@ static void lower_far_return(struct lower *l)
     p = segment_frame(l, 0, 4);
     access_emit(l, false, OP_LOAD, H_RAX, p);
     enter_segment(l);
-    segment_set_sp(l, H_R15, 4 + (releases ? (int32_t)(l->in->op[0].imm.value.u & 0xffff) : 0));
+    segment_set_sp(l, H_R15, 4 + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
     flow_far_return(l);
 }
 
@@ -162,7 +162,7 @@ static void lower_real_interrupt(struct lower *l)
     l->ended = true;
     flow_poll(l);
     flags_clobber(l);
-    read_vector(l, l->in->op[0].imm.value.u & 0xff);
+    read_vector(l, l->in->op[0].imm.u & 0xff);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[1]));
     push_interrupt_frame(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[1]));
@@ -215,18 +215,18 @@ static void lower_real_iret(struct lower *l)
 
 lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    bool far = in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+    bool far = in->branch_type == ZYDIS_BRANCH_TYPE_FAR;
 
-    if (mode & MODE_PE || t->vcpu->seg[SEG_CS].limit != 0xffff || in->z.operand_width != 16 ||
+    if (mode & MODE_PE || t->vcpu->seg[SEG_CS].limit != 0xffff || in->operand_width != 16 ||
         !t->options.inline_system)
         return NULL;
     if (far && in->op[0].type == ZYDIS_OPERAND_TYPE_POINTER)
         return lower_far_call;
-    if (far && in->z.mnemonic == ZYDIS_MNEMONIC_RET)
+    if (far && in->mnemonic == ZYDIS_MNEMONIC_RET)
         return lower_far_return;
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_IRET)
+    if (in->mnemonic == ZYDIS_MNEMONIC_IRET)
         return lower_real_iret;
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_INT && !(t->vcpu->log_topics & VCPU_LOG_INT))
+    if (in->mnemonic == ZYDIS_MNEMONIC_INT && !(t->vcpu->log_topics & VCPU_LOG_INT))
         return lower_real_interrupt;
     return NULL;
 }

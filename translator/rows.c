@@ -57,17 +57,17 @@ void lower_nothing(struct lower *l)
 void lower_lea(struct lower *l)
 {
     static const uint8_t operand_size = 0x66;
-    const ZydisDecodedOperand *to = &l->in->op[0];
+    const struct operand *to = &l->in->op[0];
     bool high;
     unsigned guest = (unsigned)guest_register(to->reg.value, &high);
     int host = host_register(guest);
 
-    if (l->in->z.operand_width != 16 && host != NOT_RESIDENT) {
+    if (l->in->operand_width != 16 && host != NOT_RESIDENT) {
         access_address(l, &l->in->op[1], host);
         return;
     }
     access_address(l, &l->in->op[1], H_RAX);
-    if (l->in->z.operand_width == 16) {
+    if (l->in->operand_width == 16) {
         if (host == NOT_RESIDENT) {
             group_clobber_r11(l);
             load_guest(l, H_R11, guest);
@@ -83,7 +83,7 @@ void lower_lea(struct lower *l)
 
 void lower_push(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
+    const struct operand *op = &l->in->op[0];
     int value, scratch;
     struct pointer p;
     bool high;
@@ -97,7 +97,7 @@ void lower_push(struct lower *l)
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
         emit_op_vcpu(&l->e, true, OP_LOAD, scratch, H_NONE, TV_OFFSET(spill));
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        emit_mov_imm(&l->e, scratch, (uint64_t)op->imm.value.s);
+        emit_mov_imm(&l->e, scratch, (uint64_t)op->imm.s);
     } else if (guest_register(op->reg.value, &high) < 0) {
         selector_read(l, scratch, op->reg.value);
     } else {
@@ -134,11 +134,11 @@ void lower_leave(struct lower *l)
 
 void lower_absolute(struct lower *l)
 {
-    bool store = l->in->z.opcode & 2, byte = !(l->in->z.opcode & 1), wide = l->in->z.operand_width == 64;
-    const ZydisDecodedOperand *op = &l->in->op[store ? 0 : 1];
+    bool store = l->in->opcode & 2, byte = !(l->in->opcode & 1), wide = l->in->operand_width == 64;
+    const struct operand *op = &l->in->op[store ? 0 : 1];
     struct pointer p = access_operand(l, op, POINTER_SUM);
 
-    if (l->in->z.operand_width == 16 && !byte)
+    if (l->in->operand_width == 16 && !byte)
         emit8(&l->e, 0x66);
     access_emit(l, wide, (unsigned)(store ? OP_STORE : OP_LOAD) - byte, H_R10, p);
 }
@@ -146,12 +146,12 @@ void lower_absolute(struct lower *l)
 /* BT, BTS, BTR, BTC of memory by a register: the bit offset reaches beyond the operand (SDM vol. 2, BT). */
 void lower_bit_memory(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
-    bool high, wide = l->in->z.operand_width == 64;
+    const struct operand *op = &l->in->op[0];
+    bool high, wide = l->in->operand_width == 64;
     unsigned guest;
 
-    if (l->in->z.operand_width == 16 || op->mem.segment == ZYDIS_REGISTER_FS ||
-        l->in->z.address_width != insn_width(l->in)) {
+    if (l->in->operand_width == 16 || op->mem.segment == ZYDIS_REGISTER_FS ||
+        l->in->address_width != l->in->width) {
         lower_step(l);
         return;
     }
@@ -173,51 +173,51 @@ void lower_bit_memory(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     flags_restore(l);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
-    if (l->in->z.attributes & ZYDIS_ATTRIB_HAS_LOCK)
+    if (l->in->attributes & ZYDIS_ATTRIB_HAS_LOCK)
         emit8(&l->e, 0xf0);
     emit_rex(&l->e, wide, H_RAX, 0, H_R11);
     emit8(&l->e, 0x0f);
-    emit8(&l->e, l->in->z.opcode);
+    emit8(&l->e, l->in->opcode);
     emit_address(&l->e, H_RAX, H_R11, H_NONE, 1, 0);
     l->flags = FLAGS_HOST;
 }
 
 static bool is_near(const struct insn *in)
 {
-    return in->z.operand_width == insn_width(in) &&
-           (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT);
+    return in->operand_width == in->width &&
+           (in->branch_type == ZYDIS_BRANCH_TYPE_NEAR || in->branch_type == ZYDIS_BRANCH_TYPE_SHORT);
 }
 
 /* PUSH or POP of a whole word; POP into memory and of segment registers is not of these rows. */
 static bool is_wide_stack(const struct insn *in)
 {
-    if (in->z.operand_width != insn_width(in))
+    if (in->operand_width != in->width)
         return false;
-    if (in->z.mnemonic == ZYDIS_MNEMONIC_PUSH)
+    if (in->mnemonic == ZYDIS_MNEMONIC_PUSH)
         return true;
     return guest_operand(&in->op[0]) >= 0;
 }
 
 static bool is_wide(const struct insn *in)
 {
-    return in->z.operand_width == insn_width(in);
+    return in->operand_width == in->width;
 }
 
 static bool is_wide_counter(const struct insn *in)
 {
-    return in->z.operand_width == insn_width(in) && in->z.address_width != 16;
+    return in->operand_width == in->width && in->address_width != 16;
 }
 
 static bool is_wide_address(const struct insn *in)
 {
-    return in->z.address_width != 16;
+    return in->address_width != 16;
 }
 
 /* MOV of AL, AX, EAX or RAX from or to an address in the instruction (SDM vol. 2, MOV, A0-A3). */
 static bool is_absolute(const struct insn *in)
 {
-    return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xfc) == 0xa0 &&
-           in->z.address_width == insn_width(in);
+    return in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->opcode & 0xfc) == 0xa0 &&
+           in->address_width == in->width;
 }
 
 static bool is_bit_string(const struct insn *in)
@@ -234,7 +234,7 @@ static bool is_cr_read(const struct insn *in)
 
 static bool is_near_return(const struct insn *in)
 {
-    return is_near(in) && in->z.mnemonic == ZYDIS_MNEMONIC_RET;
+    return is_near(in) && in->mnemonic == ZYDIS_MNEMONIC_RET;
 }
 
 /* By mnemonic, rows of one together; then by category. `only` tells which forms the row takes (NULL: all). */
@@ -339,17 +339,17 @@ void lower_index_rows(uint8_t first_row[MNEMONICS])
 
 lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    unsigned row = t->first_row[in->valid ? in->z.mnemonic : 0];
+    unsigned row = t->first_row[in->valid ? in->mnemonic : 0];
 
     if (translator_segmented(mode))
         return segment_find(t, in, mode);
     if (!in->valid || in->lacking || !copy_reaches_operand(in))
         return lower_step;
-    for (; row && row <= ROWS && mnemonic_rows[row - 1].mnemonic == in->z.mnemonic; row++)
+    for (; row && row <= ROWS && mnemonic_rows[row - 1].mnemonic == in->mnemonic; row++)
         if (!mnemonic_rows[row - 1].only || mnemonic_rows[row - 1].only(in))
             return mnemonic_rows[row - 1].lower;
     for (unsigned i = 0; i < sizeof category_rows / sizeof *category_rows; i++)
-        if (category_rows[i].category == in->z.meta.category)
+        if (category_rows[i].category == in->category)
             return !category_rows[i].only || category_rows[i].only(in) ? category_rows[i].lower : lower_step;
     return copy_possible(in, mode) ? lower_copy : lower_step;
 }

@@ -14,14 +14,14 @@ static bool is_real_style(uint32_t mode)
     return !(mode & MODE_PE) || mode & MODE_VM;
 }
 
-static int general(const ZydisDecodedOperand *op)
+static int general(const struct operand *op)
 {
     return host_register((unsigned)guest_operand(op));
 }
 
 static unsigned word_size(const struct lower *l)
 {
-    return l->in->z.operand_width / 8u;
+    return l->in->operand_width / 8u;
 }
 
 /* movzx r32, word [p] */
@@ -57,9 +57,9 @@ static struct cold *load_real(struct lower *l, unsigned segment)
 /* The selector that MOV or POP has as its operand, into EAX. */
 static void load_operand(struct lower *l)
 {
-    const ZydisDecodedOperand *from = &l->in->op[1];
+    const struct operand *from = &l->in->op[1];
 
-    if (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP)
+    if (l->in->mnemonic == ZYDIS_MNEMONIC_POP)
         load16(l, H_RAX, segment_stack(l, H_R15, 0, word_size(l)));
     else if (from->type == ZYDIS_OPERAND_TYPE_MEMORY)
         load16(l, H_RAX, access_operand(l, from, POINTER_SUM));
@@ -71,7 +71,7 @@ static void load_operand(struct lower *l)
 static void lower_selector(struct lower *l)
 {
     unsigned segment = (unsigned)selector_operand(&l->in->op[0]);
-    bool pop = l->in->z.mnemonic == ZYDIS_MNEMONIC_POP;
+    bool pop = l->in->mnemonic == ZYDIS_MNEMONIC_POP;
     struct cold *c;
 
     flags_clobber(l);
@@ -92,7 +92,7 @@ static void lower_selector(struct lower *l)
 
 static unsigned pointer_segment(const struct insn *in)
 {
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_LES:
         return SEG_ES;
     case ZYDIS_MNEMONIC_LDS:
@@ -109,12 +109,12 @@ static unsigned pointer_segment(const struct insn *in)
 /* Both parts are read at once: a pointer that wraps between them is the interpreter's. */
 static void lower_pointer(struct lower *l)
 {
-    const ZydisDecodedOperand *from = &l->in->op[1];
+    const struct operand *from = &l->in->op[1];
     struct cold *wraps = NULL, *c;
     struct pointer p;
 
     flags_clobber(l);
-    if (l->in->z.address_width == 16) {
+    if (l->in->address_width == 16) {
         access_address(l, from, H_RAX);
         segment_truncate(l, H_RAX);
         emit8(&l->e, 0x3d); /* cmp eax, imm32 */
@@ -139,7 +139,7 @@ static void lower_pointer(struct lower *l)
 /* MOV of a segment register into a general one or into memory. */
 static void lower_read(struct lower *l)
 {
-    const ZydisDecodedOperand *to = &l->in->op[0];
+    const struct operand *to = &l->in->op[0];
     struct pointer p;
     int scratch;
 
@@ -159,7 +159,7 @@ static void lower_read(struct lower *l)
 
 lower_function *segload_find(const struct insn *in, uint32_t mode)
 {
-    switch (in->z.mnemonic) {
+    switch (in->mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
         if (selector_operand(&in->op[1]) >= 0)
             return lower_read;

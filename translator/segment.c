@@ -23,14 +23,14 @@ void segment_truncate(struct lower *l, int reg)
     emit8(&l->e, 0xc0u | (unsigned)(reg & 7) << 3 | (unsigned)(reg & 7));
 }
 
-static void offset(struct lower *l, const ZydisDecodedOperand *op)
+static void offset(struct lower *l, const struct operand *op)
 {
     access_address(l, op, H_RAX);
-    if (l->in->z.address_width == 16)
+    if (l->in->address_width == 16)
         segment_truncate(l, H_RAX);
 }
 
-struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form)
+struct pointer segment_operand(struct lower *l, const struct operand *op, enum pointer_form form)
 {
     flags_clobber(l);
     offset(l, op);
@@ -107,8 +107,8 @@ static void push_spilled(struct lower *l, unsigned bits)
 
 static void segment_push(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
-    unsigned bits = l->in->z.operand_width;
+    const struct operand *op = &l->in->op[0];
+    unsigned bits = l->in->operand_width;
 
     if (guest_operand(op) >= 0) {
         push_register(l, host_register((unsigned)guest_operand(op)), bits);
@@ -120,7 +120,7 @@ static void segment_push(struct lower *l)
         emit_size(l, bits);
         access_emit(l, false, OP_LOAD, H_RAX, p);
     } else if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        emit_mov_imm(&l->e, H_RAX, (uint32_t)op->imm.value.s);
+        emit_mov_imm(&l->e, H_RAX, (uint32_t)op->imm.s);
     } else {
         selector_read(l, H_RAX, op->reg.value);
     }
@@ -129,7 +129,7 @@ static void segment_push(struct lower *l)
 
 static void segment_pop(struct lower *l)
 {
-    unsigned bits = l->in->z.operand_width;
+    unsigned bits = l->in->operand_width;
     int host = host_register((unsigned)guest_operand(&l->in->op[0]));
     struct pointer p = segment_stack(l, H_R15, 0, bits / 8);
 
@@ -140,7 +140,7 @@ static void segment_pop(struct lower *l)
 
 static void segment_leave(struct lower *l)
 {
-    unsigned bits = l->in->z.operand_width;
+    unsigned bits = l->in->operand_width;
     struct pointer p = segment_stack(l, H_RBP, 0, bits / 8);
 
     emit_size(l, bits);
@@ -167,8 +167,8 @@ static void check_target(struct lower *l, unsigned bits)
 /* What an indirect jump or call goes to, in EAX. */
 static void load_target(struct lower *l)
 {
-    const ZydisDecodedOperand *op = &l->in->op[0];
-    unsigned bits = l->in->z.operand_width;
+    const struct operand *op = &l->in->op[0];
+    unsigned bits = l->in->operand_width;
 
     flow_poll(l);
     flags_clobber(l);
@@ -198,7 +198,7 @@ static void segment_jump(struct lower *l)
 
 static void segment_call(struct lower *l)
 {
-    unsigned bits = l->in->z.operand_width;
+    unsigned bits = l->in->operand_width;
     bool direct = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 
     l->ended = true;
@@ -224,7 +224,7 @@ static void segment_return(struct lower *l)
 {
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     bool returns = l->t->options.return_stack && !releases;
-    unsigned bits = l->in->z.operand_width;
+    unsigned bits = l->in->operand_width;
     struct pointer p;
 
     l->ended = true;
@@ -234,7 +234,7 @@ static void segment_return(struct lower *l)
     emit_size(l, bits);
     access_emit(l, false, OP_LOAD, H_RAX, p);
     check_target(l, bits);
-    segment_set_sp(l, H_R15, (int32_t)(bits / 8 + (releases ? l->in->op[0].imm.value.u & 0xffff : 0)));
+    segment_set_sp(l, H_R15, (int32_t)(bits / 8 + (releases ? l->in->op[0].imm.u & 0xffff : 0)));
     if (returns)
         flow_return(l);
     else
@@ -244,12 +244,12 @@ static void segment_return(struct lower *l)
 /* LOOP, JCXZ, JECXZ. */
 static void segment_loop(struct lower *l)
 {
-    bool loop = l->in->z.mnemonic == ZYDIS_MNEMONIC_LOOP;
+    bool loop = l->in->mnemonic == ZYDIS_MNEMONIC_LOOP;
 
     if (flow_target(l->in) <= l->in->pc)
         flow_poll(l);
     flags_clobber(l);
-    emit_size(l, l->in->z.address_width);
+    emit_size(l, l->in->address_width);
     if (loop)
         emit_op_reg(&l->e, false, 0xff, 1, H_RCX); /* dec */
     else
@@ -264,17 +264,17 @@ static void segment_loop(struct lower *l)
 static void segment_lea(struct lower *l)
 {
     offset(l, &l->in->op[1]);
-    emit_size(l, l->in->z.operand_width);
+    emit_size(l, l->in->operand_width);
     emit_op_reg(&l->e, false, OP_LOAD, host_register((unsigned)guest_operand(&l->in->op[0])), H_RAX);
 }
 
 /* MOV of AL, AX or EAX from or to an address in the instruction. */
 static void segment_absolute(struct lower *l)
 {
-    bool store = l->in->z.opcode & 2, byte = !(l->in->z.opcode & 1);
+    bool store = l->in->opcode & 2, byte = !(l->in->opcode & 1);
     struct pointer p = access_operand(l, &l->in->op[store ? 0 : 1], POINTER_SUM);
 
-    emit_size(l, byte ? 8 : l->in->z.operand_width);
+    emit_size(l, byte ? 8 : l->in->operand_width);
     access_emit(l, false, (unsigned)(store ? OP_STORE : OP_LOAD) - byte, H_R10, p);
 }
 
@@ -283,15 +283,15 @@ static void segment_absolute(struct lower *l)
 /* Near ones whose direct target is in the code segment; the interpreter raises #GP for others. */
 static bool is_near_within(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    if (in->z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+    if (in->branch_type == ZYDIS_BRANCH_TYPE_FAR)
         return false;
-    return in->op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || in->z.meta.category == ZYDIS_CATEGORY_RET ||
+    return in->op[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || in->category == ZYDIS_CATEGORY_RET ||
            flow_target(in) <= t->vcpu->seg[SEG_CS].limit;
 }
 
 static bool is_near_return(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    return in->z.mnemonic == ZYDIS_MNEMONIC_RET && is_near_within(t, in, mode);
+    return in->mnemonic == ZYDIS_MNEMONIC_RET && is_near_within(t, in, mode);
 }
 
 static bool pops_general(const struct translator *t, const struct insn *in, uint32_t mode)
@@ -302,12 +302,12 @@ static bool pops_general(const struct translator *t, const struct insn *in, uint
 
 static bool fits_stack(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    return (in->z.operand_width == 32) == !!(mode & MODE_SS32);
+    return (in->operand_width == 32) == !!(mode & MODE_SS32);
 }
 
 static bool is_absolute(const struct translator *t, const struct insn *in, uint32_t mode)
 {
-    return in->z.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->z.opcode & 0xfc) == 0xa0;
+    return in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->opcode & 0xfc) == 0xa0;
 }
 
 static bool is_plain_string(const struct translator *t, const struct insn *in, uint32_t mode)
@@ -379,8 +379,8 @@ static lower_function *row_of(const struct translator *t, const struct insn *in,
         return row;
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
-        bool fits = r->mnemonic == ZYDIS_MNEMONIC_INVALID ? r->category == in->z.meta.category
-                                                          : r->mnemonic == in->z.mnemonic;
+        bool fits = r->mnemonic == ZYDIS_MNEMONIC_INVALID ? r->category == in->category
+                                                          : r->mnemonic == in->mnemonic;
 
         if (fits && (!r->only || r->only(t, in, mode)))
             return r->lower;
@@ -393,9 +393,9 @@ static bool is_copied(const struct insn *in, uint32_t mode)
 {
     if (!copy_possible(in, mode))
         return false;
-    if (insn_width(in) != 16)
+    if (in->width != 16)
         return true;
-    switch (in->z.meta.category) {
+    switch (in->category) {
     case ZYDIS_CATEGORY_BINARY:
     case ZYDIS_CATEGORY_BITBYTE:
     case ZYDIS_CATEGORY_CMOV:
@@ -406,19 +406,19 @@ static bool is_copied(const struct insn *in, uint32_t mode)
     case ZYDIS_CATEGORY_SETCC:
     case ZYDIS_CATEGORY_SHIFT:
     case ZYDIS_CATEGORY_X87_ALU:
-        return in->z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-               (in->z.meta.isa_ext == ZYDIS_ISA_EXT_BASE || in->z.meta.isa_ext == ZYDIS_ISA_EXT_X87);
+        return in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+               (in->isa_ext == ZYDIS_ISA_EXT_BASE || in->isa_ext == ZYDIS_ISA_EXT_X87);
     default:
-        return in->z.mnemonic == ZYDIS_MNEMONIC_CLC || in->z.mnemonic == ZYDIS_MNEMONIC_STC ||
-               in->z.mnemonic == ZYDIS_MNEMONIC_CMC || in->z.mnemonic == ZYDIS_MNEMONIC_LAHF ||
-               in->z.mnemonic == ZYDIS_MNEMONIC_SAHF;
+        return in->mnemonic == ZYDIS_MNEMONIC_CLC || in->mnemonic == ZYDIS_MNEMONIC_STC ||
+               in->mnemonic == ZYDIS_MNEMONIC_CMC || in->mnemonic == ZYDIS_MNEMONIC_LAHF ||
+               in->mnemonic == ZYDIS_MNEMONIC_SAHF;
     }
 }
 
 /* BT and its like reach beyond the operand with an offset in a register (SDM vol. 2, BT). */
 static bool is_bit_string(const struct insn *in)
 {
-    return in->z.meta.category == ZYDIS_CATEGORY_BITBYTE && in->memory && guest_operand(&in->op[1]) >= 0;
+    return in->category == ZYDIS_CATEGORY_BITBYTE && in->memory && guest_operand(&in->op[1]) >= 0;
 }
 
 lower_function *segment_find(const struct translator *t, const struct insn *in, uint32_t mode)

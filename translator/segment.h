@@ -10,7 +10,7 @@
 /* --- segment.c --- */
 /* The row of an instruction in segmented code. */
 lower_function *segment_find(const struct translator *t, const struct insn *in, uint32_t mode);
-struct pointer segment_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form);
+struct pointer segment_operand(struct lower *l, const struct operand *op, enum pointer_form form);
 /* What `info` tells of [SS:base + disp], the offset in SP's or ESP's width. */
 struct pointer segment_stack(struct lower *l, int base, int32_t disp, uint32_t info);
 /* The same of several words at [SS:SP + disp], each of which wraps by itself: if they do, the interpreter runs the
@@ -28,7 +28,7 @@ lower_function *segload_find(const struct insn *in, uint32_t mode);
 lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode);
 
 /* --- selector.c --- */
-int selector_operand(const ZydisDecodedOperand *op);                  /* SEG_*; -1: another operand */
+int selector_operand(const struct operand *op);                  /* SEG_*; -1: another operand */
 void selector_read(struct lower *l, int host, ZydisRegister segment); /* zero-extended */
 /* In flat 32-bit code: MOV of a general register and a segment register, and POP of one; but for SS, which holds
    interrupts off. */

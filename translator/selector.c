@@ -15,7 +15,7 @@ void selector_read(struct lower *l, int host, ZydisRegister segment)
     emit_address(&l->e, host, H_NONE, H_NONE, 1, V_SEGMENT(segment - ZYDIS_REGISTER_ES, selector));
 }
 
-int selector_operand(const ZydisDecodedOperand *op)
+int selector_operand(const struct operand *op)
 {
     if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || op->reg.value < ZYDIS_REGISTER_ES ||
         op->reg.value > ZYDIS_REGISTER_GS)
@@ -33,9 +33,9 @@ bool selector_is_loaded(const struct insn *in)
 {
     int segment = selector_operand(&in->op[0]);
 
-    if (insn_width(in) != 32 || segment < 0 || segment == SEG_SS || segment == SEG_CS)
+    if (in->width != 32 || segment < 0 || segment == SEG_SS || segment == SEG_CS)
         return false;
-    return in->z.mnemonic == ZYDIS_MNEMONIC_POP ? in->z.operand_width == 32 : in->z.mnemonic == ZYDIS_MNEMONIC_MOV;
+    return in->mnemonic == ZYDIS_MNEMONIC_POP ? in->operand_width == 32 : in->mnemonic == ZYDIS_MNEMONIC_MOV;
 }
 
 void lower_read_segment(struct lower *l)
@@ -47,10 +47,10 @@ void lower_read_segment(struct lower *l)
 /* The selector, into RAX. */
 static void load_selector(struct lower *l)
 {
-    const ZydisDecodedOperand *from = &l->in->op[1];
+    const struct operand *from = &l->in->op[1];
 
     flags_clobber(l);
-    if (l->in->z.mnemonic == ZYDIS_MNEMONIC_POP) {
+    if (l->in->mnemonic == ZYDIS_MNEMONIC_POP) {
         access_emit(l, false, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
         emit_op_mem(&l->e, false, OP_LEA, H_R15, H_R15, H_NONE, 1, 4); /* SEGMENT_POP: a fault takes it back */
     } else if (from->type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -83,5 +83,5 @@ void lower_load_segment(struct lower *l)
     load_selector(l);
     group_end(l);
     selector_call(l, (unsigned)selector_operand(&l->in->op[0]),
-                  l->in->z.mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0);
+                  l->in->mnemonic == ZYDIS_MNEMONIC_POP ? SEGMENT_POP : 0);
 }

@@ -7,9 +7,9 @@
  */
 #include "translator/lower.h"
 
-static const ZydisDecodedOperand *memory_operand(const struct insn *in, bool written)
+static const struct operand *memory_operand(const struct insn *in, bool written)
 {
-    for (unsigned i = 0; i < in->z.operand_count; i++)
+    for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
             !(in->op[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == !written)
             return &in->op[i];
@@ -18,9 +18,9 @@ static const ZydisDecodedOperand *memory_operand(const struct insn *in, bool wri
 
 bool string_is_plain(const struct insn *in)
 {
-    return in->z.meta.category == ZYDIS_CATEGORY_STRINGOP && /* MOVSD is an SSE instruction, too */
-           !(in->z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
-           (in->z.address_width == insn_width(in) || insn_width(in) != 64);
+    return in->category == ZYDIS_CATEGORY_STRINGOP && /* MOVSD is an SSE instruction, too */
+           !(in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) &&
+           (in->address_width == in->width || in->width != 64);
 }
 
 /* The host's flags are saved and DF is looked at. The cold path goes on where the caller sets `done`. */
@@ -44,7 +44,7 @@ static void emit_element(struct lower *l, unsigned opcode, int reg, struct point
 
 static void step_on(struct lower *l, int reg)
 {
-    if (l->in->z.address_width == 16)
+    if (l->in->address_width == 16)
         emit8(&l->e, 0x66);
     emit_op_mem(&l->e, l->wide, OP_LEA, reg, reg, H_NONE, 1, l->in->op[0].size / 8);
 }
@@ -102,10 +102,10 @@ void lower_movs(struct lower *l)
 
 bool string_is_copied(const struct insn *in)
 {
-    if (in->z.meta.category != ZYDIS_CATEGORY_STRINGOP || !(in->z.attributes & ZYDIS_ATTRIB_HAS_REP) ||
-        in->z.address_width != 64 || insn_width(in) != 64)
+    if (in->category != ZYDIS_CATEGORY_STRINGOP || !(in->attributes & ZYDIS_ATTRIB_HAS_REP) ||
+        in->address_width != 64 || in->width != 64)
         return false;
-    for (unsigned i = 0; i < in->z.operand_count; i++)
+    for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
             (in->op[i].mem.segment == ZYDIS_REGISTER_FS || in->op[i].mem.segment == ZYDIS_REGISTER_GS))
             return false;

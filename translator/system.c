@@ -148,7 +148,7 @@ void lower_popf(struct lower *l)
 void lower_rdtsc(struct lower *l)
 {
     static const uint8_t lfence_rdtsc[] = {0x0f, 0xae, 0xe8, 0x0f, 0x31};
-    bool ordered = l->in->z.mnemonic == ZYDIS_MNEMONIC_RDTSCP; /* behind what is in front of it (SDM vol. 2) */
+    bool ordered = l->in->mnemonic == ZYDIS_MNEMONIC_RDTSCP; /* behind what is in front of it (SDM vol. 2) */
 
     if (left_to_interpreter(l, !(l->mode & MODE_TSD)))
         return;
@@ -178,10 +178,10 @@ void lower_read_cr(struct lower *l)
 
 void lower_read_base(struct lower *l)
 {
-    bool high, fs = l->in->z.mnemonic == ZYDIS_MNEMONIC_RDFSBASE;
+    bool high, fs = l->in->mnemonic == ZYDIS_MNEMONIC_RDFSBASE;
     unsigned guest = (unsigned)guest_register(l->in->op[0].reg.value, &high);
 
-    if (left_to_interpreter(l, l->mode & MODE_FSGSBASE && l->in->z.operand_width == 64))
+    if (left_to_interpreter(l, l->mode & MODE_FSGSBASE && l->in->operand_width == 64))
         return;
     emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE,
                  fs ? V_OFFSET(seg[SEG_FS].base) : V_OFFSET(seg[SEG_GS].base));
@@ -191,7 +191,7 @@ void lower_read_base(struct lower *l)
 /* STAC, CLAC: the instructions behind them in the block use the other data context. */
 void lower_smap(struct lower *l)
 {
-    bool set = l->in->z.mnemonic == ZYDIS_MNEMONIC_STAC;
+    bool set = l->in->mnemonic == ZYDIS_MNEMONIC_STAC;
     uint32_t mode = set ? l->mode | MODE_AC : l->mode & ~MODE_AC;
 
     if (left_to_interpreter(l, IS_KERNEL(l) && l->mode & MODE_SMAP)) {
@@ -226,7 +226,7 @@ static void lower_system_call(struct lower *l, const uint8_t *callout)
     flags_clobber(l);
     emit_mov_imm(&l->e, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11, l->in->length | (uint32_t)l->in->z.operand_width / 8 << 8);
+    emit_mov_imm(&l->e, H_R11, l->in->length | (uint32_t)l->in->operand_width / 8 << 8);
     emit_call(&l->e, callout);
     l->ended = true;
 }
@@ -238,7 +238,7 @@ void lower_syscall(struct lower *l)
 
 void lower_sysret(struct lower *l)
 {
-    if (l->in->z.operand_width == 64)
+    if (l->in->operand_width == 64)
         lower_system_call(l, l->t->code.sysret);
     else
         lower_step(l);
@@ -256,7 +256,7 @@ void lower_sysenter(struct lower *l)
 
 void lower_sysexit(struct lower *l)
 {
-    if (l->in->z.operand_width == 64)
+    if (l->in->operand_width == 64)
         lower_step(l);
     else
         lower_system_call(l, l->t->code.sysexit);
@@ -265,7 +265,7 @@ void lower_sysexit(struct lower *l)
 /* CLD, STD: DF is in memory, where string instructions look at it. */
 void lower_direction(struct lower *l)
 {
-    bool set = l->in->z.mnemonic == ZYDIS_MNEMONIC_STD;
+    bool set = l->in->mnemonic == ZYDIS_MNEMONIC_STD;
 
     if (left_to_interpreter(l, true))
         return;

@@ -47,7 +47,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     struct translator *t = calloc(1, sizeof *t);
     int status;
 
-    if (!t || !(t->lower = calloc(1, sizeof *t->lower))) {
+    if (!t || !(t->lower = calloc(1, sizeof *t->lower)) || !(t->templates = template_table())) {
         error_set(error, ENOMEM, "out of memory");
         goto fail;
     }
@@ -65,6 +65,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     ZydisDecoderInit(&t->decoder64, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     ZydisDecoderInit(&t->decoder16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     ZydisDecoderInit(&t->decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    decode_learn(t);
     status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
     if (status) {
         error_set(error, -status, "cannot map a code cache of %llu bytes: %s",
@@ -77,6 +78,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     return t;
 fail:
     if (t) {
+        free(t->templates);
         free(t->lower);
         lockstep_destroy(t->lockstep);
     }
@@ -91,6 +93,7 @@ void translator_destroy(struct translator *t)
     t->ram->code_written = NULL;
     cache_destroy(&t->cache);
     lockstep_destroy(t->lockstep);
+    free(t->templates);
     free(t->lower);
     free(t);
 }

@@ -95,12 +95,12 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
     return true;
 }
 
-bool window_operand(struct lower *l, const ZydisDecodedOperand *op, enum pointer_form form,
+bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form,
                     struct pointer *pointer)
 {
     bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
-    bool whole = l->in->z.address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
-    int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
+    bool whole = l->in->address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
+    int64_t disp = op->mem.disp;
     int base = guest_register(op->mem.base, &high);
     struct place place;
     bool known;

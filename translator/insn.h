@@ -1,0 +1,74 @@
+/*
+ * insn.h - one decoded guest instruction, as the translator looks at it.
+ *
+ * What of Zydis's two kilobytes an instruction matters here, in under 400 bytes; values are Zydis's enumerators. The
+ * template cache (template.c) keeps them by the bytes in front of displacement and immediate.
+ */
+#ifndef NOVT_TRANSLATOR_INSN_H
+#define NOVT_TRANSLATOR_INSN_H
+
+#include <Zydis/Zydis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memory/ram.h"
+
+#define INSN_MAX_LENGTH 15u
+
+struct lower;
+typedef void lower_function(struct lower *l);
+
+struct operand {
+    uint8_t type;     /* ZydisOperandType */
+    uint8_t actions;  /* ZYDIS_OPERAND_ACTION_* */
+    uint8_t encoding; /* ZydisOperandEncoding */
+    uint16_t size;    /* bits */
+    union {
+        struct {
+            uint16_t value; /* ZydisRegister */
+        } reg;
+        struct {
+            int64_t disp;
+            uint16_t segment, base, index; /* ZydisRegister */
+            uint8_t scale;
+            uint8_t type; /* ZydisMemoryOperandType */
+        } mem;
+        struct {
+            uint16_t segment;
+            uint32_t offset;
+        } ptr;
+        union {
+            uint64_t u;
+            int64_t s;
+        } imm;
+    };
+};
+
+struct insn {
+    gva_t pc;
+    lower_function *row; /* how it is lowered */
+    uint64_t attributes; /* ZYDIS_ATTRIB_* */
+    int64_t imm;         /* the first immediate, extended as the instruction does */
+    uint8_t bytes[16];
+    uint16_t mnemonic;
+    uint16_t mask; /* EVEX: ZydisRegister */
+    uint8_t length, width /* of the mode: 64, 32 or 16 */, operand_width, address_width;
+    uint8_t category, isa_ext, branch_type, encoding, opcode_map, opcode;
+    uint8_t operand_count, visible_count;
+    uint8_t modrm, disp_offset, imm_offset, disp_size, imm_size; /* in bytes of the instruction; 0: none */
+    bool imm_signed, two_immediates;
+    bool vex_w;
+    bool valid;   /* false: does not decode; the interpreter raises the fault */
+    bool lacking; /* the guest's CPU model does not have it, or means something else by it */
+    /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's:
+       it reads some, or writes only a part. */
+    bool flags_needed;
+    uint16_t flags_read, flags_written;
+    uint16_t writes; /* general registers, bit per guest register */
+    uint16_t uses;   /* those read, written or in an address */
+    bool high_byte;  /* AH, CH, DH or BH is an operand */
+    bool memory;     /* has a memory operand */
+    struct operand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+#endif

@@ -1,0 +1,186 @@
+/*
+ * template.c - decoded instructions, by their bytes in front of displacement and immediate.
+ *
+ * Interface: internal.h. Programs use the same few thousand combinations of prefixes, opcode, ModRM and SIB all the
+ * time; what follows them are values, whose place is known. So an instruction that begins like one seen before is
+ * that one with other values (SDM vol. 2, 2.1). Direct-mapped; an entry belongs to the mode of a block, as the row
+ * does.
+ *
+ * Invariant: which bytes are in front depends on these bytes alone, and an entry is kept only if Zydis has found
+ * the values right behind them. So what begins with the same bytes has the same length and form, however wrong the
+ * opcode tables might be.
+ */
+#include "translator/lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEMPLATES 4096u
+#define HEAD_MAX 8u   /* bytes of a key */
+#define LOOK_AHEAD 16 /* bytes that must be there: an instruction, and more than a key */
+
+struct template {
+    uint64_t key;
+    uint32_t mode;
+    uint8_t head; /* bytes in front of the values; 0: free */
+    struct insn insn;
+};
+
+struct template *template_table(void)
+{
+    return calloc(TEMPLATES, sizeof(struct template));
+}
+
+static bool is_prefix(uint8_t byte, bool wide)
+{
+    switch (byte) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+        return true;
+    default:
+        return wide && (byte & 0xf0) == 0x40;
+    }
+}
+
+/* Prefixes, opcode, ModRM and SIB; 0: not known. 67 is not among the prefixes: it changes what ModRM means. */
+static unsigned head_length(const struct translator *t, const uint8_t *bytes, bool wide)
+{
+    unsigned at = 0, map = 0;
+    uint8_t opcode, modrm;
+    bool has_modrm;
+
+    while (at < HEAD_MAX && is_prefix(bytes[at], wide))
+        at++;
+    opcode = bytes[at++];
+    if (opcode == 0x0f) {
+        map = 1;
+        opcode = bytes[at++];
+    }
+    has_modrm = t->has_modrm[map][opcode];
+    if (map && (opcode == 0x38 || opcode == 0x3a)) {
+        at++;
+        has_modrm = true;
+    }
+    if (has_modrm) {
+        modrm = bytes[at++];
+        at += modrm < 0xc0 && (modrm & 7) == 4;
+    }
+    return at <= HEAD_MAX ? at : 0;
+}
+
+static uint64_t key_of(const uint8_t *bytes, unsigned head)
+{
+    uint64_t key;
+
+    memcpy(&key, bytes, sizeof key);
+    return head == HEAD_MAX ? key : key & ((1ull << 8 * head) - 1);
+}
+
+static struct template *slot(const struct translator *t, uint64_t key, uint32_t mode)
+{
+    uint64_t hash = (key ^ (uint64_t)mode << 32) * 0x9e3779b97f4a7c15ull;
+
+    return &t->templates[(hash ^ hash >> 29) >> 20 & (TEMPLATES - 1)];
+}
+
+static int64_t value_at(const uint8_t *at, unsigned size, bool is_signed)
+{
+    int64_t value = 0;
+
+    switch (size) {
+    case 1:
+        return is_signed ? (int8_t)*at : *at;
+    case 2:
+        memcpy(&value, at, 2);
+        return is_signed ? (int16_t)value : value;
+    case 4:
+        memcpy(&value, at, 4);
+        return is_signed ? (int32_t)value : value;
+    default:
+        memcpy(&value, at, 8);
+        return value;
+    }
+}
+
+/* In the instruction's bytes, unlike the 1 of some shifts and the stack of a PUSH. */
+static bool is_encoded(const struct operand *op, ZydisOperandType type)
+{
+    return op->type == type && op->encoding != ZYDIS_OPERAND_ENCODING_NONE;
+}
+
+/* The values are those in the instruction's bytes. */
+static void take_values(struct insn *in)
+{
+    int64_t disp;
+
+    if (in->imm_size) {
+        in->imm = value_at(in->bytes + in->imm_offset, in->imm_size, in->imm_signed);
+        for (unsigned i = 0; i < in->visible_count; i++)
+            if (is_encoded(&in->op[i], ZYDIS_OPERAND_TYPE_IMMEDIATE))
+                in->op[i].imm.s = in->imm;
+        flags_look(in); /* a shift by 0 leaves them alone */
+    }
+    if (!in->disp_size)
+        return;
+    disp = value_at(in->bytes + in->disp_offset, in->disp_size, true);
+    for (unsigned i = 0; i < in->visible_count; i++)
+        if (is_encoded(&in->op[i], ZYDIS_OPERAND_TYPE_MEMORY))
+            in->op[i].mem.disp = disp;
+}
+
+bool template_find(const struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
+                   unsigned available)
+{
+    const struct template *e;
+    unsigned head;
+    uint64_t key;
+
+    if (available < LOOK_AHEAD)
+        return false;
+    head = head_length(t, bytes, mode & MODE_CODE64);
+    key = key_of(bytes, head);
+    e = slot(t, key, mode);
+    if (!head || e->key != key || e->mode != mode || e->head != head)
+        return false;
+    memcpy(in, &e->insn, offsetof(struct insn, op) + e->insn.operand_count * sizeof *in->op);
+    memcpy(in->bytes, bytes, sizeof in->bytes);
+    take_values(in);
+    return true;
+}
+
+/* Are its values right behind `head` bytes, and does take_values() give what Zydis has found? */
+static bool is_regular(const struct insn *in, unsigned head)
+{
+    struct insn again = *in;
+
+    if (!in->valid || !head || in->two_immediates || in->length != head + in->disp_size + in->imm_size ||
+        (in->disp_size && in->disp_offset != head) || (in->imm_size && in->imm_offset != head + in->disp_size))
+        return false;
+    take_values(&again);
+    return again.imm == in->imm && !memcmp(again.op, in->op, in->operand_count * sizeof *in->op);
+}
+
+void template_keep(struct translator *t, uint32_t mode, const struct insn *in)
+{
+    unsigned head;
+    struct template *e;
+    uint64_t key;
+
+    head = head_length(t, in->bytes, mode & MODE_CODE64);
+    if (!is_regular(in, head))
+        return;
+    key = key_of(in->bytes, head);
+    e = slot(t, key, mode);
+    e->key = key;
+    e->mode = mode;
+    e->head = (uint8_t)head;
+    e->insn = *in;
+}
