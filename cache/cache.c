@@ -48,6 +48,8 @@ int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
     if (cache->write_view == MAP_FAILED || cache->execute_view == MAP_FAILED || !cache->arena || !cache->order ||
         !cache->page_blocks || !cache->page_dead)
         status = -ENOMEM;
+    else
+        madvise(cache->arena, cache->arena_size, MADV_HUGEPAGE); /* a TLB entry for many blocks; or not: no matter */
 out:
     if (fd >= 0)
         close(fd);
@@ -102,7 +104,6 @@ void *cache_allocate(struct cache *cache, size_t size)
     if (cache->arena_size - cache->arena_used < size)
         return NULL;
     cache->arena_used += size;
-    memset(p, 0, size);
     return p;
 }
 

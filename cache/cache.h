@@ -101,7 +101,7 @@ void cache_keep(struct cache *cache);
 /* Drops every block. */
 void cache_flush(struct cache *cache);
 
-/* Space for data that goes with blocks (arena), zeroed, or NULL when full. Freed by cache_flush. */
+/* Space for data that goes with blocks (arena), not cleared, or NULL when full. Freed by cache_flush. */
 void *cache_allocate(struct cache *cache, size_t size);
 /* Gives back the end of what was allocated last: `size` bytes stay. */
 void cache_shrink(struct cache *cache, void *last, size_t size);

@@ -25,12 +25,11 @@ struct vcpu *vcpu_create(struct ram *ram, const struct cpu_model *model)
 
     if (v == MAP_FAILED)
         return NULL;
-    if (mprotect(v, sizeof *v, PROT_READ | PROT_WRITE)) {
+    if (mprotect(v, sizeof *v, PROT_READ | PROT_WRITE) || !mmu_init(&v->mmu, ram)) {
         munmap(v, VCPU_RESERVED);
         return NULL;
     }
     v->model = model;
-    mmu_init(&v->mmu, ram);
     vcpu_reset(v);
     return v;
 }
@@ -41,6 +40,7 @@ void vcpu_destroy(struct vcpu *v)
         return;
     native_destroy(v);
     interp_destroy(v);
+    mmu_destroy(&v->mmu);
     munmap(v, VCPU_RESERVED);
 }
 

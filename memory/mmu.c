@@ -3,11 +3,12 @@
  *
  * Interface: mmu.h. Invariants: an entry's .write is valid only while the page has no RAM_PAGE_CODE (and, while
  * dirty logging, has RAM_PAGE_DIRTY) and D is set in the guest's tables; every valid entry is in the table's log,
- * unless the log has overflowed.
+ * unless the log has overflowed; an entry whose .write is valid is what .writer of its page says, or that says many.
  */
 #include "memory/mmu.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "memory/walk.h"
 
@@ -24,16 +25,33 @@ static void clear_table(struct mmu_table *t)
     t->log_count[0] = t->log_count[1] = 0;
 }
 
-void mmu_init(struct mmu *mmu, struct ram *ram)
+/* Of a page of RAM in mmu.writer: that more entries than one may write to it; or the entry that may, from 1. */
+#define WRITER_MANY UINT32_MAX
+static uint32_t writer_number(unsigned context, uint32_t index)
+{
+    return context * MMU_TLB_SIZE + index + 1;
+}
+
+bool mmu_init(struct mmu *mmu, struct ram *ram)
 {
     memset(mmu, 0, sizeof *mmu);
     mmu->ram = ram;
+    mmu->writer = mmap(NULL, (ram->size >> PAGE_SHIFT) * sizeof *mmu->writer, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mmu->writer == MAP_FAILED)
+        return false;
     mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
         clear_table(&mmu->table[c]);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
         for (unsigned i = 0; i < MMU_FETCH_SIZE; i++)
             mmu->table[c].fetch[i].page = 1;
+    return true;
+}
+
+void mmu_destroy(struct mmu *mmu)
+{
+    munmap(mmu->writer, (mmu->ram->size >> PAGE_SHIFT) * sizeof *mmu->writer);
 }
 
 /* Empties what one log remembers. An entry that has since been filled with a page of the other kind stays. */
@@ -123,20 +141,25 @@ static void protect_entry(struct mmu_table *t, uint32_t index, const uint8_t *ho
         t->entry[index].write = MMU_TLB_NEVER(index);
 }
 
+static void protect_everywhere(struct mmu *mmu, const uint8_t *host_page)
+{
+    for (unsigned c = 0; c < MMU_CONTEXTS; c++)
+        for (uint32_t i = 0; i < MMU_TLB_SIZE; i++)
+            protect_entry(&mmu->table[c], i, host_page);
+}
+
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 {
-    if (mmu->window)
-        window_protect(mmu->window, (uint64_t)(host_page - mmu->ram->host));
-    for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
-        struct mmu_table *t = &mmu->table[c];
-        bool all = t->log_count[0] > MMU_LOG_SIZE || t->log_count[1] > MMU_LOG_SIZE;
+    uint64_t offset = (uint64_t)(host_page - mmu->ram->host);
+    uint32_t *writer = &mmu->writer[offset >> PAGE_SHIFT];
 
-        for (uint32_t i = 0; all && i < MMU_TLB_SIZE; i++)
-            protect_entry(t, i, host_page);
-        for (unsigned kind = 0; !all && kind < 2; kind++)
-            for (uint32_t i = 0; i < t->log_count[kind]; i++)
-                protect_entry(t, t->log[kind][i], host_page);
-    }
+    if (mmu->window)
+        window_protect(mmu->window, offset);
+    if (*writer == WRITER_MANY)
+        protect_everywhere(mmu, host_page);
+    else if (*writer)
+        protect_entry(&mmu->table[(*writer - 1) / MMU_TLB_SIZE], (*writer - 1) % MMU_TLB_SIZE, host_page);
+    *writer = 0;
 }
 
 /* The modes that translations depend on, as one number. (Not a copy of struct mmu: that holds the tables.) */
@@ -190,6 +213,23 @@ static void log_index(struct mmu_table *t, uint32_t index, unsigned global)
         t->log_count[global]++;
 }
 
+/* The entry may write to the page from now on. */
+static void note_writer(struct mmu *mmu, enum mmu_context context, uint32_t index, const uint8_t *host_page)
+{
+    uint32_t *writer = &mmu->writer[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT];
+    uint32_t number = writer_number(context, index), other = *writer - 1;
+    const struct mmu_tlb_entry *e;
+
+    if (*writer == number || *writer == WRITER_MANY)
+        return;
+    if (*writer) {
+        e = &mmu->table[other / MMU_TLB_SIZE].entry[other % MMU_TLB_SIZE];
+        if (e->host == (uintptr_t)host_page && e->write != MMU_TLB_NEVER(other % MMU_TLB_SIZE))
+            number = WRITER_MANY;
+    }
+    *writer = number;
+}
+
 static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t *host_page,
                  const struct walk_result *walk, bool may_write)
 {
@@ -201,7 +241,11 @@ static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t 
     if (!used || (t->flags[index] & MMU_ENTRY_GLOBAL) != walk->global)
         log_index(t, index, walk->global);
     e->read = walk->readable ? 0 - page : MMU_TLB_NEVER(index);
-    e->write = may_write && walk->writable ? 0 - page : MMU_TLB_NEVER(index);
+    e->write = MMU_TLB_NEVER(index);
+    if (may_write && walk->writable) {
+        note_writer(mmu, context, index, host_page);
+        e->write = 0 - page;
+    }
     e->host = (uintptr_t)host_page;
     e->addend = (uintptr_t)host_page - page;
     t->flags[index] = walk->global ? MMU_ENTRY_GLOBAL : 0;

@@ -91,6 +91,7 @@ struct mmu {
     uint32_t error_code;
     struct ram *ram;
     struct window *window; /* NULL: none. Flushed with the TLB. */
+    uint32_t *writer;      /* by page of RAM: which entry may write to it (mmu.c) */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */
     uint32_t flush_count, global_flush_count, page_flush_count;
@@ -101,7 +102,9 @@ struct mmu {
 
 #define MMU_PHYS_BITS 40 /* MAXPHYADDR shown in CPUID 0x80000008 */
 
-void mmu_init(struct mmu *mmu, struct ram *ram);
+/* false: out of memory. Ends with mmu_destroy. */
+bool mmu_init(struct mmu *mmu, struct ram *ram);
+void mmu_destroy(struct mmu *mmu);
 /* Takes over the paging mode. Flushes everything if it changed in a way that demands it.
    PAE PDPTEs are read by mmu_load_pdptes (false: a reserved bit was set, the guest gets #GP). */
 void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, uint64_t efer);

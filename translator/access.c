@@ -25,26 +25,19 @@
 
 _Static_assert(sizeof(struct mmu_tlb_entry) == 32, "the shift by 7 below");
 
-static const int8_t host_of_guest[16] = {
+const int8_t lower_host_of_guest[16] = {
     [RAX] = H_R10, [RCX] = H_RCX, [RDX] = H_RDX, [RBX] = H_RBX,        [RSP] = H_R15,        [RBP] = H_RBP,
     [RSI] = H_RSI, [RDI] = H_RDI, [R8] = H_R8,   [R9] = H_R9,          [R10] = NOT_RESIDENT, [R11] = NOT_RESIDENT,
     [R12] = H_R12, [R13] = H_R13, [R14] = H_R14, [R15] = NOT_RESIDENT,
 };
 
-int host_register(unsigned guest)
-{
-    return host_of_guest[guest];
-}
-
-/* Number + 1 of the guest register that a Zydis register is a part of; GUEST_HIGH: its bits 8 to 15. */
-#define GUEST_HIGH 0x20
 #define LEGACY(n, wide, narrow, low)                                                                              \
     [ZYDIS_REGISTER_R##wide] = (n) + 1, [ZYDIS_REGISTER_E##wide] = (n) + 1, [ZYDIS_REGISTER_##narrow] = (n) + 1,  \
     [ZYDIS_REGISTER_##low] = (n) + 1
 #define NUMBERED(n)                                                                                               \
     [ZYDIS_REGISTER_R##n] = n + 1, [ZYDIS_REGISTER_R##n##D] = n + 1, [ZYDIS_REGISTER_R##n##W] = n + 1,            \
     [ZYDIS_REGISTER_R##n##B] = n + 1
-static const uint8_t guest_of[ZYDIS_REGISTER_MAX_VALUE + 1] = {
+const uint8_t lower_guest_of[ZYDIS_REGISTER_MAX_VALUE + 1] = {
     LEGACY(RAX, AX, AX, AL),
     LEGACY(RCX, CX, CX, CL),
     LEGACY(RDX, DX, DX, DL),
@@ -67,23 +60,10 @@ static const uint8_t guest_of[ZYDIS_REGISTER_MAX_VALUE + 1] = {
     [ZYDIS_REGISTER_BH] = GUEST_HIGH | (RBX + 1),
 };
 
-int guest_register(unsigned reg, bool *high)
-{
-    *high = guest_of[reg] & GUEST_HIGH;
-    return (guest_of[reg] & (GUEST_HIGH - 1)) - 1;
-}
-
-int guest_operand(const struct operand *op)
-{
-    bool high;
-
-    return op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
-}
-
 void load_guest(struct lower *l, int host, unsigned guest)
 {
-    if (host_of_guest[guest] != NOT_RESIDENT) {
-        emit_mov(&l->e, host, host_of_guest[guest]);
+    if (lower_host_of_guest[guest] != NOT_RESIDENT) {
+        emit_mov(&l->e, host, lower_host_of_guest[guest]);
         l->r11_guest = host == H_R11 ? -1 : l->r11_guest;
         return;
     }
@@ -98,8 +78,8 @@ void load_guest(struct lower *l, int host, unsigned guest)
 
 void store_guest(struct lower *l, unsigned guest, int host)
 {
-    if (host_of_guest[guest] != NOT_RESIDENT) {
-        emit_mov(&l->e, host_of_guest[guest], host);
+    if (lower_host_of_guest[guest] != NOT_RESIDENT) {
+        emit_mov(&l->e, lower_host_of_guest[guest], host);
         return;
     }
     emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, V_OFFSET(gpr) + 8 * (int)guest);
@@ -117,8 +97,8 @@ static int component(struct lower *l, unsigned reg, int scratch)
 
     if (guest < 0)
         return H_NONE;
-    if (host_of_guest[guest] != NOT_RESIDENT)
-        return host_of_guest[guest];
+    if (lower_host_of_guest[guest] != NOT_RESIDENT)
+        return lower_host_of_guest[guest];
     if (scratch == H_R11 && l->r11_guest != guest)
         group_clobber_r11(l);
     load_guest(l, scratch, (unsigned)guest);

@@ -114,10 +114,9 @@ bool lower_keeps_registers(const struct insn *in)
 static void lower_one(struct lower *l)
 {
     note_flags(l);
-    l->map[l->index].borrowed[0] = l->map[l->index].borrowed[1] = 0;
     l->store_cold = -1;
     l->checked = false;
-    if (!lower_keeps_registers(l->in))
+    if (l->borrowing && !lower_keeps_registers(l->in))
         group_give_back(l);
     l->map[l->index].borrowing = l->borrowing;
     flow_prepare_branch(l);
@@ -130,7 +129,8 @@ static void lower_one(struct lower *l)
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
-    window_advance(l);
+    if (l->window)
+        window_advance(l);
     loop_advance(l);
 }
 
@@ -176,13 +176,14 @@ static struct block *new_block(struct lower *l, const struct source *s, struct v
     l->exits = cache_allocate(cache, LOWER_MAX_EXITS * sizeof *l->exits);
     if (!b || !l->exits || !l->map)
         return NULL;
-    b->gpa = s->gpa;
-    b->pc = v->rip;
-    b->mode = l->mode;
-    b->instructions = l->count;
-    b->second_gpa = s->second_gpa;
-    b->exits = l->exits;
-    b->map = (const uint8_t *)l->map;
+    memset(l->map, 0, l->count * sizeof *l->map);
+    *b = (struct block){.gpa = s->gpa,
+                        .pc = v->rip,
+                        .mode = l->mode,
+                        .instructions = l->count,
+                        .second_gpa = s->second_gpa,
+                        .exits = l->exits,
+                        .map = (const uint8_t *)l->map};
     for (unsigned i = 0; i < l->count; i++)
         b->size += l->t->insns[i].length;
     b->page[0] = page_number(l->t, s->gpa);

@@ -119,7 +119,17 @@ static void take_values(struct insn *in, const ZydisDecodedInstruction *z)
     in->imm = in->imm_size ? z->raw.imm[0].value.s : 0;
 }
 
-static void take_instruction(struct insn *in, const ZydisDecodedInstruction *z)
+/* Without RFLAGS at the end, which the flags tell of. */
+static uint8_t count_operands(const ZydisDecodedOperand *op, unsigned count)
+{
+    while (count && op[count - 1].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+           op[count - 1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(op[count - 1].reg.value) == ZYDIS_REGCLASS_FLAGS)
+        count--;
+    return (uint8_t)count;
+}
+
+static void take_instruction(struct insn *in, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *op)
 {
     const ZydisAccessedFlags *f = z->cpu_flags;
 
@@ -134,7 +144,7 @@ static void take_instruction(struct insn *in, const ZydisDecodedInstruction *z)
     in->encoding = (uint8_t)z->encoding;
     in->opcode_map = (uint8_t)z->opcode_map;
     in->opcode = z->opcode;
-    in->operand_count = z->operand_count;
+    in->operand_count = count_operands(op, z->operand_count);
     in->visible_count = z->operand_count_visible;
     in->vex_w = z->raw.vex.W;
     in->flags_read = f ? f->tested & FLAGS_ALL_SIX : 0;
@@ -174,6 +184,8 @@ static void choose_row(const struct translator *t, uint32_t mode, struct insn *i
     in->row = lower_find(t, in, mode);
     if (t->options.lockstep && in->valid && lockstep_unrepeatable(in))
         in->row = lower_leave_to_run_loop;
+    if (in->row == lower_copy)
+        copy_plan(in);
 }
 
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode)
@@ -199,7 +211,7 @@ static ZyanStatus decode_anew(const struct translator *t, uint32_t mode, gva_t p
     in->length = ZYAN_SUCCESS(status) ? z.length : 1;
     memcpy(in->bytes, bytes, in->length);
     if (in->valid) {
-        take_instruction(in, &z);
+        take_instruction(in, &z, op);
         for (unsigned i = 0; i < in->operand_count; i++) {
             correct_base(&z, &op[i]);
             take_operand(&in->op[i], &op[i]);

@@ -79,8 +79,7 @@ static struct block_exit *add_exit(struct lower *l, gva_t target)
     struct block_exit *x = &l->exits[l->exit_count++];
     struct cold *c = lower_add_cold(l, COLD_EXIT);
 
-    x->target = target;
-    x->flags = exit_flags(l);
+    *x = (struct block_exit){.target = target, .flags = exit_flags(l)};
     c->exit = x;
     c->flags_after = (uint8_t)l->flags;
     if (l->flags == FLAGS_HOST && l->recipe) {

@@ -93,6 +93,9 @@ bool group_place_effect(const struct insn *in, struct place place, int32_t *delt
 {
     int32_t base = 0, index = 0;
 
+    *delta = 0;
+    if (!(in->writes & (1u << place.base | 1u << place.index)) && place.segment == PLACE_NONE)
+        return true;
     if (place.segment != PLACE_NONE && in->category == ZYDIS_CATEGORY_RDWRFSGS)
         return false;
     if (place.base < PLACE_FIXED && !effect_on(in, place.base, &base))
@@ -386,12 +389,22 @@ static unsigned count_returns(struct lower *l, unsigned *returns)
     return places;
 }
 
+/* As many accesses as it takes to come back to one of two places often enough. */
+static bool has_many_accesses(const struct lower *l)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < l->count; i++)
+        count += l->t->insns[i].memory;
+    return count >= WORTH_BORROWING + 2;
+}
+
 static void borrow(struct lower *l)
 {
-    uint16_t spare = group_spare_registers(l);
+    uint16_t spare;
     unsigned returns, places;
 
-    if (!spare)
+    if (!has_many_accesses(l) || !(spare = group_spare_registers(l)))
         return;
     places = count_returns(l, &returns);
     if (returns < WORTH_BORROWING)

@@ -44,12 +44,30 @@ struct operand {
     };
 };
 
+/* How an instruction is copied (copy_plan.c). */
+struct copy_plan {
+    int8_t reg, rm, vvvv, opcode; /* host numbers of register fields; COPY_AWAY + guest register: it has none */
+    uint8_t opcode_at, tail;      /* offsets in the bytes: behind the prefixes, behind ModRM and displacement */
+    uint8_t rex;                  /* the one that counts, or 0 */
+    uint8_t form;                 /* enum pointer_form of the memory operand */
+    int8_t memory;                /* which operand, or -1 */
+    int8_t accumulator;           /* the group-1 extension of "op RAX, imm"; -1: it is something else */
+    bool rax;                     /* it uses RAX by itself, or AH: the guest's RAX is moved there */
+    bool writes_rax;
+    bool away;           /* there are fields at COPY_AWAY */
+    bool no_rex_pointer; /* the pointer cannot be in R11, and RAX is taken */
+    bool short_count;    /* INC or DEC in one byte, which are prefixes in 64-bit code */
+};
+#define COPY_NO_FIELD (-1) /* not a general register */
+#define COPY_AWAY 16
+
 struct insn {
     gva_t pc;
+    uint8_t bytes[16];
+    /* From here on what template.c keeps. */
     lower_function *row; /* how it is lowered */
     uint64_t attributes; /* ZYDIS_ATTRIB_* */
     int64_t imm;         /* the first immediate, extended as the instruction does */
-    uint8_t bytes[16];
     uint16_t mnemonic;
     uint16_t mask; /* EVEX: ZydisRegister */
     uint8_t length, width /* of the mode: 64, 32 or 16 */, operand_width, address_width;
@@ -68,6 +86,7 @@ struct insn {
     uint16_t uses;   /* those read, written or in an address */
     bool high_byte;  /* AH, CH, DH or BH is an operand */
     bool memory;     /* has a memory operand */
+    struct copy_plan copy;
     struct operand op[ZYDIS_MAX_OPERAND_COUNT];
 };
 

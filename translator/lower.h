@@ -107,11 +107,28 @@ uint32_t flags_recipe(const struct lower *l, const struct insn *in);
 void flags_look(struct insn *in); /* finds out flags_needed */
 
 /* --- registers --- */
+extern const int8_t lower_host_of_guest[16];
+/* By ZydisRegister: number + 1 of the guest register that it is a part of; GUEST_HIGH: its bits 8 to 15. */
+extern const uint8_t lower_guest_of[ZYDIS_REGISTER_MAX_VALUE + 1];
+#define GUEST_HIGH 0x20
 /* Host register that holds a guest register, or NOT_RESIDENT. */
-int host_register(unsigned guest);
+static inline int host_register(unsigned guest)
+{
+    return lower_host_of_guest[guest];
+}
 /* Guest register number of a Zydis GPR, or -1; *high: AH, CH, DH, BH. */
-int guest_register(unsigned reg, bool *high);
-int guest_operand(const struct operand *op); /* the same of a register operand */
+static inline int guest_register(unsigned reg, bool *high)
+{
+    *high = lower_guest_of[reg] & GUEST_HIGH;
+    return (lower_guest_of[reg] & (GUEST_HIGH - 1)) - 1;
+}
+/* The same of a register operand. */
+static inline int guest_operand(const struct operand *op)
+{
+    bool high;
+
+    return op->type == ZYDIS_OPERAND_TYPE_REGISTER ? guest_register(op->reg.value, &high) : -1;
+}
 void load_guest(struct lower *l, int host, unsigned guest);
 void store_guest(struct lower *l, unsigned guest, int host);
 
@@ -159,6 +176,7 @@ lower_function lower_lods, lower_stos, lower_scas, lower_movs, lower_repeated;
 
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
+void copy_plan(struct insn *in); /* finds out how */
 /* Are addresses of its kind computed here? */
 bool copy_reaches_operand(const struct insn *in);
 

@@ -19,16 +19,34 @@
 #define HEAD_MAX 8u   /* bytes of a key */
 #define LOOK_AHEAD 16 /* bytes that must be there: an instruction, and more than a key */
 
+/* What is kept of a struct insn: from its `row` on, as many operands as there are. Copied by chunks, faster than by a
+   memcpy() of a size that varies. */
+#define KEPT offsetof(struct insn, row)
+typedef uint64_t chunk __attribute__((vector_size(16), aligned(8), may_alias));
+#define CHUNKS ((sizeof(struct insn) - KEPT) / sizeof(chunk))
+_Static_assert((sizeof(struct insn) - KEPT) % sizeof(chunk) == 0, "whole chunks");
+
 struct template {
-    uint64_t key;
+    _Alignas(64) uint64_t key;
     uint32_t mode;
-    uint8_t head; /* bytes in front of the values; 0: free */
-    struct insn insn;
+    uint8_t head;   /* bytes in front of the values; 0: free */
+    uint8_t chunks; /* used */
+    chunk insn[CHUNKS];
 };
 
 struct template *template_table(void)
 {
-    return calloc(TEMPLATES, sizeof(struct template));
+    struct template *table = aligned_alloc(_Alignof(struct template), TEMPLATES * sizeof *table);
+
+    if (table)
+        memset(table, 0, TEMPLATES * sizeof *table);
+    return table;
+}
+
+static void copy_chunks(chunk *to, const chunk *from, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        to[i] = from[i];
 }
 
 static bool is_prefix(uint8_t byte, bool wide)
@@ -150,7 +168,7 @@ bool template_find(const struct translator *t, uint32_t mode, struct insn *in, c
     e = slot(t, key, mode);
     if (!head || e->key != key || e->mode != mode || e->head != head)
         return false;
-    memcpy(in, &e->insn, offsetof(struct insn, op) + e->insn.operand_count * sizeof *in->op);
+    copy_chunks((chunk *)&in->row, e->insn, e->chunks);
     memcpy(in->bytes, bytes, sizeof in->bytes);
     take_values(in);
     return true;
@@ -173,6 +191,7 @@ void template_keep(struct translator *t, uint32_t mode, const struct insn *in)
     unsigned head;
     struct template *e;
     uint64_t key;
+    size_t used;
 
     head = head_length(t, in->bytes, mode & MODE_CODE64);
     if (!is_regular(in, head))
@@ -182,5 +201,7 @@ void template_keep(struct translator *t, uint32_t mode, const struct insn *in)
     e->key = key;
     e->mode = mode;
     e->head = (uint8_t)head;
-    e->insn = *in;
+    used = offsetof(struct insn, op) - KEPT + in->operand_count * sizeof *in->op;
+    e->chunks = (uint8_t)((used + sizeof(chunk) - 1) / sizeof(chunk));
+    copy_chunks(e->insn, (const chunk *)&in->row, e->chunks);
 }
