@@ -3,7 +3,7 @@
  *
  * Interface: mmu.h. Invariants: an entry's .write is valid only while the page has no RAM_PAGE_CODE (and, while
  * dirty logging, has RAM_PAGE_DIRTY) and D is set in the guest's tables; every valid entry is in the table's log,
- * unless the log has overflowed; an entry whose .write is valid is what .writer of its page says, or that says many.
+ * unless the log has overflowed; an entry whose .write is valid is among the writers of its page, or those are too many.
  */
 #include "memory/mmu.h"
 
@@ -25,20 +25,22 @@ static void clear_table(struct mmu_table *t)
     t->log_count[0] = t->log_count[1] = 0;
 }
 
-/* Of a page of RAM in mmu.writer: that more entries than one may write to it; or the entry that may, from 1. */
-#define WRITER_MANY UINT32_MAX
-static uint32_t writer_number(unsigned context, uint32_t index)
+/* An entry's number in struct mmu_writers: from 1. */
+#define WRITERS_MANY UINT16_MAX /* in the first place: more than there is room for */
+_Static_assert(MMU_CONTEXTS * MMU_TLB_SIZE < WRITERS_MANY, "16 bits for a number");
+
+static uint16_t writer_number(unsigned context, uint32_t index)
 {
-    return context * MMU_TLB_SIZE + index + 1;
+    return (uint16_t)(context * MMU_TLB_SIZE + index + 1);
 }
 
 bool mmu_init(struct mmu *mmu, struct ram *ram)
 {
     memset(mmu, 0, sizeof *mmu);
     mmu->ram = ram;
-    mmu->writer = mmap(NULL, (ram->size >> PAGE_SHIFT) * sizeof *mmu->writer, PROT_READ | PROT_WRITE,
+    mmu->writers = mmap(NULL, (ram->size >> PAGE_SHIFT) * sizeof *mmu->writers, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mmu->writer == MAP_FAILED)
+    if (mmu->writers == MAP_FAILED)
         return false;
     mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
@@ -51,7 +53,7 @@ bool mmu_init(struct mmu *mmu, struct ram *ram)
 
 void mmu_destroy(struct mmu *mmu)
 {
-    munmap(mmu->writer, (mmu->ram->size >> PAGE_SHIFT) * sizeof *mmu->writer);
+    munmap(mmu->writers, (mmu->ram->size >> PAGE_SHIFT) * sizeof *mmu->writers);
 }
 
 /* Empties what one log remembers. An entry that has since been filled with a page of the other kind stays. */
@@ -151,15 +153,15 @@ static void protect_everywhere(struct mmu *mmu, const uint8_t *host_page)
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 {
     uint64_t offset = (uint64_t)(host_page - mmu->ram->host);
-    uint32_t *writer = &mmu->writer[offset >> PAGE_SHIFT];
+    struct mmu_writers *w = &mmu->writers[offset >> PAGE_SHIFT];
 
     if (mmu->window)
         window_protect(mmu->window, offset);
-    if (*writer == WRITER_MANY)
+    if (w->entry[0] == WRITERS_MANY)
         protect_everywhere(mmu, host_page);
-    else if (*writer)
-        protect_entry(&mmu->table[(*writer - 1) / MMU_TLB_SIZE], (*writer - 1) % MMU_TLB_SIZE, host_page);
-    *writer = 0;
+    for (unsigned i = 0; i < MMU_WRITERS && w->entry[0] != WRITERS_MANY && w->entry[i]; i++)
+        protect_entry(&mmu->table[(w->entry[i] - 1u) / MMU_TLB_SIZE], (w->entry[i] - 1u) % MMU_TLB_SIZE, host_page);
+    *w = (struct mmu_writers){{0}};
 }
 
 /* The modes that translations depend on, as one number. (Not a copy of struct mmu: that holds the tables.) */
@@ -213,21 +215,28 @@ static void log_index(struct mmu_table *t, uint32_t index, unsigned global)
         t->log_count[global]++;
 }
 
+static bool still_writes(const struct mmu *mmu, uint16_t number, const uint8_t *host_page)
+{
+    uint32_t index = (number - 1u) % MMU_TLB_SIZE;
+    const struct mmu_tlb_entry *e = &mmu->table[(number - 1u) / MMU_TLB_SIZE].entry[index];
+
+    return e->host == (uintptr_t)host_page && e->write != MMU_TLB_NEVER(index);
+}
+
 /* The entry may write to the page from now on. */
 static void note_writer(struct mmu *mmu, enum mmu_context context, uint32_t index, const uint8_t *host_page)
 {
-    uint32_t *writer = &mmu->writer[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT];
-    uint32_t number = writer_number(context, index), other = *writer - 1;
-    const struct mmu_tlb_entry *e;
+    struct mmu_writers *w = &mmu->writers[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT];
+    uint16_t number = writer_number(context, index);
 
-    if (*writer == number || *writer == WRITER_MANY)
+    if (w->entry[0] == WRITERS_MANY)
         return;
-    if (*writer) {
-        e = &mmu->table[other / MMU_TLB_SIZE].entry[other % MMU_TLB_SIZE];
-        if (e->host == (uintptr_t)host_page && e->write != MMU_TLB_NEVER(other % MMU_TLB_SIZE))
-            number = WRITER_MANY;
-    }
-    *writer = number;
+    for (unsigned i = 0; i < MMU_WRITERS; i++)
+        if (!w->entry[i] || w->entry[i] == number || !still_writes(mmu, w->entry[i], host_page)) {
+            w->entry[i] = number;
+            return;
+        }
+    w->entry[0] = WRITERS_MANY;
 }
 
 static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t *host_page,

@@ -76,6 +76,12 @@ struct mmu_table {
     uint32_t fetch_generation[2]; /* of entries that are not global, and that are */
 };
 
+/* The TLB entries that may write to a page of RAM (mmu.c). */
+#define MMU_WRITERS 4
+struct mmu_writers {
+    uint16_t entry[MMU_WRITERS]; /* 0: none, behind the others */
+};
+
 struct mmu_stats {
     uint64_t fills, faults, flushes, page_flushes, walks;
 };
@@ -91,7 +97,7 @@ struct mmu {
     uint32_t error_code;
     struct ram *ram;
     struct window *window; /* NULL: none. Flushed with the TLB. */
-    uint32_t *writer;      /* by page of RAM: which entry may write to it (mmu.c) */
+    struct mmu_writers *writers; /* by page of RAM */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */
     uint32_t flush_count, global_flush_count, page_flush_count;

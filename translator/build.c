@@ -193,6 +193,15 @@ static struct block *new_block(struct lower *l, const struct source *s, struct v
     return b;
 }
 
+/* Or may, as whatever the interpreter runs. */
+static bool touches_simd(const struct lower *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->map[i].by_interpreter || l->map[i].to_run_loop || copy_mode_needed(&l->t->insns[i]))
+            return true;
+    return false;
+}
+
 static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
 {
     struct cache *cache = &t->cache;
@@ -227,6 +236,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     if (!l->block || l->jump_slot == JUMP_MODES || (l->segmented && !l->tag) || !lower_all(l))
         return NULL;
     l->block->exit_count = l->exit_count;
+    l->block->no_simd = t->options.lockstep && !touches_simd(l);
     cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);
     l->block->hash = cache_hash(s->bytes, l->block->size);
     if (!cache_insert(cache, l->block))

@@ -136,7 +136,7 @@ bool copy_reaches_operand(const struct insn *in)
 }
 
 /* The MODE_* bit an instruction needs (SDM vol. 3, table 2-2 and 13.1), or 0. */
-static uint32_t mode_needed(const struct insn *in)
+uint32_t copy_mode_needed(const struct insn *in)
 {
     if (in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
         return MODE_AVX512;
@@ -325,7 +325,7 @@ void copy_plan(struct insn *in)
 
 bool copy_possible(const struct insn *in, uint32_t mode)
 {
-    uint32_t needed = mode_needed(in);
+    uint32_t needed = copy_mode_needed(in);
     unsigned memory = 0;
     bool possible;
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-bool decode_ends_block(const struct insn *in)
+static bool ends_block(const struct insn *in)
 {
     if (!in->valid)
         return true;
@@ -40,6 +40,16 @@ bool decode_ends_block(const struct insn *in)
     default:
         return false;
     }
+}
+
+/* May the block go on behind it, if it does not jump? Behind a jump back, the end of a loop, it may not. */
+static bool is_side_exit(const struct insn *in)
+{
+    return in->valid && in->category == ZYDIS_CATEGORY_COND_BR && in->branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+           in->mnemonic != ZYDIS_MNEMONIC_LOOP && in->mnemonic != ZYDIS_MNEMONIC_LOOPE &&
+           in->mnemonic != ZYDIS_MNEMONIC_LOOPNE && in->mnemonic != ZYDIS_MNEMONIC_JRCXZ &&
+           in->mnemonic != ZYDIS_MNEMONIC_JECXZ && in->mnemonic != ZYDIS_MNEMONIC_JCXZ &&
+           in->operand_width == in->width;
 }
 
 /* --- from what Zydis says --- */
@@ -220,23 +230,9 @@ static ZyanStatus decode_anew(const struct translator *t, uint32_t mode, gva_t p
         look_at_operands(in);
         flags_look(in);
     }
+    in->ends = ends_block(in);
+    in->side_exit = is_side_exit(in);
     choose_row(t, mode, in);
-    return status;
-}
-
-static ZyanStatus decode_one(struct translator *t, uint32_t mode, gva_t pc, struct insn *in, const uint8_t *bytes,
-                             unsigned available)
-{
-    bool alike = t->options.templates && !translator_segmented(mode); /* the row does not depend on addresses */
-    ZyanStatus status;
-
-    if (alike && template_find(t, mode, in, bytes, available)) {
-        in->pc = pc;
-        return ZYAN_STATUS_SUCCESS;
-    }
-    status = decode_anew(t, mode, pc, in, bytes, available);
-    if (alike)
-        template_keep(t, mode, in);
     return status;
 }
 
@@ -256,34 +252,51 @@ void decode_learn(struct translator *t)
     }
 }
 
-/* May the block go on behind it, if it does not jump? Behind a jump back, the end of a loop, it may not. */
-static bool is_side_exit(const struct insn *in)
+/* One that begins like another, or anew; `place` moves on to the next one. */
+static ZyanStatus decode_next(struct translator *t, uint32_t mode, struct template_place *place, struct insn *in,
+                              const uint8_t *bytes, unsigned available)
 {
-    return in->valid && in->category == ZYDIS_CATEGORY_COND_BR &&
-           in->branch_type != ZYDIS_BRANCH_TYPE_NONE && in->mnemonic != ZYDIS_MNEMONIC_LOOP &&
-           in->mnemonic != ZYDIS_MNEMONIC_LOOPE && in->mnemonic != ZYDIS_MNEMONIC_LOOPNE &&
-           in->mnemonic != ZYDIS_MNEMONIC_JRCXZ && in->mnemonic != ZYDIS_MNEMONIC_JECXZ &&
-           in->mnemonic != ZYDIS_MNEMONIC_JCXZ && in->operand_width == in->width &&
-           in->imm > 0;
+    struct template_place here = *place;
+    unsigned length = template_length(&here, mode);
+    ZyanStatus status;
+
+    if (length) {
+        template_seek(t, mode, bytes + length, available - length, place);
+        template_take(&here, in, bytes);
+        return ZYAN_STATUS_SUCCESS;
+    }
+    status = decode_anew(t, mode, in->pc, in, bytes, available);
+    if (!ZYAN_SUCCESS(status))
+        return status;
+    template_keep(t, mode, in);
+    template_seek(t, mode, bytes + in->length, available - in->length, place);
+    return status;
 }
 
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
                       unsigned max, bool *straddles)
 {
+    bool alike = t->options.templates && !translator_segmented(mode); /* the row does not depend on addresses */
     unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
+    struct template_place place = {.head = 0};
+    ZyanStatus status;
 
     *straddles = false;
+    if (alike)
+        template_seek(t, mode, bytes, available, &place);
     while (count < max && at < available) {
         struct insn *in = &t->insns[count];
-        ZyanStatus status = decode_one(t, mode, pc + at, in, bytes + at, available - at);
 
+        in->pc = pc + at;
+        status = alike ? decode_next(t, mode, &place, in, bytes + at, available - at)
+                       : decode_anew(t, mode, in->pc, in, bytes + at, available - at);
         if (status == ZYDIS_STATUS_NO_MORE_DATA) {
             *straddles = count == 0;
             break;
         }
         at += in->length;
         count++;
-        if (decode_ends_block(in) && !(is_side_exit(in) && side_exits++ < MAX_SIDE_EXITS))
+        if (in->ends && !(in->side_exit && in->imm > 0 && side_exits++ < MAX_SIDE_EXITS))
             break;
     }
     return count;

@@ -76,6 +76,8 @@ struct insn {
     uint8_t modrm, disp_offset, imm_offset, disp_size, imm_size; /* in bytes of the instruction; 0: none */
     bool imm_signed, two_immediates;
     bool vex_w;
+    bool ends;      /* a block ends with it, ... */
+    bool side_exit; /* ... or may go on behind it, if it does not jump back */
     bool valid;   /* false: does not decode; the interpreter raises the fault */
     bool lacking; /* the guest's CPU model does not have it, or means something else by it */
     /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's:

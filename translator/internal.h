@@ -113,15 +113,24 @@ struct translator {
    *straddles: the first one needs more bytes than there are. */
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
                       unsigned max, bool *straddles);
-bool decode_ends_block(const struct insn *in);
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode);
 void decode_learn(struct translator *t); /* for template.c: which opcodes have a ModRM byte */
 
 /* --- template.c --- */
 struct template *template_table(void); /* an empty one; NULL: out of memory. free() it */
-/* Decodes like an instruction seen before, but for the values of displacement and immediate; false: none was. */
-bool template_find(const struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
-                   unsigned available);
+/* Where one would be that begins like the instruction at `bytes`. */
+struct template_place {
+    const struct template *at;
+    uint64_t key;
+    unsigned head; /* 0: nowhere */
+};
+void template_seek(const struct translator *t, uint32_t mode, const uint8_t *bytes, unsigned available,
+                   struct template_place *place);
+/* The instruction's length if one like it has been seen in this mode, or 0. */
+unsigned template_length(const struct template_place *place, uint32_t mode);
+/* It with the values of displacement and immediate in `bytes`; all but .pc. */
+void template_take(const struct template_place *place, struct insn *in, const uint8_t *bytes);
+/* Was decoded anew. */
 void template_keep(struct translator *t, uint32_t mode, const struct insn *in);
 
 /* --- features.c --- */

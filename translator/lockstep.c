@@ -35,7 +35,7 @@ struct lockstep {
     uint8_t old[MAX_BYTES], new[MAX_BYTES];
     bool overflow, touched_device;
     unsigned steps;
-    size_t size; /* of the state: the host's XSAVE area may be smaller than the vCPU's */
+    size_t size, full_size; /* of the state: the host's XSAVE area may be smaller than the vCPU's, or not matter */
     char text[16384];
 };
 
@@ -46,7 +46,7 @@ struct lockstep *lockstep_create(void)
     if (!s)
         return NULL;
     memset(s, 0, offsetof(struct lockstep, text));
-    s->size = offsetof(struct vcpu, xsave) + simd_area_size();
+    s->size = s->full_size = offsetof(struct vcpu, xsave) + simd_area_size();
     return s;
 }
 
@@ -192,6 +192,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
 
 void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
 {
+    s->size = b->no_simd ? offsetof(struct vcpu, xsave) : s->full_size;
     run_reference(s, v, b, b->instructions);
 }
 

@@ -12,7 +12,7 @@ void lower_call_step(struct lower *l, const struct insn *in)
 {
     emit_mov_imm(&l->e, H_R11, in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
-    emit_mov_imm(&l->e, H_R11, in->length | (decode_ends_block(in) ? STEP_ENDS_BLOCK : 0));
+    emit_mov_imm(&l->e, H_R11, in->length | (in->ends ? STEP_ENDS_BLOCK : 0));
     emit_call(&l->e, l->t->code.step);
 }
 
@@ -30,7 +30,7 @@ struct cold *lower_step_if(struct lower *l, unsigned cc)
 /* The interpreter runs the instruction, as a call from translated code. */
 void lower_step(struct lower *l)
 {
-    bool ends = decode_ends_block(l->in);
+    bool ends = l->in->ends;
 
     group_end(l);
     flags_clobber(l);

@@ -56,11 +56,15 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     if (atomic_load(&v->exit_request)) {
         v->exit.reason = EXIT_REQUEST;
     } else {
-        simd_load(v);
+        if (b->no_simd)
+            v->simd_live = true; /* whatever it is: callouts are to do as they always do */
+        else
+            simd_load(v);
         flags_decompose(v);
         v->interrupt_shadow = false;
         stack_choose(v);
         t->code.enter(v, b->entry_saved);
+        v->simd_live &= !b->no_simd;
         entered = true;
     }
     atomic_store(&tv->in_guest, false);

@@ -18,6 +18,7 @@
 #define TEMPLATES 4096u
 #define HEAD_MAX 8u   /* bytes of a key */
 #define LOOK_AHEAD 16 /* bytes that must be there: an instruction, and more than a key */
+#define PREFETCHED 3u /* cache lines, of an instruction with two operands */
 
 /* What is kept of a struct insn: from its `row` on, as many operands as there are. Copied by chunks, faster than by a
    memcpy() of a size that varies. */
@@ -31,6 +32,7 @@ struct template {
     uint32_t mode;
     uint8_t head;   /* bytes in front of the values; 0: free */
     uint8_t chunks; /* used */
+    uint8_t length; /* of the instruction */
     chunk insn[CHUNKS];
 };
 
@@ -154,24 +156,30 @@ static void take_values(struct insn *in)
             in->op[i].mem.disp = disp;
 }
 
-bool template_find(const struct translator *t, uint32_t mode, struct insn *in, const uint8_t *bytes,
-                   unsigned available)
+void template_seek(const struct translator *t, uint32_t mode, const uint8_t *bytes, unsigned available,
+                   struct template_place *place)
 {
-    const struct template *e;
-    unsigned head;
-    uint64_t key;
+    place->head = available < LOOK_AHEAD ? 0 : head_length(t, bytes, mode & MODE_CODE64);
+    if (!place->head)
+        return;
+    place->key = key_of(bytes, place->head);
+    place->at = slot(t, place->key, mode);
+    for (unsigned i = 0; i < PREFETCHED; i++)
+        __builtin_prefetch((const char *)place->at + 64 * i);
+}
 
-    if (available < LOOK_AHEAD)
-        return false;
-    head = head_length(t, bytes, mode & MODE_CODE64);
-    key = key_of(bytes, head);
-    e = slot(t, key, mode);
-    if (!head || e->key != key || e->mode != mode || e->head != head)
-        return false;
-    copy_chunks((chunk *)&in->row, e->insn, e->chunks);
+unsigned template_length(const struct template_place *place, uint32_t mode)
+{
+    const struct template *e = place->at;
+
+    return place->head && e->key == place->key && e->mode == mode && e->head == place->head ? e->length : 0;
+}
+
+void template_take(const struct template_place *place, struct insn *in, const uint8_t *bytes)
+{
+    copy_chunks((chunk *)&in->row, place->at->insn, place->at->chunks);
     memcpy(in->bytes, bytes, sizeof in->bytes);
     take_values(in);
-    return true;
 }
 
 /* Are its values right behind `head` bytes, and does take_values() give what Zydis has found? */
@@ -201,6 +209,7 @@ void template_keep(struct translator *t, uint32_t mode, const struct insn *in)
     e->key = key;
     e->mode = mode;
     e->head = (uint8_t)head;
+    e->length = in->length;
     used = offsetof(struct insn, op) - KEPT + in->operand_count * sizeof *in->op;
     e->chunks = (uint8_t)((used + sizeof(chunk) - 1) / sizeof(chunk));
     copy_chunks(e->insn, (const chunk *)&in->row, e->chunks);
