@@ -257,7 +257,7 @@ static ZyanStatus decode_next(struct translator *t, uint32_t mode, struct templa
                               const uint8_t *bytes, unsigned available)
 {
     struct template_place here = *place;
-    unsigned length = template_length(&here, mode);
+    unsigned length = template_length(&here, mode, bytes);
     ZyanStatus status;
 
     if (length) {

@@ -127,7 +127,7 @@ struct template_place {
 void template_seek(const struct translator *t, uint32_t mode, const uint8_t *bytes, unsigned available,
                    struct template_place *place);
 /* The instruction's length if one like it has been seen in this mode, or 0. */
-unsigned template_length(const struct template_place *place, uint32_t mode);
+unsigned template_length(const struct template_place *place, uint32_t mode, const uint8_t *bytes);
 /* It with the values of displacement and immediate in `bytes`; all but .pc. */
 void template_take(const struct template_place *place, struct insn *in, const uint8_t *bytes);
 /* Was decoded anew. */

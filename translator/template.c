@@ -33,6 +33,7 @@ struct template {
     uint8_t head;   /* bytes in front of the values; 0: free */
     uint8_t chunks; /* used */
     uint8_t length; /* of the instruction */
+    uint8_t count_mask; /* a shift by an immediate, whose count must not be 0 with this mask; or 0 */
     chunk insn[CHUNKS];
 };
 
@@ -146,7 +147,6 @@ static void take_values(struct insn *in)
         for (unsigned i = 0; i < in->visible_count; i++)
             if (is_encoded(&in->op[i], ZYDIS_OPERAND_TYPE_IMMEDIATE))
                 in->op[i].imm.s = in->imm;
-        flags_look(in); /* a shift by 0 leaves them alone */
     }
     if (!in->disp_size)
         return;
@@ -168,11 +168,14 @@ void template_seek(const struct translator *t, uint32_t mode, const uint8_t *byt
         __builtin_prefetch((const char *)place->at + 64 * i);
 }
 
-unsigned template_length(const struct template_place *place, uint32_t mode)
+unsigned template_length(const struct template_place *place, uint32_t mode, const uint8_t *bytes)
 {
     const struct template *e = place->at;
 
-    return place->head && e->key == place->key && e->mode == mode && e->head == place->head ? e->length : 0;
+    if (!place->head || e->key != place->key || e->mode != mode || e->head != place->head ||
+        (e->count_mask && !(bytes[e->length - 1] & e->count_mask)))
+        return 0;
+    return e->length;
 }
 
 void template_take(const struct template_place *place, struct insn *in, const uint8_t *bytes)
@@ -182,13 +185,19 @@ void template_take(const struct template_place *place, struct insn *in, const ui
     take_values(in);
 }
 
+/* Of shifts by an immediate: those by 0 leave the flags alone, and are lowered in another way. */
+static uint8_t count_mask(const struct insn *in)
+{
+    return in->category != ZYDIS_CATEGORY_SHIFT || !in->imm_size ? 0 : in->operand_width == 64 ? 63 : 31;
+}
+
 /* Are its values right behind `head` bytes, and does take_values() give what Zydis has found? */
 static bool is_regular(const struct insn *in, unsigned head)
 {
     struct insn again = *in;
 
     if (!in->valid || !head || in->two_immediates || in->length != head + in->disp_size + in->imm_size ||
-        (in->disp_size && in->disp_offset != head) || (in->imm_size && in->imm_offset != head + in->disp_size))
+        (count_mask(in) && !(in->imm & count_mask(in))) || (in->disp_size && in->disp_offset != head) || (in->imm_size && in->imm_offset != head + in->disp_size))
         return false;
     take_values(&again);
     return again.imm == in->imm && !memcmp(again.op, in->op, in->operand_count * sizeof *in->op);
@@ -210,6 +219,7 @@ void template_keep(struct translator *t, uint32_t mode, const struct insn *in)
     e->mode = mode;
     e->head = (uint8_t)head;
     e->length = in->length;
+    e->count_mask = count_mask(in);
     used = offsetof(struct insn, op) - KEPT + in->operand_count * sizeof *in->op;
     e->chunks = (uint8_t)((used + sizeof(chunk) - 1) / sizeof(chunk));
     copy_chunks(e->insn, (const chunk *)&in->row, e->chunks);
