@@ -2,9 +2,9 @@
  * translate.c - the translator alone: how many guest instructions a second it translates.
  *
  * usage: translate FILE [ROUNDS [ACCEL-OPTIONS]]
- * Takes the executable segments of a 64-bit ELF file (a program, a vmlinux) and translates them from one end to the
- * other, a block behind the other, as kernel code in long mode, without running any. Every round starts with an
- * empty code cache: the first one is all cold.
+ * Takes the executable segments of a 64-bit ELF file (a program, a vmlinux) and translates them from one end to
+ * the other, a block behind the other, as kernel code in long mode, without running any. Every round starts with
+ * an empty code cache: the first one is all cold.
  */
 #include <elf.h>
 #include <stdio.h>
@@ -94,7 +94,8 @@ static void open_bench(struct bench *b, const char *options)
     struct error error = {"out of memory"};
 
     translator_default_options(&o);
-    if (cpu_model_parse(&b->model, "max", &error) < 0 || ram_create(&b->ram, CODE + MAX_CODE + PAGE_SIZE, &error) < 0)
+    if (cpu_model_parse(&b->model, "max", &error) < 0 ||
+        ram_create(&b->ram, CODE + MAX_CODE + PAGE_SIZE, &error) < 0)
         fail("machine", error.text);
     b->v = vcpu_create(&b->ram, &b->model);
     if (!b->v || (options && translator_parse_options(&o, options, &error) < 0))
@@ -129,11 +130,12 @@ int main(int argc, char **argv)
         }
         ns = (double)(s->translation_ns - before.translation_ns);
         instructions = (double)(s->guest_instructions - before.guest_instructions);
-        printf("round %u: %.0f instructions in %.0f blocks, %.0f ns each, %.2f million a second; %.1f host bytes and "
-               "%.1f cold ones each\n",
-               r + 1, instructions, (double)(s->blocks - before.blocks), ns / instructions,
-               1e3 * instructions / ns, (double)(s->host_bytes - before.host_bytes) / instructions,
-               (double)(s->cold_bytes - before.cold_bytes) / instructions);
+        printf(
+            "round %u: %.0f instructions in %.0f blocks, %.0f ns each, %.2f million a second; %.1f host bytes and "
+            "%.1f cold ones each\n",
+            r + 1, instructions, (double)(s->blocks - before.blocks), ns / instructions, 1e3 * instructions / ns,
+            (double)(s->host_bytes - before.host_bytes) / instructions,
+            (double)(s->cold_bytes - before.cold_bytes) / instructions);
         before = *s;
     }
     return 0;

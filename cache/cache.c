@@ -49,7 +49,8 @@ int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
         !cache->page_blocks || !cache->page_dead)
         status = -ENOMEM;
     else
-        madvise(cache->arena, cache->arena_size, MADV_HUGEPAGE); /* a TLB entry for many blocks; or not: no matter */
+        madvise(cache->arena, cache->arena_size,
+                MADV_HUGEPAGE); /* a TLB entry for many blocks; or not: no matter */
 out:
     if (fd >= 0)
         close(fd);

@@ -3,7 +3,8 @@
  *
  * Interface: mmu.h. Invariants: an entry's .write is valid only while the page has no RAM_PAGE_CODE (and, while
  * dirty logging, has RAM_PAGE_DIRTY) and D is set in the guest's tables; every valid entry is in the table's log,
- * unless the log has overflowed; an entry whose .write is valid is among the writers of its page, or those are too many.
+ * unless the log has overflowed; an entry whose .write is valid is among the writers of its page, or those are too
+ * many.
  */
 #include "memory/mmu.h"
 
@@ -27,7 +28,7 @@ static void clear_table(struct mmu_table *t)
 
 /* An entry's number in struct mmu_writers: from 1. */
 #define WRITERS_MANY UINT16_MAX /* in the first place: more than there is room for */
-_Static_assert(MMU_CONTEXTS * MMU_TLB_SIZE < WRITERS_MANY, "16 bits for a number");
+_Static_assert(MMU_CONTEXTS *MMU_TLB_SIZE < WRITERS_MANY, "16 bits for a number");
 
 static uint16_t writer_number(unsigned context, uint32_t index)
 {
@@ -39,7 +40,7 @@ bool mmu_init(struct mmu *mmu, struct ram *ram)
     memset(mmu, 0, sizeof *mmu);
     mmu->ram = ram;
     mmu->writers = mmap(NULL, (ram->size >> PAGE_SHIFT) * sizeof *mmu->writers, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mmu->writers == MAP_FAILED)
         return false;
     mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
@@ -160,7 +161,8 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
     if (w->entry[0] == WRITERS_MANY)
         protect_everywhere(mmu, host_page);
     for (unsigned i = 0; i < MMU_WRITERS && w->entry[0] != WRITERS_MANY && w->entry[i]; i++)
-        protect_entry(&mmu->table[(w->entry[i] - 1u) / MMU_TLB_SIZE], (w->entry[i] - 1u) % MMU_TLB_SIZE, host_page);
+        protect_entry(&mmu->table[(w->entry[i] - 1u) / MMU_TLB_SIZE], (w->entry[i] - 1u) % MMU_TLB_SIZE,
+                      host_page);
     *w = (struct mmu_writers){{0}};
 }
 

@@ -96,7 +96,7 @@ struct mmu {
     /* result of the last MMU_FAULT */
     uint32_t error_code;
     struct ram *ram;
-    struct window *window; /* NULL: none. Flushed with the TLB. */
+    struct window *window;       /* NULL: none. Flushed with the TLB. */
     struct mmu_writers *writers; /* by page of RAM */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */

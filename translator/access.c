@@ -314,8 +314,7 @@ static bool fixed_address(const struct lower *l, const struct operand *op, gva_t
         op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
         l->in->address_width != l->in->width)
         return false;
-    *linear =
-        (uint64_t)op->mem.disp + (rip ? l->in->pc + l->in->length : 0);
+    *linear = (uint64_t)op->mem.disp + (rip ? l->in->pc + l->in->length : 0);
     if (!l->wide)
         *linear = (uint32_t)*linear;
     return (*linear & ~PAGE_MASK) + op->size / 8 <= PAGE_SIZE;

@@ -123,19 +123,20 @@ static void emit_modrm(struct lower *l, const struct fields *p, int reg, int rm)
 static void emit_legacy(struct lower *l, const struct fields *p)
 {
     const struct insn *in = l->in;
-    unsigned rex = l->in->copy.rex & 0x48u; /* W stays */
-    unsigned opcode_end = l->in->modrm ? l->in->modrm : l->in->copy.tail;
-    bool byte_rex = l->in->copy.rex != 0, bits16 = in->width == 16;
+    const struct copy_plan *plan = &in->copy;
+    unsigned rex = plan->rex & 0x48u; /* W stays */
+    unsigned opcode_end = in->modrm ? in->modrm : plan->tail;
+    bool byte_rex = plan->rex != 0, bits16 = in->width == 16;
 
     if (bits16 && in->operand_width == 16)
         emit8(&l->e, 0x66);
-    for (unsigned i = 0; i < l->in->copy.opcode_at; i++) {
+    for (unsigned i = 0; i < plan->opcode_at; i++) {
         uint8_t c = in->bytes[i];
 
         if ((c == 0x66 && !bits16) || c == 0xf2 || c == 0xf3 || c == 0xf0)
             emit8(&l->e, c);
     }
-    rex |= p->reg != COPY_NO_FIELD ? (p->reg & 8 ? 4u : 0) : l->in->copy.rex & 4u;
+    rex |= p->reg != COPY_NO_FIELD ? (p->reg & 8 ? 4u : 0) : plan->rex & 4u;
     if (p->memory)
         rex |= (p->pointer.reg & 8 ? 1u : 0) | (p->pointer.index > 7 ? 2u : 0);
     else if (p->rm != COPY_NO_FIELD)
@@ -143,19 +144,19 @@ static void emit_legacy(struct lower *l, const struct fields *p)
     else if (p->opcode != COPY_NO_FIELD)
         rex |= p->opcode & 8 ? 1u : 0;
     else
-        rex |= l->in->copy.rex & 1u;
+        rex |= plan->rex & 1u;
     if ((rex & 0xf) || byte_rex)
         emit8(&l->e, 0x40u | rex);
-    for (unsigned i = l->in->copy.opcode_at; i < opcode_end; i++) {
+    for (unsigned i = plan->opcode_at; i < opcode_end; i++) {
         uint8_t c = in->bytes[i];
 
         if (p->opcode != COPY_NO_FIELD && i == opcode_end - 1)
             c = (uint8_t)((c & 0xf8) | (p->opcode & 7));
         emit8(&l->e, c);
     }
-    if (l->in->modrm)
+    if (in->modrm)
         emit_modrm(l, p, p->reg, p->rm);
-    emit_bytes(&l->e, in->bytes + l->in->copy.tail, in->length - l->in->copy.tail);
+    emit_bytes(&l->e, in->bytes + plan->tail, in->length - plan->tail);
 }
 
 static void emit_vex(struct lower *l, const struct fields *p)
@@ -236,7 +237,6 @@ static void emit_copy(struct lower *l, const struct fields *p)
     else
         emit_legacy(l, p);
 }
-
 
 void lower_copy(struct lower *l)
 {

@@ -125,8 +125,8 @@ bool group_same_place(struct place a, struct place b)
     return a.base == b.base && a.index == b.index && a.scale == b.scale && a.segment == b.segment;
 }
 
-bool group_operand(const struct lower *l, const struct insn *in, const struct operand *op,
-                   struct place *place, int32_t *disp)
+bool group_operand(const struct lower *l, const struct insn *in, const struct operand *op, struct place *place,
+                   int32_t *disp)
 {
     bool high;
     int base = guest_register(op->mem.base, &high), index = guest_register(op->mem.index, &high);

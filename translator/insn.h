@@ -1,8 +1,8 @@
 /*
  * insn.h - one decoded guest instruction, as the translator looks at it.
  *
- * What of Zydis's two kilobytes an instruction matters here, in under 400 bytes; values are Zydis's enumerators. The
- * template cache (template.c) keeps them by the bytes in front of displacement and immediate.
+ * What of Zydis's two kilobytes an instruction matters here, in under 400 bytes; values are Zydis's enumerators.
+ * The template cache (template.c) keeps them by the bytes in front of displacement and immediate.
  */
 #ifndef NOVT_TRANSLATOR_INSN_H
 #define NOVT_TRANSLATOR_INSN_H
@@ -78,8 +78,8 @@ struct insn {
     bool vex_w;
     bool ends;      /* a block ends with it, ... */
     bool side_exit; /* ... or may go on behind it, if it does not jump back */
-    bool valid;   /* false: does not decode; the interpreter raises the fault */
-    bool lacking; /* the guest's CPU model does not have it, or means something else by it */
+    bool valid;     /* false: does not decode; the interpreter raises the fault */
+    bool lacking;   /* the guest's CPU model does not have it, or means something else by it */
     /* Arithmetic flags that it reads, and surely writes (RFLAGS format); it needs those before it in the host's:
        it reads some, or writes only a part. */
     bool flags_needed;

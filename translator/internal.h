@@ -110,7 +110,7 @@ struct translator {
 
 /* --- decode.c --- */
 /* Decodes up to `max` instructions of `available` bytes at pc, for a block of the mode; stops behind a branch.
-   *straddles: the first one needs more bytes than there are. */
+ *straddles: the first one needs more bytes than there are. */
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
                       unsigned max, bool *straddles);
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode);

@@ -176,7 +176,7 @@ lower_function lower_lods, lower_stos, lower_scas, lower_movs, lower_repeated;
 
 /* Can lower_copy do it, in this mode? */
 bool copy_possible(const struct insn *in, uint32_t mode);
-void copy_plan(struct insn *in); /* finds out how */
+void copy_plan(struct insn *in);                  /* finds out how */
 uint32_t copy_mode_needed(const struct insn *in); /* MODE_SSE and its like: those of its registers; or 0 */
 /* Are addresses of its kind computed here? */
 bool copy_reaches_operand(const struct insn *in);

@@ -85,15 +85,14 @@ bool window_row(const struct insn *in);
 /* The same, and its row does not need the host's flags for anything else. */
 bool window_keeps_flags(const struct insn *in);
 /* Pointers to a memory operand, to the word at [base + disp]; false: there is no window, or it does not serve. */
-bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form,
-                    struct pointer *pointer);
+bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer);
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer);
 void window_advance(struct lower *l); /* behind each instruction */
 
 /* --- group.c --- */
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);
-bool group_operand(const struct lower *l, const struct insn *in, const struct operand *op,
-                   struct place *place, int32_t *disp);
+bool group_operand(const struct lower *l, const struct insn *in, const struct operand *op, struct place *place,
+                   int32_t *disp);
 void group_start(struct lower *l);       /* of a block: which registers */
 void group_clobber_r11(struct lower *l); /* R11 is about to be used for something else */
 void group_end(struct lower *l);         /* the TLB is about to change: all of them */

@@ -379,8 +379,8 @@ static lower_function *row_of(const struct translator *t, const struct insn *in,
         return row;
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *r = &rows[i];
-        bool fits = r->mnemonic == ZYDIS_MNEMONIC_INVALID ? r->category == in->category
-                                                          : r->mnemonic == in->mnemonic;
+        bool fits =
+            r->mnemonic == ZYDIS_MNEMONIC_INVALID ? r->category == in->category : r->mnemonic == in->mnemonic;
 
         if (fits && (!r->only || r->only(t, in, mode)))
             return r->lower;

@@ -28,7 +28,7 @@ lower_function *segload_find(const struct insn *in, uint32_t mode);
 lower_function *real_find(const struct translator *t, const struct insn *in, uint32_t mode);
 
 /* --- selector.c --- */
-int selector_operand(const struct operand *op);                  /* SEG_*; -1: another operand */
+int selector_operand(const struct operand *op);                       /* SEG_*; -1: another operand */
 void selector_read(struct lower *l, int host, ZydisRegister segment); /* zero-extended */
 /* In flat 32-bit code: MOV of a general register and a segment register, and POP of one; but for SS, which holds
    interrupts off. */

@@ -1,10 +1,10 @@
 /*
  * template.c - decoded instructions, by their bytes in front of displacement and immediate.
  *
- * Interface: internal.h. Programs use the same few thousand combinations of prefixes, opcode, ModRM and SIB all the
- * time; what follows them are values, whose place is known. So an instruction that begins like one seen before is
- * that one with other values (SDM vol. 2, 2.1). Direct-mapped; an entry belongs to the mode of a block, as the row
- * does.
+ * Interface: internal.h. Programs use the same few thousand combinations of prefixes, opcode, ModRM and SIB all
+ * the time; what follows them are values, whose place is known. So an instruction that begins like one seen before
+ * is that one with other values (SDM vol. 2, 2.1). Direct-mapped; an entry belongs to the mode of a block, as the
+ * row does.
  *
  * Invariant: which bytes are in front depends on these bytes alone, and an entry is kept only if Zydis has found
  * the values right behind them. So what begins with the same bytes has the same length and form, however wrong the
@@ -20,19 +20,20 @@
 #define LOOK_AHEAD 16 /* bytes that must be there: an instruction, and more than a key */
 #define PREFETCHED 3u /* cache lines, of an instruction with two operands */
 
-/* What is kept of a struct insn: from its `row` on, as many operands as there are. Copied by chunks, faster than by a
-   memcpy() of a size that varies. */
+/* What is kept of a struct insn: from its `row` on, as many operands as there are. Copied by chunks, faster than
+   by a memcpy() of a size that varies. */
 #define KEPT offsetof(struct insn, row)
 typedef uint64_t chunk __attribute__((vector_size(16), aligned(8), may_alias));
 #define CHUNKS ((sizeof(struct insn) - KEPT) / sizeof(chunk))
 _Static_assert((sizeof(struct insn) - KEPT) % sizeof(chunk) == 0, "whole chunks");
 
-struct template {
+struct template
+{
     _Alignas(64) uint64_t key;
     uint32_t mode;
-    uint8_t head;   /* bytes in front of the values; 0: free */
-    uint8_t chunks; /* used */
-    uint8_t length; /* of the instruction */
+    uint8_t head;       /* bytes in front of the values; 0: free */
+    uint8_t chunks;     /* used */
+    uint8_t length;     /* of the instruction */
     uint8_t count_mask; /* a shift by an immediate, whose count must not be 0 with this mask; or 0 */
     chunk insn[CHUNKS];
 };
@@ -197,7 +198,8 @@ static bool is_regular(const struct insn *in, unsigned head)
     struct insn again = *in;
 
     if (!in->valid || !head || in->two_immediates || in->length != head + in->disp_size + in->imm_size ||
-        (count_mask(in) && !(in->imm & count_mask(in))) || (in->disp_size && in->disp_offset != head) || (in->imm_size && in->imm_offset != head + in->disp_size))
+        (count_mask(in) && !(in->imm & count_mask(in))) || (in->disp_size && in->disp_offset != head) ||
+        (in->imm_size && in->imm_offset != head + in->disp_size))
         return false;
     take_values(&again);
     return again.imm == in->imm && !memcmp(again.op, in->op, in->operand_count * sizeof *in->op);

@@ -95,8 +95,7 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
     return true;
 }
 
-bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form,
-                    struct pointer *pointer)
+bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
     bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
     bool whole = l->in->address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;

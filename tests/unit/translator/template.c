@@ -89,8 +89,8 @@ static void compare(uint32_t mode, const uint8_t *bytes)
     unsigned count = decode_block(pair.with, mode, 0x1000, bytes, 32, 1, &across[0]);
 
     cr_assert_eq(decode_block(pair.without, mode, 0x1000, bytes, 32, 1, &across[1]), count);
-    cr_assert(is_same(&pair.with->insns[0], &pair.without->insns[0]), "mode %#x: %02x %02x %02x %02x %02x %02x", mode,
-              bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    cr_assert(is_same(&pair.with->insns[0], &pair.without->insns[0]), "mode %#x: %02x %02x %02x %02x %02x %02x",
+              mode, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
 }
 
 static void compare_in(uint32_t mode)
@@ -124,10 +124,22 @@ Test(template, decodes_32_bit_code_like_zydis)
 /* Values at the ends of their ranges, of the commonest forms. */
 Test(template, extends_values_as_the_instruction_does)
 {
-    static const uint8_t heads[][4] = {{2, 0x83, 0xc0}, {2, 0x81, 0xc0},       {3, 0x48, 0x81, 0xc0}, {1, 0xb8},
-                                       {1, 0xe8},       {1, 0x74},             {2, 0x0f, 0x84},       {1, 0x6a},
-                                       {1, 0x68},       {2, 0xc1, 0xe0},       {2, 0x8b, 0x40},       {2, 0x8b, 0x80},
-                                       {2, 0x8b, 0x05}, {3, 0x48, 0xc7, 0x40}, {2, 0xff, 0x70},       {2, 0xff, 0xb0}};
+    static const uint8_t heads[][4] = {{2, 0x83, 0xc0},
+                                       {2, 0x81, 0xc0},
+                                       {3, 0x48, 0x81, 0xc0},
+                                       {1, 0xb8},
+                                       {1, 0xe8},
+                                       {1, 0x74},
+                                       {2, 0x0f, 0x84},
+                                       {1, 0x6a},
+                                       {1, 0x68},
+                                       {2, 0xc1, 0xe0},
+                                       {2, 0x8b, 0x40},
+                                       {2, 0x8b, 0x80},
+                                       {2, 0x8b, 0x05},
+                                       {3, 0x48, 0xc7, 0x40},
+                                       {2, 0xff, 0x70},
+                                       {2, 0xff, 0xb0}};
     static const uint8_t tails[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
 
     for (unsigned round = 0; round < 2; round++)
