@@ -146,8 +146,8 @@ static inline uint64_t cpu_current_tsc(const struct vcpu *v)
     return __builtin_ia32_rdtsc() + (uint64_t)v->tsc_offset;
 }
 
-/* Address space at a vCPU: it, and the rest of a window's probe table. */
-#define VCPU_RESERVED WINDOW_TABLE_SIZE
+/* Address space at a vCPU: it, and behind it a 32-bit window or the probe table of a 64-bit one. */
+#define VCPU_RESERVED (sizeof(struct vcpu) + WINDOW_TABLE_SIZE)
 
 /* Power-on or INIT state (SDM vol. 3, 9.1.1); the SIMD state is initialised too. Allocate with
    vcpu_create (aligned, zeroed), free with vcpu_destroy. */

@@ -191,7 +191,7 @@ void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, ui
     if (paging_modes(mmu) != old)
         mmu_flush(mmu, true);
     if (mmu->window)
-        mmu->window->active = mmu->long_mode && mmu->window->owner == cr3;
+        mmu->window->active = mmu->paging && mmu->window->owner == cr3;
 }
 
 bool mmu_load_pdptes(struct mmu *mmu, gpa_t cr3)

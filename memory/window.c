@@ -12,40 +12,78 @@
 #include <string.h>
 #include <sys/mman.h>
 
+static const struct window_part narrow_part = {.from = PAGE_SIZE, .to = WINDOW_NARROW_SIZE};
+
 /* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */
-static bool open_table(const struct window *w, uint8_t *table, uint64_t used)
+static bool open_table(const struct window *w)
 {
     for (unsigned i = 0; i < w->part_count; i++) {
         uint64_t from = (w->part[i].from >> WINDOW_PROBE_SHIFT) & PAGE_MASK;
         uint64_t to = ((w->part[i].to - 1) >> WINDOW_PROBE_SHIFT | ~PAGE_MASK) + 1;
 
-        if (from < used) /* readable already */
-            from = used;
-        if (from < to && mprotect(table + from, to - from, PROT_READ))
+        if (mprotect(w->table + from, to - from, PROT_READ))
             return false;
     }
     return true;
 }
 
-int window_create(struct window **window, struct ram *ram, uint8_t *table, uint64_t used)
+/* Nothing can be reached there, and nothing else gets there. */
+static bool close_range(void *from, uint64_t size)
+{
+    return !size ||
+           mmap(from, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == from;
+}
+
+int window_create(struct window **window, struct ram *ram, uint8_t *table)
 {
     struct window *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int status = -errno;
 
     *window = NULL;
     if (w == MAP_FAILED)
-        return status;
+        return -errno;
     w->ram = ram;
+    w->table = table;
     w->owner = WINDOW_NO_OWNER;
-    /* What is readable at the table's start cannot forbid anything. */
-    if (!window_find_parts(w) ||
-        (used && (w->part[0].from > WINDOW_LOWEST || w->part[0].to >> WINDOW_PROBE_SHIFT < used)) ||
-        !open_table(w, table, used)) {
-        munmap(w, sizeof *w);
-        return -ENOTSUP;
-    }
+    w->narrow = true;
+    w->part_count = 1;
+    w->part[0] = narrow_part;
+    window_find_parts(w);
     *window = w;
     return 0;
+}
+
+bool window_take(struct window *w, bool narrow)
+{
+    window_flush(w);
+    w->owner = WINDOW_NO_OWNER;
+    w->active = false;
+    if (!narrow && (!w->wide_count || w->spoiled))
+        return false;
+    if (w->narrow != narrow) {
+        w->narrow = narrow;
+        w->part_count = narrow ? 1 : w->wide_count;
+        w->part[0] = narrow_part;
+        if (!narrow)
+            memcpy(w->part, w->wide, sizeof w->wide);
+        if (!close_range(w->table, WINDOW_NARROW_SIZE) || (!narrow && !open_table(w)))
+            w->spoiled = true;
+    }
+    w->spoiled |= !narrow && !window_is_ours(w);
+    return !w->spoiled || narrow;
+}
+
+gva_t window_linear(const struct window *w, const void *host)
+{
+    uint64_t offset = (uintptr_t)host - (uintptr_t)w->table;
+
+    if (!w->narrow)
+        return (uintptr_t)host;
+    return offset < WINDOW_TABLE_SIZE ? offset : UINT64_MAX;
+}
+
+static void *host_of(const struct window *w, gva_t linear)
+{
+    return (void *)((w->narrow ? (uintptr_t)w->table : 0) + linear);
 }
 
 void window_destroy(struct window *w)
@@ -104,8 +142,8 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     uint64_t offset = (uint64_t)(host_page - w->ram->host);
     struct window_part *part = &w->part[part_of(w, page)];
     struct window_page *slot = find(w, page);
-    void *address = (void *)(uintptr_t)page;
-    int flags = MAP_SHARED | MAP_POPULATE | (slot->page ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+    void *address = host_of(w, page);
+    int flags = MAP_SHARED | MAP_POPULATE | (slot->page || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     void *got;
 
     if (!window_allows(w, page) || offset >= w->ram->size ||
@@ -137,9 +175,11 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     return 0;
 }
 
-static bool unmap(gva_t from, gva_t to)
+static bool unmap(const struct window *w, gva_t from, gva_t to)
 {
-    return from == to || munmap((void *)(uintptr_t)from, to - from) == 0;
+    if (w->narrow)
+        return close_range(host_of(w, from), to - from);
+    return from == to || munmap(host_of(w, from), to - from) == 0;
 }
 
 void window_flush_page(struct window *w, gva_t page)
@@ -149,7 +189,7 @@ void window_flush_page(struct window *w, gva_t page)
     if (!slot->page)
         return;
     w->stats.page_flushes++;
-    if (unmap(page, page + PAGE_SIZE))
+    if (unmap(w, page, page + PAGE_SIZE))
         forget(w, slot);
     else /* it would be one mapping too many */
         window_flush(w);
@@ -160,7 +200,7 @@ void window_flush(struct window *w)
     if (!w->count)
         return;
     for (unsigned i = 0; i < w->part_count; i++) {
-        if (!unmap(w->part[i].low, w->part[i].high))
+        if (!unmap(w, w->part[i].low, w->part[i].high))
             abort(); /* what the guest may not reach any more must not stay */
         w->part[i].low = w->part[i].high = 0;
     }

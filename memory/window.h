@@ -1,9 +1,13 @@
 /*
- * window.h - guest linear memory in the host process's own page tables: the user half of one 64-bit address space,
- * at the guest's own addresses (host linear address = guest linear address).
+ * window.h - guest linear memory in the host process's own page tables: what user code of one address space
+ * reaches.
  *
- * What novt itself has mapped, with a guard around it, is forbidden: the guest's pages there are never mapped, and
- * translated code never goes there. It probes first:
+ * A narrow window, for 32-bit code, is 4 GiB of address space that nothing else is in: linear address L is at
+ * table + L, and no 32-bit offset from `table` leads out of it but to the guard behind it.
+ *
+ * A wide one, for 64-bit code, is the user half at the guest's own addresses (host linear address = guest linear
+ * address). What novt itself has mapped, with a guard around it, is forbidden: the guest's pages there are never
+ * mapped, and translated code never goes there. It probes first:
  *
  *   read the byte at table + ((linear >> 16) mod 2^32)
  *
@@ -19,7 +23,9 @@
 
 #include "memory/ram.h"
 
-#define WINDOW_TABLE_SIZE 0x100000000ull /* bytes of address space of the probe table */
+#define WINDOW_NARROW_SIZE 0x100000000ull
+/* Bytes of address space of a narrow window with its guard; the probe table takes the first 4 GiB of it. */
+#define WINDOW_TABLE_SIZE (WINDOW_NARROW_SIZE + 0x10000)
 #define WINDOW_PROBE_SHIFT 16
 #define WINDOW_GUARD 0x100000 /* bytes */
 #define WINDOW_SLOTS 65536u
@@ -47,19 +53,24 @@ struct window {
     struct ram *ram;
     uint64_t owner; /* CR3: root and PCID; or WINDOW_NO_OWNER */
     bool active;    /* the current address space is the owner */
+    bool narrow;
+    uint8_t *table;
     bool spoiled;   /* something of novt's has got into an allowed part: no owner any more */
     uint32_t count; /* of pages mapped */
-    unsigned part_count;
-    struct window_part part[WINDOW_PARTS];
+    unsigned part_count, wide_count;
+    struct window_part part[WINDOW_PARTS], wide[WINDOW_PARTS]; /* of the window as it is; of a wide one */
     struct window_page slot[WINDOW_SLOTS];
     struct window_stats stats;
 };
 
-/* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE) of which the first `used` hold something
-   readable; the rest is made the probe table. Errors: -errno; -ENOTSUP if novt has mapped something at the
-   addresses that those first bytes stand for. */
-int window_create(struct window **window, struct ram *ram, uint8_t *table, uint64_t used);
+/* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE). Errors: -errno. */
+int window_create(struct window **window, struct ram *ram, uint8_t *table);
 void window_destroy(struct window *w); /* NULL is fine */
+/* It becomes empty, narrow or wide, of nobody. false: it cannot be a wide one (any more). Clobbers SIMD registers.
+ */
+bool window_take(struct window *w, bool narrow);
+/* The guest's address of a host address in the window; UINT64_MAX: it is outside. */
+gva_t window_linear(const struct window *w, const void *host);
 
 /* May [linear, linear + WINDOW_GUARD) be reached without a probe? */
 bool window_allows(const struct window *w, gva_t linear);
@@ -67,10 +78,9 @@ bool window_allows(const struct window *w, gva_t linear);
    mmap. */
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable);
 
-/* Finds them. false: /proc/self/maps is not what it should be, or nothing is left. */
-bool window_find_parts(struct window *w);
-/* Flushes all, and then: is nothing else in the allowed parts? Otherwise the window must not be used any more.
-   Clobbers SIMD registers. */
+/* Finds those of a wide window; none if /proc/self/maps is not what it should be. */
+void window_find_parts(struct window *w);
+/* Of an empty wide window: is nothing else in the allowed parts? */
 bool window_is_ours(struct window *w);
 /* Flushes: a page; all of them; the pages that map one page of RAM writable (its offset in the memfd). */
 void window_flush_page(struct window *w, gva_t page);

@@ -19,7 +19,7 @@
 /* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
 static bool forbid(struct window *w, uint64_t from, uint64_t to)
 {
-    struct window_part *last = &w->part[w->part_count - 1];
+    struct window_part *last = &w->wide[w->wide_count - 1];
     uint64_t end = last->to;
 
     from &= ~(PROBE_UNIT - 1);
@@ -28,9 +28,9 @@ static bool forbid(struct window *w, uint64_t from, uint64_t to)
         last->from = to > last->from ? to : last->from;
     } else {
         last->to = from;
-        if (w->part_count == WINDOW_PARTS)
+        if (w->wide_count == WINDOW_PARTS)
             return false;
-        w->part[w->part_count++] = (struct window_part){.from = to, .to = end};
+        w->wide[w->wide_count++] = (struct window_part){.from = to, .to = end};
     }
     return true;
 }
@@ -53,14 +53,14 @@ static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
     return *good;
 }
 
-bool window_find_parts(struct window *w)
+void window_find_parts(struct window *w)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     bool good = maps;
     struct mapping m;
 
-    w->part[0] = (struct window_part){.from = WINDOW_LOWEST, .to = USER_END};
-    w->part_count = 1;
+    w->wide[0] = (struct window_part){.from = WINDOW_LOWEST, .to = USER_END};
+    w->wide_count = 1;
     while (good && next_mapping(maps, &m, &good)) {
         uint64_t above = m.kernels ? WINDOW_GUARD : GUARD_MAPPED, below = m.kernels ? GUARD_STACK : GUARD_MAPPED;
 
@@ -69,9 +69,10 @@ bool window_find_parts(struct window *w)
     }
     if (maps)
         fclose(maps);
-    while (w->part_count && w->part[w->part_count - 1].from >= w->part[w->part_count - 1].to)
-        w->part_count--;
-    return good && w->part_count;
+    while (w->wide_count && w->wide[w->wide_count - 1].from >= w->wide[w->wide_count - 1].to)
+        w->wide_count--;
+    if (!good)
+        w->wide_count = 0;
 }
 
 bool window_is_ours(struct window *w)
@@ -80,7 +81,6 @@ bool window_is_ours(struct window *w)
     bool good = maps;
     struct mapping m;
 
-    window_flush(w);
     while (good && next_mapping(maps, &m, &good))
         for (unsigned i = 0; i < w->part_count; i++)
             good &= m.to <= w->part[i].from || m.from >= w->part[i].to;

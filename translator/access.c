@@ -261,7 +261,8 @@ struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, 
 
 void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p)
 {
-    emit_op_mem(&l->e, wide, opcode, reg, p.reg, p.index, 1, p.disp);
+    window_emit_prefixes(&l->e, &p);
+    emit_op_mem(&l->e, wide, opcode, reg, p.reg, p.index, p.scale, p.disp);
 }
 
 void access_end_store(struct lower *l)

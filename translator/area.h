@@ -11,8 +11,8 @@
 #define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
-#define JUMP_MODES 8        /* modes that have a jump cache at a time; segmented ones share one */
-#define CODE_SEGMENTS 1024u /* bases and limits of CS that are told apart; 0 is of flat code */
+#define JUMP_MODES 8       /* modes that have a jump cache at a time; segmented ones share one */
+#define CODE_SEGMENTS 512u /* bases and limits of CS that are told apart; 0 is of flat code */
 #define JUMP_LOG_SIZE 1024u
 #define CELL_COUNT 262144u
 #define LINK_LOG_SIZE 262144u
@@ -130,11 +130,11 @@ static inline struct translator_vcpu *translator_of(struct vcpu *v)
     return (struct translator_vcpu *)(void *)v->translator_area;
 }
 
-#define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field))
+/* From the GS base, which is the end of the vCPU: a 32-bit address with the GS prefix cannot reach it. */
+#define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field) - (int32_t)sizeof(struct vcpu))
 #define V_SEGMENT(number, field) (V_OFFSET(seg[0].field) + (int32_t)(sizeof(struct segment) * (number)))
 #define V_SPAN(write, segment)                                                                                    \
     (V_OFFSET(span[0][0]) + (int32_t)(sizeof(uint64_t) * (((write) ? SEG_COUNT : 0) + (segment))))
-#define TV_OFFSET(field)                                                                                          \
-    ((int32_t)(offsetof(struct vcpu, translator_area) + offsetof(struct translator_vcpu, field)))
+#define TV_OFFSET(field) (V_OFFSET(translator_area) + (int32_t)offsetof(struct translator_vcpu, field))
 
 #endif

@@ -222,7 +222,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
     l->tag = lookup_mode_tag(mode);
-    l->window = l->mode & MODE_WINDOW && l->wide && !tier_is_unsuitable(l->tv, v->rip) ? v->mmu.window : NULL;
+    l->window = l->mode & MODE_WINDOW && !tier_is_unsuitable(l->tv, v->rip) ? v->mmu.window : NULL;
     l->grouping = t->options.group && !l->window && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;

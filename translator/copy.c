@@ -82,8 +82,8 @@ static void move_pointer(struct lower *l, struct fields *p, struct temporaries *
     emit_op_vcpu(&l->e, true, OP_STORE, host, H_NONE, TV_OFFSET(spill) + 8 * (int)t->borrowed_count);
     l->map[l->index].borrowed[t->borrowed_count] = (uint8_t)host;
     t->borrowed[t->borrowed_count++] = host;
-    emit_op_mem(&l->e, true, OP_LEA, host, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
-    p->pointer = (struct pointer){host, H_NONE, 0};
+    emit_op_mem(&l->e, true, OP_LEA, host, p->pointer.reg, p->pointer.index, p->pointer.scale, p->pointer.disp);
+    p->pointer = (struct pointer){host, H_NONE, 0, .narrow = p->pointer.narrow};
 }
 
 static void release(struct lower *l, const struct temporaries *t)
@@ -115,7 +115,7 @@ static void emit_modrm(struct lower *l, const struct fields *p, int reg, int rm)
         emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index,
                           p->pointer.disp); /* a disp8 would be scaled */
     else if (p->memory)
-        emit_address(&l->e, r, p->pointer.reg, p->pointer.index, 1, p->pointer.disp);
+        emit_address(&l->e, r, p->pointer.reg, p->pointer.index, p->pointer.scale, p->pointer.disp);
     else
         emit8(&l->e, 0xc0u | (unsigned)r << 3 | (unsigned)(rm == COPY_NO_FIELD ? old & 7 : rm & 7));
 }
@@ -138,7 +138,7 @@ static void emit_legacy(struct lower *l, const struct fields *p)
     }
     rex |= p->reg != COPY_NO_FIELD ? (p->reg & 8 ? 4u : 0) : plan->rex & 4u;
     if (p->memory)
-        rex |= (p->pointer.reg & 8 ? 1u : 0) | (p->pointer.index > 7 ? 2u : 0);
+        rex |= (p->pointer.reg > 7 ? 1u : 0) | (p->pointer.index > 7 ? 2u : 0);
     else if (p->rm != COPY_NO_FIELD)
         rex |= p->rm & 8 ? 1u : 0;
     else if (p->opcode != COPY_NO_FIELD)
@@ -169,7 +169,7 @@ static void emit_vex(struct lower *l, const struct fields *p)
     if (p->reg != COPY_NO_FIELD)
         b1 = (b1 & ~0x80u) | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        b1 = (b1 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
+        b1 = (b1 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg > 7 ? 0 : 0x20u);
     else if (p->rm != COPY_NO_FIELD)
         b1 = (b1 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != COPY_NO_FIELD)
@@ -191,7 +191,7 @@ static void emit_evex(struct lower *l, const struct fields *p)
     if (p->reg != COPY_NO_FIELD)
         p0 = (p0 & ~0x90u) | 0x10u | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
-        p0 = (p0 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg & 8 ? 0 : 0x20u);
+        p0 = (p0 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg > 7 ? 0 : 0x20u);
     else if (p->rm != COPY_NO_FIELD)
         p0 = (p0 & ~0x60u) | 0x40u | (p->rm & 8 ? 0 : 0x20u);
     if (p->vvvv != COPY_NO_FIELD) {
@@ -230,6 +230,8 @@ static void emit_short_count(struct lower *l, int host)
 
 static void emit_copy(struct lower *l, const struct fields *p)
 {
+    if (p->memory)
+        window_emit_prefixes(&l->e, &p->pointer);
     if (l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         emit_vex(l, p);
     else if (l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)

@@ -107,7 +107,7 @@ static inline void emit_op_mem(struct emitter *e, bool wide, unsigned opcode, in
     emit_address(e, reg, base, index, scale, disp);
 }
 
-/* op reg, gs:[base + disp]; base may be H_NONE. The GS base is the vCPU. */
+/* op reg, gs:[base + disp]; base may be H_NONE. The vCPU ends at the GS base. */
 static inline void emit_op_vcpu(struct emitter *e, bool wide, unsigned opcode, int reg, int base, int32_t disp)
 {
     emit8(e, 0x65);

@@ -11,7 +11,7 @@
  *   r15             guest RSP
  *   the others      the guest register of the same name
  *   vcpu->gpr[]     guest R10, R11, R15 (always there, not in a host register)
- *   GS base         the struct vcpu
+ *   GS base         the end of the struct vcpu; behind it a 32-bit window, or the probe table of a 64-bit one
  *
  * 32-bit guest code is emitted as 64-bit host code in the same registers; addresses are computed in 32 bits.
  *
@@ -36,10 +36,9 @@
 #define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
-#define MODE_CODE_SEGMENT 0x7fe00000u
+#define MODE_CODE_SEGMENT 0x3fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
-/* In 64-bit code, of which MODE_FLAT says nothing: user code whose address space has the window. */
-#define MODE_WINDOW MODE_FLAT
+#define MODE_WINDOW 0x40000000u                 /* user code whose address space has the window */
 #define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b" /* movzx r11d, byte gs:[r11d] */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u

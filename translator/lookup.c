@@ -62,13 +62,19 @@ bool translator_segmented(uint32_t mode)
            (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) != MODE_FLAT32;
 }
 
+static uint32_t window_mode(const struct vcpu *v, bool narrow)
+{
+    const struct window *w = v->mmu.window;
+
+    return v->cpl == 3 && w && w->active && w->narrow == narrow ? MODE_WINDOW : 0;
+}
+
 uint32_t translator_mode(struct vcpu *v)
 {
     if (v->mode & MODE_CODE64)
-        return (v->mode & ~IRRELEVANT64) |
-               (v->cpl == 3 && v->mmu.window && v->mmu.window->active ? MODE_WINDOW : 0);
+        return (v->mode & ~IRRELEVANT64) | window_mode(v, false);
     if (!translator_segmented(v->mode))
-        return v->mode & ~IRRELEVANT;
+        return (v->mode & ~IRRELEVANT) | window_mode(v, true);
     return (v->mode & ~(IRRELEVANT | MODE_FLAT)) | code_segment(v) << MODE_CODE_SEGMENT_SHIFT;
 }
 

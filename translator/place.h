@@ -15,6 +15,9 @@ struct pointer {
     int reg;   /* H_RAX, H_R11, or that of the guest's base register */
     int index; /* H_R11 */
     int32_t disp;
+    /* An offset in a narrow window, of 32 bits: base may be H_NONE, index any register. */
+    bool narrow;
+    uint8_t scale; /* of the index; 0 is 1 */
 };
 
 /* What an address is made of besides its displacement. */
@@ -77,6 +80,8 @@ struct probed {
 #define PROBED_MAX 8
 
 /* --- window.c --- */
+/* Prefixes that make an address an offset in the narrow window: GS, 32 bits. */
+void window_emit_prefixes(struct emitter *e, const struct pointer *p);
 #define WINDOW_REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
 /* Faults unless an access through the window may be made in reach of the address in the register. Clobbers R11. */
 void window_probe(struct lower *l, int reg);

@@ -82,8 +82,7 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
 
 static bool is_windowed(const struct vcpu *v, const struct block *b)
 {
-    return (b->mode & (MODE_CODE64 | MODE_WINDOW)) == (MODE_CODE64 | MODE_WINDOW) && v->mmu.window &&
-           v->mmu.window->active;
+    return b->mode & MODE_WINDOW && v->mmu.window && v->mmu.window->active;
 }
 
 /* A fault in a window. false: the access can be tried again; else the interpreter has to run the instruction. */
@@ -130,7 +129,8 @@ bool translator_handle_signal(int number, void *information, void *context)
     unmapped = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (unmapped && !is_windowed(v, b))
         return false;
-    if (unmapped && !leave_window(v, b, host, (uintptr_t)info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage))
+    if (unmapped && !leave_window(v, b, host, window_linear(v->mmu.window, info->si_addr),
+                                  regs[REG_ERR] & ERROR_WRITE, &stage))
         return true;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];

@@ -117,7 +117,7 @@ void lower_repeated(struct lower *l)
 {
     struct cold *backwards, *far;
 
-    if (!l->window) {
+    if (!l->window || !l->wide) {
         lower_step(l);
         return;
     }

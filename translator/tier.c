@@ -16,9 +16,15 @@
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
 
-static bool in_user_code64(const struct vcpu *v)
+static bool is_narrow(const struct vcpu *v)
 {
-    return v->cpl == 3 && v->mode & MODE_CODE64;
+    return !(v->mode & MODE_CODE64);
+}
+
+/* User code of a kind that a window serves. */
+static bool in_user_code(const struct vcpu *v)
+{
+    return v->cpl == 3 && v->mmu.paging && !translator_segmented(v->mode);
 }
 
 static void promote(struct vcpu *v)
@@ -27,10 +33,8 @@ static void promote(struct vcpu *v)
     const struct mmu_table *t = &v->mmu.table[MMU_USER];
 
     simd_save(v);
-    if (w->spoiled || !window_is_ours(w)) {
-        w->spoiled = true;
+    if (!window_take(w, is_narrow(v)))
         return;
-    }
     w->owner = v->cr3;
     w->active = true;
     w->stats.promotions++;
@@ -46,9 +50,8 @@ static void demote(struct vcpu *v)
 {
     struct window *w = v->mmu.window;
 
-    window_flush(w);
-    w->owner = WINDOW_NO_OWNER;
-    w->active = false;
+    simd_save(v);
+    window_take(w, w->narrow);
     w->stats.demotions++;
 }
 
@@ -85,11 +88,11 @@ void tier_tick(struct vcpu *v)
         tier->space = v->cr3;
         tier->score = 0;
     }
-    if (in_user_code64(v) || tier->score < 0)
+    if (in_user_code(v) || tier->score < 0)
         tier->score++;
     else if (tier->score)
         tier->score--;
-    if (tier->score < PROMOTE_SCORE || !in_user_code64(v))
+    if (tier->score < PROMOTE_SCORE || !in_user_code(v))
         return;
     promote(v);
     tier->score = 0;
@@ -98,7 +101,7 @@ void tier_tick(struct vcpu *v)
 
 void tier_force(struct vcpu *v)
 {
-    if (v->mmu.window && !v->mmu.window->active && in_user_code64(v) && v->mmu.long_mode)
+    if (v->mmu.window && !v->mmu.window->active && in_user_code(v))
         promote(v);
 }
 

@@ -109,8 +109,7 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
-    if (t->options.tier != TIER_TLB && t->has_rorx &&
-        window_create(&v->mmu.window, t->ram, (uint8_t *)v, sizeof *v))
+    if (t->options.tier != TIER_TLB && t->has_rorx && window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
         v->mmu.window = NULL; /* slower, not wrong */
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);
@@ -130,7 +129,7 @@ void translator_detach(struct translator *t, struct vcpu *v)
 
 int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *error)
 {
-    if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)v))
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(v + 1)))
         return error_set(error, errno, "cannot set the GS base: %s", strerror(errno));
     signals_set_current(v);
     return 0;

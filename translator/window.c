@@ -95,6 +95,39 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
     return true;
 }
 
+void window_emit_prefixes(struct emitter *e, const struct pointer *p)
+{
+    static const uint8_t gs_address32[] = {0x65, 0x67};
+
+    if (p->narrow)
+        emit_bytes(e, gs_address32, sizeof gs_address32);
+}
+
+static int host_or_none(unsigned reg)
+{
+    bool high;
+    int guest = guest_register(reg, &high);
+
+    return guest < 0 ? H_NONE : host_register((unsigned)guest);
+}
+
+/* The operand as it is, with the registers renamed. */
+static bool narrow_operand(struct lower *l, const struct operand *op, enum pointer_form form,
+                           struct pointer *pointer)
+{
+    struct pointer p = {host_or_none(op->mem.base), host_or_none(op->mem.index), (int32_t)op->mem.disp, true,
+                        op->mem.scale};
+
+    if (l->in->address_width != 32 || op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+        return false;
+    if (form == POINTER_RAX_ONLY && (p.reg > 7 || p.index > 7)) {
+        access_address(l, op, H_RAX);
+        p = (struct pointer){H_RAX, H_NONE, 0, .narrow = true};
+    }
+    *pointer = p;
+    return true;
+}
+
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
     bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
@@ -107,6 +140,8 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
 
     if (!wanted(l))
         return false;
+    if (!l->wide)
+        return narrow_operand(l, op, form, pointer);
     if (whole && op->mem.base == ZYDIS_REGISTER_RIP)
         return by_fixed(l, l->in->pc + l->in->length + (uint64_t)disp, form, pointer);
     if (whole && op->mem.base == ZYDIS_REGISTER_NONE)
@@ -137,7 +172,13 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
 
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer)
 {
-    return wanted(l) && by_base(l, base, disp, pointer);
+    if (!wanted(l))
+        return false;
+    if (!l->wide) {
+        *pointer = (struct pointer){host_register(base), H_NONE, disp, .narrow = true};
+        return true;
+    }
+    return by_base(l, base, disp, pointer);
 }
 
 void window_advance(struct lower *l)

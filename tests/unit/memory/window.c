@@ -22,7 +22,8 @@ static void open_window(void)
     cr_assert_eq(ram_create(&ram, RAM_SIZE, &error), 0);
     table = mmap(NULL, WINDOW_TABLE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     cr_assert_neq(table, MAP_FAILED);
-    cr_assert_eq(window_create(&window, &ram, table, 0), 0);
+    cr_assert_eq(window_create(&window, &ram, table), 0);
+    cr_assert(window_take(window, false));
     for (gva_t at = 1ull << 40; at < 1ull << 46 && !somewhere; at += 1ull << 40)
         if (window_allows(window, at) && window_allows(window, at + (16 << 20)))
             somewhere = at;
@@ -164,9 +165,7 @@ Test(window, notices_other_mappings)
 {
     void *page;
 
-    cr_assert_eq(window_map(window, somewhere, ram_page(1), true), 0);
     cr_assert(window_is_ours(window));
-    cr_assert_eq(window->count, 0u);
     page =
         mmap((void *)(uintptr_t)somewhere, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     cr_assert(!window_is_ours(window));
@@ -175,20 +174,77 @@ Test(window, notices_other_mappings)
     cr_assert(window_is_ours(window));
 }
 
-/* Of the table's first bytes that hold something else, none may stand for a forbidden address. */
-Test(window, low_mappings_leave_no_window)
+Test(window, is_lost_to_other_mappings)
 {
-    struct window *other;
-    void *low =
-        mmap((void *)0x10000000, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *page;
 
-    cr_assert_eq(window_create(&other, &ram, table, 16 << 20), -ENOTSUP);
-    cr_assert_null(other);
-    munmap(low, PAGE_SIZE);
-#ifndef __SANITIZE_ADDRESS__ /* its shadow is there */
-    cr_assert_eq(window_create(&other, &ram, table, 16 << 20), 0);
-    window_destroy(other);
-#endif
+    cr_assert_eq(window_map(window, somewhere, ram_page(1), true), 0);
+    cr_assert(window_take(window, false));
+    cr_assert_eq(window->count, 0u);
+    page =
+        mmap((void *)(uintptr_t)somewhere, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    cr_assert(!window_take(window, false));
+    munmap(page, PAGE_SIZE);
+    cr_assert(!window_take(window, false), "once spoiled, always spoiled");
+    cr_assert(window_take(window, true), "nothing can get into a narrow one");
+}
+
+/* --- narrow ones --- */
+
+static gva_t in_table(gva_t linear)
+{
+    return (gva_t)(uintptr_t)table + linear;
+}
+
+Test(window, narrow_shows_guest_ram)
+{
+    static const gva_t at[] = {0x1000, 0x8048000, 0x80000000, 0xfffff000};
+
+    cr_assert(window_take(window, true));
+    for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+        ram_page(i)[10] = (uint8_t)(i + 1);
+        cr_assert_eq(window_map(window, at[i], ram_page(i), i % 2), 0);
+        cr_assert_eq(table[at[i] + 10], i + 1);
+        cr_assert_eq(survives(store, in_table(at[i])), i % 2);
+        cr_assert_eq(window_linear(window, table + at[i] + 10), at[i] + 10);
+    }
+    cr_assert(!survives(load, in_table(0x2000)));
+    cr_assert(!survives(load, in_table(0x100000000)), "behind it");
+    cr_assert_eq(window_linear(window, table - 1), UINT64_MAX);
+    cr_assert_eq(window_linear(window, &window), UINT64_MAX);
+    cr_assert_eq(window_map(window, 0x100000000, ram_page(1), false), -EFAULT);
+}
+
+/* What is flushed stays reserved: nothing else may get there. */
+Test(window, narrow_stays_closed)
+{
+    void *page;
+
+    cr_assert(window_take(window, true));
+    cr_assert_eq(window_map(window, 0x5000, ram_page(1), true), 0);
+    cr_assert_eq(window_map(window, 0x9000, ram_page(1), true), 0);
+    window_flush_page(window, 0x5000);
+    cr_assert(!survives(load, in_table(0x5000)));
+    cr_assert(survives(load, in_table(0x9000)));
+    window_flush(window);
+    for (gva_t at = 0x5000; at <= 0x9000; at += 0x4000) {
+        cr_assert(!survives(load, in_table(at)));
+        page = mmap(table + at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        cr_assert_eq(page, MAP_FAILED);
+    }
+}
+
+Test(window, changes_its_kind)
+{
+    gva_t probe = in_table((uint32_t)(somewhere >> WINDOW_PROBE_SHIFT));
+
+    cr_assert(survives(load, probe));
+    cr_assert(window_take(window, true));
+    cr_assert(!survives(load, probe), "a guest's page may be there now");
+    cr_assert_eq(window_map(window, 0x5000, ram_page(1), true), 0);
+    cr_assert(window_take(window, false));
+    cr_assert(survives(load, probe));
+    cr_assert(!survives(load, in_table((uint32_t)((gva_t)(uintptr_t)ram.host >> WINDOW_PROBE_SHIFT))));
 }
 
 Test(window, only_ram)
