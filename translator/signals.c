@@ -37,6 +37,15 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
             v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
 }
 
+/* A string instruction was at work in a narrow window: its registers are addresses there. */
+static void shift_out(struct vcpu *v, const struct insn_map *map)
+{
+    if (map->shifted_rdi)
+        v->gpr[RDI] = window_linear(v->mmu.window, (const void *)(uintptr_t)v->gpr[RDI]) & 0xffffffff;
+    if (map->shifted_rsi)
+        v->gpr[RSI] = window_linear(v->mmu.window, (const void *)(uintptr_t)v->gpr[RSI]) & 0xffffffff;
+}
+
 /* How far the instruction has come. */
 enum stage {
     STAGE_START,
@@ -59,6 +68,8 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
             v->rip = pc;
             if (stage == STAGE_ACCESS || stage == STAGE_WORK)
                 give_back(v, &map[i]);
+            if (stage == STAGE_ACCESS)
+                shift_out(v, &map[i]);
             callouts_give_back(v, b, i);
             if (saved && map[i].recipe)
                 translator_of(v)->flags = (uint32_t)map[i].recipe << 16;

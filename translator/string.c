@@ -103,7 +103,7 @@ void lower_movs(struct lower *l)
 bool string_is_copied(const struct insn *in)
 {
     if (in->category != ZYDIS_CATEGORY_STRINGOP || !(in->attributes & ZYDIS_ATTRIB_HAS_REP) ||
-        in->address_width != 64 || in->width != 64)
+        in->address_width != in->width || in->width == 16)
         return false;
     for (unsigned i = 0; i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
@@ -112,25 +112,60 @@ bool string_is_copied(const struct insn *in)
     return true;
 }
 
+/* A string instruction knows no GS for its destination: the offset in the narrow window becomes an address. */
+static void shift_in(struct lower *l, int reg)
+{
+    emit_op_reg(&l->e, false, OP_LOAD, reg, reg); /* what is above its 32 bits may be anything */
+    emit_op_reg(&l->e, true, OP_ADD, reg, H_R11);
+}
+
+static void shift_out(struct lower *l, int reg)
+{
+    emit_op_reg(&l->e, true, OP_SUB, reg, H_R11);
+    emit_op_reg(&l->e, false, OP_LOAD, reg, reg);
+}
+
+static void repeat_narrow(struct lower *l, bool moves)
+{
+    group_clobber_r11(l);
+    emit_op_reg(&l->e, false, OP_LOAD, H_RCX, H_RCX);
+    emit_mov_imm(&l->e, H_R11, (uintptr_t)l->window->table);
+    shift_in(l, H_RDI);
+    if (moves)
+        shift_in(l, H_RSI);
+    l->map[l->index].shifted_rdi = true;
+    l->map[l->index].shifted_rsi = moves;
+    emit_bytes(&l->e, l->in->bytes, l->in->length);
+    shift_out(l, H_RDI);
+    if (moves)
+        shift_out(l, H_RSI);
+}
+
 /* REP MOVS, REP STOS */
 void lower_repeated(struct lower *l)
 {
+    bool moves = memory_operand(l->in, false);
     struct cold *backwards, *far;
 
-    if (!l->window || !l->wide) {
+    if (!l->window) {
         lower_step(l);
         return;
     }
     backwards = begin(l);
-    emit_op_imm(&l->e, true, 7, H_RCX, WINDOW_REACH * 8 / l->in->op[0].size); /* cmp */
+    emit_op_imm(&l->e, l->wide, 7, H_RCX, WINDOW_REACH * 8 / l->in->op[0].size); /* cmp */
     far = lower_step_if(l, CC_A);
-    window_probe(l, H_RDI);
-    if (memory_operand(l->in, false))
-        window_probe(l, H_RSI);
+    if (l->wide) {
+        window_probe(l, H_RDI);
+        if (moves)
+            window_probe(l, H_RSI);
+    }
     emit_mov(&l->e, H_RAX, H_R10);
     l->map[l->index].window_after_flags = true;
     l->map[l->index].flags_saved_work = true;
-    emit_bytes(&l->e, l->in->bytes, l->in->length);
+    if (l->wide)
+        emit_bytes(&l->e, l->in->bytes, l->in->length);
+    else
+        repeat_narrow(l, moves);
     end(l, backwards);
     far->done = backwards->done;
 }
