@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const struct window_part narrow_part = {.from = PAGE_SIZE, .to = WINDOW_NARROW_SIZE};
+static const struct window_part narrow_part = {.from = 0, .to = WINDOW_NARROW_SIZE};
 
 /* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */
 static bool open_table(const struct window *w)
@@ -45,6 +45,7 @@ int window_create(struct window **window, struct ram *ram, uint8_t *table)
     w->table = table;
     w->owner = WINDOW_NO_OWNER;
     w->narrow = true;
+    w->generation = 1;
     w->part_count = 1;
     w->part[0] = narrow_part;
     window_find_parts(w);
@@ -114,21 +115,36 @@ static uint32_t home(gva_t page)
     return (uint32_t)((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 48);
 }
 
+static bool is_used(const struct window *w, const struct window_page *slot)
+{
+    return (slot->page & ~PAGE_MASK) == w->generation;
+}
+
 /* The slot that holds the page, or the free one where it would go. */
 static struct window_page *find(struct window *w, gva_t page)
 {
     uint32_t i = home(page);
 
-    while (w->slot[i].page && w->slot[i].page != page)
+    while (is_used(w, &w->slot[i]) && (w->slot[i].page & PAGE_MASK) != page)
         i = (i + 1) % WINDOW_SLOTS;
     return &w->slot[i];
+}
+
+/* All slots are free. */
+static void forget_all(struct window *w)
+{
+    w->count = 0;
+    if (++w->generation < PAGE_SIZE)
+        return;
+    w->generation = 1;
+    memset(w->slot, 0, sizeof w->slot);
 }
 
 static void forget(struct window *w, struct window_page *page)
 {
     uint32_t hole = (uint32_t)(page - w->slot);
 
-    for (uint32_t i = (hole + 1) % WINDOW_SLOTS; w->slot[i].page; i = (i + 1) % WINDOW_SLOTS)
+    for (uint32_t i = (hole + 1) % WINDOW_SLOTS; is_used(w, &w->slot[i]); i = (i + 1) % WINDOW_SLOTS)
         if ((i - home(w->slot[i].page)) % WINDOW_SLOTS >= (i - hole) % WINDOW_SLOTS) {
             w->slot[hole] = w->slot[i];
             hole = i;
@@ -143,13 +159,13 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     struct window_part *part = &w->part[part_of(w, page)];
     struct window_page *slot = find(w, page);
     void *address = host_of(w, page);
-    int flags = MAP_SHARED | MAP_POPULATE | (slot->page || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+    int flags = MAP_SHARED | MAP_POPULATE | (is_used(w, slot) || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     void *got;
 
     if (!window_allows(w, page) || offset >= w->ram->size ||
         (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
         return -EFAULT;
-    if (!slot->page && w->count == WINDOW_PAGES) {
+    if (!is_used(w, slot) && w->count == WINDOW_PAGES) {
         window_flush(w);
         w->stats.evictions++;
         slot = find(w, page);
@@ -161,8 +177,8 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
         munmap(got, PAGE_SIZE);
         return -EEXIST;
     }
-    w->count += !slot->page;
-    *slot = (struct window_page){page, offset | (writable ? WINDOW_WRITABLE : 0)};
+    w->count += !is_used(w, slot);
+    *slot = (struct window_page){page | w->generation, offset | (writable ? WINDOW_WRITABLE : 0)};
     if (writable)
         w->ram->page_flags[offset >> PAGE_SHIFT] |= RAM_PAGE_WINDOW;
     if (part->low == part->high) {
@@ -186,7 +202,7 @@ void window_flush_page(struct window *w, gva_t page)
 {
     struct window_page *slot = find(w, page);
 
-    if (!slot->page)
+    if (!is_used(w, slot))
         return;
     w->stats.page_flushes++;
     if (unmap(w, page, page + PAGE_SIZE))
@@ -204,8 +220,7 @@ void window_flush(struct window *w)
             abort(); /* what the guest may not reach any more must not stay */
         w->part[i].low = w->part[i].high = 0;
     }
-    memset(w->slot, 0, sizeof w->slot);
-    w->count = 0;
+    forget_all(w);
     w->stats.flushes++;
 }
 
@@ -217,6 +232,6 @@ void window_protect(struct window *w, uint64_t offset)
         return;
     *flags &= (uint8_t)~RAM_PAGE_WINDOW;
     for (uint32_t i = 0; i < WINDOW_SLOTS; i++)
-        while (w->slot[i].page && w->slot[i].offset == (offset | WINDOW_WRITABLE))
-            window_flush_page(w, w->slot[i].page);
+        while (is_used(w, &w->slot[i]) && w->slot[i].offset == (offset | WINDOW_WRITABLE))
+            window_flush_page(w, w->slot[i].page & PAGE_MASK);
 }

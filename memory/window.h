@@ -35,7 +35,7 @@
 #define WINDOW_LOWEST 0x10000ull /* address that may be mapped (vm.mmap_min_addr) */
 
 struct window_page {
-    gva_t page;      /* 0: free slot */
+    gva_t page;      /* with window.generation in its low bits; of another one: a free slot */
     uint64_t offset; /* in the memfd; WINDOW_WRITABLE */
 };
 #define WINDOW_WRITABLE 1u
@@ -57,6 +57,7 @@ struct window {
     uint8_t *table;
     bool spoiled;   /* something of novt's has got into an allowed part: no owner any more */
     uint32_t count; /* of pages mapped */
+    uint32_t generation; /* 1 to 4095: grows with each flush */
     unsigned part_count, wide_count;
     struct window_part part[WINDOW_PARTS], wide[WINDOW_PARTS]; /* of the window as it is; of a wide one */
     struct window_page slot[WINDOW_SLOTS];
