@@ -54,9 +54,9 @@ struct insn_map {
     uint8_t window_after_flags : 1; /* its accesses through a window find the flags as flags_saved_work says */
     uint8_t shifted_rdi : 1;        /* a narrow window's address has been added, at the access */
     uint8_t shifted_rsi : 1;
-    uint8_t borrowing : 1;          /* the values of block.borrowed are in borrowed_value[] */
-    uint8_t borrowed[2];            /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
-    uint16_t recipe; /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
+    uint8_t borrowing : 1; /* the values of block.borrowed are in borrowed_value[] */
+    uint8_t borrowed[2];   /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
+    uint16_t recipe;       /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
 };
 
 /* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added
