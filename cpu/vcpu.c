@@ -18,6 +18,7 @@
 /* Emitted code addresses the fields by 32-bit displacements, and XSAVE wants 64 bytes of alignment. */
 _Static_assert(sizeof(struct vcpu) < 1u << 30, "displacements");
 _Static_assert(offsetof(struct vcpu, xsave) % 64 == 0, "XSAVE alignment");
+_Static_assert(sizeof(struct vcpu) % PAGE_SIZE == 0, "what begins behind it is mapped by pages");
 
 struct vcpu *vcpu_create(struct ram *ram, const struct cpu_model *model)
 {
