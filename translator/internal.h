@@ -45,14 +45,14 @@
 
 /* Per instruction of a block, in block->map: for host faults. */
 struct insn_map {
-    uint32_t host_end;              /* offset from block->code of the first byte behind its hot code */
-    uint8_t length;                 /* guest bytes */
-    uint8_t flags_saved_start : 1;  /* at its first host instruction the flags are in memory */
-    uint8_t flags_saved_work : 1;   /* at the host instruction that does the work */
-    uint8_t by_interpreter : 1;     /* a callout has the interpreter run it, with SIMD state live */
-    uint8_t to_run_loop : 1;        /* lock-step: not run here */
-    uint8_t window_after_flags : 1; /* its accesses through a window find the flags as flags_saved_work says */
-    uint8_t shifted_rdi : 1;        /* a narrow window's address has been added, at the access */
+    uint32_t host_end;             /* offset from block->code of the first byte behind its hot code */
+    uint8_t length;                /* guest bytes */
+    uint8_t flags_saved_start : 1; /* at its first host instruction the flags are in memory */
+    uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
+    uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
+    uint8_t to_run_loop : 1;       /* lock-step: not run here */
+    uint8_t repeats : 1;     /* REP in a window, to its end; the flags of its accesses are flags_saved_work's */
+    uint8_t shifted_rdi : 1; /* a narrow window's address has been added, at the access */
     uint8_t shifted_rsi : 1;
     uint8_t borrowing : 1; /* the values of block.borrowed are in borrowed_value[] */
     uint8_t borrowed[2];   /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */

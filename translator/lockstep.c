@@ -131,23 +131,40 @@ static void no_log(void *opaque, const char *topic, const char *text)
 }
 
 /* One reference step; false: the reference ends here. What needs the SIMD state saved ends the translated block.
- */
-static bool reference_step(struct lockstep *s, struct vcpu *v, bool simd_live)
+   So does a part of a REP string instruction, but where translated code runs the whole. */
+static bool reference_step(struct lockstep *s, struct vcpu *v, const struct insn_map *map)
 {
     uint64_t rip = v->rip;
     enum cpu_status status;
 
-    v->simd_live = simd_live;
-    status = cpu_step(v);
-    v->simd_live = false;
-    if (status != CPU_OK || s->touched_device)
-        return false;
+    do {
+        v->simd_live = map->by_interpreter;
+        status = cpu_step(v);
+        v->simd_live = false;
+        if (status != CPU_OK || s->touched_device)
+            return false;
+    } while (v->rip == rip && map->repeats);
     s->steps++;
-    return v->rip != rip; /* a part of a REP string instruction: the translated block ends there too */
+    return v->rip != rip;
 }
 
-/* Runs at most `limit` instructions of b, and as many as touch no device, and takes them back. */
-static void run_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned limit)
+/* A REP in a window has been stopped by a page fault with `left` repetitions to go: so many less, of the same. */
+static void reference_part(struct lockstep *s, struct vcpu *v, uint64_t left)
+{
+    uint64_t mask = v->mode & MODE_CODE64 ? UINT64_MAX : UINT32_MAX, rip = v->rip, all = v->gpr[RCX] & mask;
+
+    if (left >= all)
+        return;
+    v->gpr[RCX] = all - left;
+    while (v->rip == rip && cpu_step(v) == CPU_OK && !s->touched_device)
+        ;
+    v->gpr[RCX] = left;
+    v->rip = rip;
+}
+
+/* Runs at most `limit` instructions of b, and as many as touch no device, and takes them back. left: repetitions
+   that were left of the instruction behind them, if it is a REP that was stopped. */
+static void run_reference(struct lockstep *s, struct vcpu *v, const struct block *b, unsigned limit, uint64_t left)
 {
     static const struct vcpu_ops no_devices = {.cr8_read = no_cr8_read, .cr8_write = no_cr8_write, .log = no_log};
     struct cpu_write_log log = {note_write, s};
@@ -168,10 +185,12 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, s};
     ram->code_written = NULL;
     while (s->steps < limit && v->rip == next && !map[s->steps].to_run_loop) {
-        if (!reference_step(s, v, map[s->steps].by_interpreter))
+        if (!reference_step(s, v, &map[s->steps]))
             break;
         next += map[s->steps - 1].length;
     }
+    if (s->steps == limit && v->rip == next && limit < b->instructions && map[limit].repeats)
+        reference_part(s, v, left);
     ram->code_written = code_written;
     ram->mmio = mmio;
     v->write_log = NULL;
@@ -180,7 +199,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     if (s->touched_device) {
         undo_writes(s);
         restore(v, s->start, s->size);
-        run_reference(s, v, b, s->steps);
+        run_reference(s, v, b, s->steps, UINT64_MAX);
         return;
     }
     memcpy(s->reference, v, s->size);
@@ -193,7 +212,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
 void lockstep_before(struct lockstep *s, struct vcpu *v, const struct block *b)
 {
     s->size = b->no_simd ? offsetof(struct vcpu, xsave) : s->full_size;
-    run_reference(s, v, b, b->instructions);
+    run_reference(s, v, b, b->instructions, UINT64_MAX);
 }
 
 /* The translated block has stopped early, for an interrupt or because the mode has changed, behind `count`
@@ -211,7 +230,7 @@ static void rerun_reference(struct lockstep *s, struct vcpu *v, const struct blo
         memcpy(got->new + s->writes[i].at, s->writes[i].host, s->writes[i].size);
     undo_writes(s);
     restore(v, s->start, s->size);
-    run_reference(s, v, b, count);
+    run_reference(s, v, b, count, ((const struct vcpu *)(const void *)got->reference)->gpr[RCX]);
     restore(v, got->reference, s->size);
     for (unsigned i = 0; i < got->write_count; i++)
         memcpy(got->writes[i].host, got->new + got->writes[i].at, got->writes[i].size);

@@ -49,7 +49,7 @@ static void shift_out(struct vcpu *v, const struct insn_map *map)
 /* How far the instruction has come. */
 enum stage {
     STAGE_START,
-    STAGE_PROBE,  /* of a window; flags: insn_map.window_after_flags */
+    STAGE_PROBE,  /* of a window; flags: insn_map.repeats */
     STAGE_ACCESS, /* in a window; likewise */
     STAGE_WORK
 };
@@ -62,7 +62,7 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
 
     for (unsigned i = 0; i < b->instructions; i++) {
         if (offset < map[i].host_end) {
-            bool work = stage == STAGE_WORK || (stage != STAGE_START && map[i].window_after_flags);
+            bool work = stage == STAGE_WORK || (stage != STAGE_START && map[i].repeats);
             bool saved = work ? map[i].flags_saved_work : map[i].flags_saved_start;
 
             v->rip = pc;

@@ -160,7 +160,7 @@ void lower_repeated(struct lower *l)
             window_probe(l, H_RSI);
     }
     emit_mov(&l->e, H_RAX, H_R10);
-    l->map[l->index].window_after_flags = true;
+    l->map[l->index].repeats = true;
     l->map[l->index].flags_saved_work = true;
     if (l->wide)
         emit_bytes(&l->e, l->in->bytes, l->in->length);

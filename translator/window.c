@@ -9,7 +9,7 @@
  * signals.c: the page is mapped and the access tried again, or the interpreter runs the instruction. So nothing of
  * an instruction may have happened before its last access through a window; and at each of them the flags are as
  * they were at its start, in memory or in the host's. This holds for the rows in window_row. (REP MOVS and STOS
- * are the exception: insn_map.window_after_flags.)
+ * are the exception: insn_map.repeats.)
  *
  * What has been probed needs no other probe while it moves less than WINDOW_GUARD.
  */
