@@ -22,7 +22,8 @@
 #include <string.h>
 
 #define KERNEL_LONG 0xffff800000000000ull
-#define KERNEL_PROTECTED 0xb6c00000ull /* where no random pointer leads */
+#define KERNEL_PROTECTED 0xb6c00000ull /* where hardly a random pointer leads */
+#define KERNEL_SIZE 0x200000u
 #define GDT 0x1000u
 #define IDT 0x2000u
 #define TSS 0x3000u
@@ -325,6 +326,8 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
     out->exit = 0;
     if (!out->hung)
         take_frame(e, c->v86, out);
+    if (out->vector == EXC_PF && out->cr2 - e->kernel < KERNEL_SIZE)
+        out->error &= ~PF_PRESENT; /* where the guest's kernel is, the host has nothing */
     memcpy(out->xsave, v->xsave, INSN_XSAVE_SIZE);
     insn_xstate_normalise(out->xsave);
 }
