@@ -35,6 +35,16 @@ static uint16_t writer_number(unsigned context, uint32_t index)
     return (uint16_t)(context * MMU_TLB_SIZE + index + 1);
 }
 
+static struct mmu_table *writer_table(struct mmu *mmu, uint16_t number)
+{
+    return &mmu->table[(number - 1u) / MMU_TLB_SIZE];
+}
+
+static uint32_t writer_index(uint16_t number)
+{
+    return (number - 1u) % MMU_TLB_SIZE;
+}
+
 bool mmu_init(struct mmu *mmu, struct ram *ram)
 {
     memset(mmu, 0, sizeof *mmu);
@@ -151,6 +161,12 @@ static void protect_everywhere(struct mmu *mmu, const uint8_t *host_page)
             protect_entry(&mmu->table[c], i, host_page);
 }
 
+static void protect_writers(struct mmu *mmu, const struct mmu_writers *w, const uint8_t *host_page)
+{
+    for (unsigned i = 0; i < MMU_WRITERS && w->entry[i]; i++)
+        protect_entry(writer_table(mmu, w->entry[i]), writer_index(w->entry[i]), host_page);
+}
+
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 {
     uint64_t offset = (uint64_t)(host_page - mmu->ram->host);
@@ -160,9 +176,8 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
         window_protect(mmu->window, offset);
     if (w->entry[0] == WRITERS_MANY)
         protect_everywhere(mmu, host_page);
-    for (unsigned i = 0; i < MMU_WRITERS && w->entry[0] != WRITERS_MANY && w->entry[i]; i++)
-        protect_entry(&mmu->table[(w->entry[i] - 1u) / MMU_TLB_SIZE], (w->entry[i] - 1u) % MMU_TLB_SIZE,
-                      host_page);
+    else
+        protect_writers(mmu, w, host_page);
     *w = (struct mmu_writers){{0}};
 }
 
@@ -217,12 +232,11 @@ static void log_index(struct mmu_table *t, uint32_t index, unsigned global)
         t->log_count[global]++;
 }
 
-static bool still_writes(const struct mmu *mmu, uint16_t number, const uint8_t *host_page)
+static bool still_writes(struct mmu *mmu, uint16_t number, const uint8_t *host_page)
 {
-    uint32_t index = (number - 1u) % MMU_TLB_SIZE;
-    const struct mmu_tlb_entry *e = &mmu->table[(number - 1u) / MMU_TLB_SIZE].entry[index];
+    const struct mmu_tlb_entry *e = &writer_table(mmu, number)->entry[writer_index(number)];
 
-    return e->host == (uintptr_t)host_page && e->write != MMU_TLB_NEVER(index);
+    return e->host == (uintptr_t)host_page && e->write != MMU_TLB_NEVER(writer_index(number));
 }
 
 /* The entry may write to the page from now on. */

@@ -53,11 +53,16 @@ int window_create(struct window **window, struct ram *ram, uint8_t *table)
     return 0;
 }
 
-bool window_take(struct window *w, bool narrow)
+void window_release(struct window *w)
 {
     window_flush(w);
     w->owner = WINDOW_NO_OWNER;
     w->active = false;
+}
+
+bool window_take(struct window *w, bool narrow)
+{
+    window_release(w);
     if (!narrow && (!w->wide_count || w->spoiled))
         return false;
     if (w->narrow != narrow) {

@@ -67,7 +67,10 @@ struct window {
 /* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE). Errors: -errno. */
 int window_create(struct window **window, struct ram *ram, uint8_t *table);
 void window_destroy(struct window *w); /* NULL is fine */
-/* It becomes empty, narrow or wide, of nobody. false: it cannot be a wide one (any more). Clobbers SIMD registers.
+/* It becomes empty, of nobody. */
+void window_release(struct window *w);
+/* The same for its next owner, and narrow or wide. false: it cannot be a wide one (any more). Clobbers SIMD
+ * registers.
  */
 bool window_take(struct window *w, bool narrow);
 /* The guest's address of a host address in the window; UINT64_MAX: it is outside. */

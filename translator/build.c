@@ -313,11 +313,13 @@ static struct block *build(struct translator *t, struct vcpu *v)
     s.available = within_segment(v, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));
     b = revive(t, v, &s);
     if (!b) {
-        count = decode_block(t, translator_block_mode(v), v->rip, s.bytes, s.available, max, &straddles);
+        uint32_t mode = translator_block_mode(v);
+
+        count = decode_block(t, mode, v->rip, s.bytes, s.available, max, &straddles);
         if (straddles) {
             if (!fetch_across(v, &s))
                 return NULL;
-            count = decode_block(t, translator_block_mode(v), v->rip, s.bytes, s.available, 1, &straddles);
+            count = decode_block(t, mode, v->rip, s.bytes, s.available, 1, &straddles);
             if (straddles)
                 return NULL; /* it reaches beyond the segment's limit */
         }

@@ -284,8 +284,7 @@ static void plan_bytes(const struct insn *in, struct copy_plan *p)
 
         if ((c & 0xf0) == 0x40 && in->width == 64)
             p->rex = c;
-        else if (c == 0x66 || c == 0x67 || c == 0xf2 || c == 0xf3 || c == 0xf0 || c == 0x2e || c == 0x36 ||
-                 c == 0x3e || c == 0x26 || c == 0x64 || c == 0x65)
+        else if (insn_is_legacy_prefix(c))
             p->rex = 0;
         else
             break;

@@ -1,7 +1,7 @@
 /*
  * insn.h - one decoded guest instruction, as the translator looks at it.
  *
- * What of Zydis's two kilobytes an instruction matters here, in under 400 bytes; values are Zydis's enumerators.
+ * What of Zydis's kilobyte an instruction matters here, in under 400 bytes; values are Zydis's enumerators.
  * The template cache (template.c) keeps them by the bytes in front of displacement and immediate.
  */
 #ifndef NOVT_TRANSLATOR_INSN_H
@@ -17,6 +17,27 @@
 
 struct lower;
 typedef void lower_function(struct lower *l);
+
+/* 66, 67, F0, F2, F3 and the segment overrides (SDM vol. 2, 2.1.1). */
+static inline bool insn_is_legacy_prefix(uint8_t byte)
+{
+    switch (byte) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+        return true;
+    default:
+        return false;
+    }
+}
 
 struct operand {
     uint8_t type;     /* ZydisOperandType */

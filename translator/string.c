@@ -3,7 +3,7 @@
  *
  * Interface: rows of lower.h. DF is nearly always clear: where it is set, the interpreter runs the instruction; so
  * it does repeated ones, in blocks (cpu/interp_string.c). But in a window REP MOVS and REP STOS run as they are,
- * if they stay in reach of a probe; a page that is missing stops them halfway, as the architecture has it.
+ * if they are not too long; a page that is missing stops them halfway, as the architecture has it.
  */
 #include "translator/lower.h"
 

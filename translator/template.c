@@ -55,21 +55,7 @@ static void copy_chunks(chunk *to, const chunk *from, unsigned count)
 
 static bool is_prefix(uint8_t byte, bool wide)
 {
-    switch (byte) {
-    case 0x26:
-    case 0x2e:
-    case 0x36:
-    case 0x3e:
-    case 0x64:
-    case 0x65:
-    case 0x66:
-    case 0xf0:
-    case 0xf2:
-    case 0xf3:
-        return true;
-    default:
-        return wide && (byte & 0xf0) == 0x40;
-    }
+    return (insn_is_legacy_prefix(byte) && byte != 0x67) || (wide && (byte & 0xf0) == 0x40);
 }
 
 /* Prefixes, opcode, ModRM and SIB; 0: not known. 67 is not among the prefixes: it changes what ModRM means. */

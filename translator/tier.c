@@ -50,8 +50,7 @@ static void demote(struct vcpu *v)
 {
     struct window *w = v->mmu.window;
 
-    simd_save(v);
-    window_take(w, w->narrow);
+    window_release(w);
     w->stats.demotions++;
 }
 

@@ -11,7 +11,7 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 
-/* How user code of 64-bit guests reaches memory: AUTO is the TLB at first, a window for what runs long. */
+/* How user code reaches memory: AUTO is the TLB at first, a window for what runs long. */
 enum translator_tier { TIER_AUTO, TIER_TLB, TIER_WINDOW };
 
 struct translator_options {
