@@ -355,8 +355,11 @@ static enum cpu_status xchg_acc(struct vcpu *v, struct insn *i)
     unsigned n = (i->opcode & 7u) | (i->rex & REX_B ? 8u : 0u);
     uint64_t value;
 
-    if (n == RAX)
+    if (n == RAX) {
+        if (i->rep == 0xf3)
+            cpu_pause(v);
         return CPU_OK;
+    }
     value = get_gpr(v, n, i->opsize);
     set_gpr(v, n, i->opsize, get_gpr(v, RAX, i->opsize));
     set_gpr(v, RAX, i->opsize, value);

@@ -30,6 +30,10 @@ enum cpu_status cpu_take_interrupts(struct vcpu *v, bool *taken);
 /* True if cpu_take_interrupts would deliver something now. */
 bool cpu_interrupt_ready(const struct vcpu *v);
 
+/* --- pause.c --- */
+/* PAUSE has been executed: one in a long spin sleeps for some microseconds. */
+void cpu_pause(struct vcpu *v);
+
 /* --- transfer.c: far control transfers --- */
 /* size: operand size in bytes, 2, 4 or 8. */
 enum cpu_status cpu_iret(struct vcpu *v, unsigned size);

@@ -79,6 +79,7 @@ struct vcpu_ops {
 struct vcpu_stats {
     uint64_t interpreted; /* instructions run by cpu_step */
     uint64_t exceptions[32], interrupts, syscalls, halts;
+    uint64_t pauses; /* sleeps in a spin (pause.c) */
 };
 
 struct cpu_model; /* cpuid.h */
@@ -128,6 +129,9 @@ struct vcpu {
     struct cpu_write_log *write_log; /* access.h; NULL: none */
     struct cpu_interp *interp;       /* interp.c's decoded instructions */
     struct cpu_native *native;       /* native.c's stubs for single SIMD instructions */
+    struct {
+        uint64_t last, since; /* host TSC: the last PAUSE, the first of those that came close behind one another */
+    } spin;
     struct vcpu_stats stats;
 
     /* --- cross-thread --- */

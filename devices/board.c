@@ -131,7 +131,7 @@ struct board *board_create(const struct board_config *config, const struct board
         goto no_memory;
     board->hooks = *hooks;
     timer_queue_init(&board->timers, hooks->clock, hooks->timer_rearm, hooks->opaque);
-    board->bus = bus_create((struct device_log){hooks->log, hooks->opaque});
+    board->bus = bus_create((struct device_log){hooks->log, hooks->opaque}, config->log_io);
     if (!board->bus || create_controllers(board, config) < 0 || create_devices(board, config) < 0)
         goto no_memory;
     if (create_serial(board, config, error) < 0 || create_debug(board, config, error) < 0) {

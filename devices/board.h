@@ -51,6 +51,7 @@ struct board_config {
     struct chardev debug_console; /* 0xe9 and 0x402; absent when its write is NULL */
     uint16_t debug_exit_port;     /* isa-debug-exit; absent when debug_exit_size is 0 */
     unsigned debug_exit_size;
+    bool log_io; /* every access to the bus, under the topic "io" */
 };
 
 struct board {

@@ -6,7 +6,6 @@
  * between its min_size and max_size, aligned to that size within its region.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,18 +26,20 @@ struct space {
 struct bus {
     struct space io, mmio;
     struct device_log log;
+    bool log_all;
     struct bus_stats stats;
 };
 
 #define SEEN_BITS 65536u
 
-struct bus *bus_create(struct device_log log)
+struct bus *bus_create(struct device_log log, bool log_all)
 {
     struct bus *bus = calloc(1, sizeof *bus);
 
     if (!bus)
         return NULL;
     bus->log = log;
+    bus->log_all = log_all;
     bus->io.seen = calloc(SEEN_BITS / 8, 1);
     bus->mmio.seen = calloc(SEEN_BITS / 8, 1);
     if (!bus->io.seen || !bus->mmio.seen) {
@@ -220,6 +221,13 @@ static void note_unassigned(struct bus *bus, bool mmio, uint64_t address, unsign
                    (unsigned long long)address, write ? "write" : "read", size);
 }
 
+static void log_access(const struct bus *bus, const char *what, uint64_t address, uint64_t value, unsigned size)
+{
+    if (bus->log_all)
+        device_log(&bus->log, "io", "%s 0x%04llx size %u value 0x%0*llx", what, (unsigned long long)address, size,
+                   (int)size * 2, (unsigned long long)value);
+}
+
 uint32_t bus_io_read(struct bus *bus, uint16_t port, unsigned size)
 {
     bool unassigned = false;
@@ -228,6 +236,7 @@ uint32_t bus_io_read(struct bus *bus, uint16_t port, unsigned size)
     bus->stats.io_reads++;
     if (unassigned)
         note_unassigned(bus, false, port, size, false);
+    log_access(bus, "in", port, value, size);
     return (uint32_t)value;
 }
 
@@ -236,6 +245,7 @@ void bus_io_write(struct bus *bus, uint16_t port, uint32_t value, unsigned size)
     bool unassigned = false;
 
     bus->stats.io_writes++;
+    log_access(bus, "out", port, value, size);
     space_write(&bus->io, port, value, size, &unassigned);
     if (unassigned)
         note_unassigned(bus, false, port, size, true);
@@ -249,6 +259,7 @@ uint64_t bus_mmio_read(struct bus *bus, uint64_t address, unsigned size)
     bus->stats.mmio_reads++;
     if (unassigned)
         note_unassigned(bus, true, address, size, false);
+    log_access(bus, "mmio read", address, value, size);
     return value;
 }
 
@@ -257,6 +268,7 @@ void bus_mmio_write(struct bus *bus, uint64_t address, uint64_t value, unsigned 
     bool unassigned = false;
 
     bus->stats.mmio_writes++;
+    log_access(bus, "mmio write", address, value, size);
     space_write(&bus->mmio, address, value, size, &unassigned);
     if (unassigned)
         note_unassigned(bus, true, address, size, true);

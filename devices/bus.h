@@ -7,6 +7,7 @@
 #ifndef NOVT_DEVICES_BUS_H
 #define NOVT_DEVICES_BUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/log.h"
@@ -27,8 +28,9 @@ struct bus_stats {
     uint64_t unassigned; /* accesses that no device answered, wholly or in part */
 };
 
-/* NULL when out of memory. Free with bus_destroy; devices stay their owners'. */
-struct bus *bus_create(struct device_log log);
+/* log_all: each access is logged, under "io". NULL when out of memory. Free with bus_destroy; devices stay their
+   owners'. */
+struct bus *bus_create(struct device_log log, bool log_all);
 void bus_destroy(struct bus *bus);
 
 /* ops must outlive the bus. Errors: -EINVAL (bad range), -EEXIST (overlaps another region), -ENOMEM. */

@@ -101,11 +101,22 @@ static void flush_tables(struct mmu *mmu, bool global_too)
         flush_table(&mmu->table[c], global_too);
 }
 
+static void flush_kwindow(struct mmu *mmu, bool global_too)
+{
+    if (mmu->kwindow && global_too)
+        kwindow_flush(mmu->kwindow);
+    else if (mmu->kwindow)
+        kwindow_flush_local(mmu->kwindow);
+}
+
 void mmu_flush(struct mmu *mmu, bool global_too)
 {
     flush_tables(mmu, global_too);
     if (mmu->window)
         window_flush(mmu->window);
+    flush_kwindow(mmu, global_too);
+    if (global_too)
+        memset(mmu->large, 0, sizeof mmu->large);
 }
 
 void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
@@ -113,8 +124,35 @@ void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
     struct window *w = mmu->window;
 
     flush_tables(mmu, false);
+    flush_kwindow(mmu, false);
     if (w && !keep && (!mmu->pcid || ((cr3 ^ w->owner) & MMU_PCID_MASK) == 0))
         window_flush(w);
+}
+
+static uint32_t region_of(gva_t linear)
+{
+    return (uint32_t)(linear >> 21) % MMU_LARGE_REGIONS;
+}
+
+static bool is_large(const struct mmu *mmu, gva_t linear)
+{
+    return mmu->large[region_of(linear) / 8] >> region_of(linear) % 8 & 1;
+}
+
+/* A leaf of this level has been used: 2 or 4 MiB, or 1 GiB. */
+static void note_large(struct mmu *mmu, gva_t page, unsigned level)
+{
+    uint32_t first = region_of(page), count = 1;
+
+    if (level == 3) {
+        first &= ~511u;
+        count = 512;
+    } else if (!mmu->pae) {
+        first &= ~1u;
+        count = 2;
+    }
+    for (uint32_t i = first; i < first + count; i++)
+        mmu->large[i / 8] |= (uint8_t)(1u << i % 8);
 }
 
 void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
@@ -123,7 +161,7 @@ void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
 
     if (!w || (w->owner & MMU_PCID_MASK) != pcid)
         return;
-    if (linear)
+    if (linear && !is_large(mmu, *linear))
         window_flush_page(w, *linear & PAGE_MASK);
     else
         window_flush(w);
@@ -132,10 +170,16 @@ void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
 void mmu_flush_page(struct mmu *mmu, gva_t linear)
 {
     mmu->stats.page_flushes++;
+    if (is_large(mmu, linear)) {
+        mmu_flush(mmu, true);
+        return;
+    }
     linear &= PAGE_MASK;
     mmu->flushed_page[mmu->page_flush_count++ % MMU_FLUSHED_PAGES] = linear;
     if (mmu->window)
         window_flush_page(mmu->window, linear);
+    if (mmu->kwindow && linear < KWINDOW_END)
+        kwindow_flush_page(mmu->kwindow, linear);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];
         uint32_t index = (linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1);
@@ -174,6 +218,8 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page)
 
     if (mmu->window)
         window_protect(mmu->window, offset);
+    if (mmu->kwindow)
+        kwindow_protect(mmu->kwindow, offset);
     if (w->entry[0] == WRITERS_MANY)
         protect_everywhere(mmu, host_page);
     else
@@ -292,6 +338,8 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
         result = walk_page(mmu, context, page, MMU_FETCH, &walk);
         if (result != MMU_OK)
             return result;
+        if (walk.level > 1)
+            note_large(mmu, page, walk.level);
     }
     *gpa = walk.page & mmu->ram->a20_mask;
     t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] =
@@ -324,6 +372,8 @@ enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t l
         result = walk_page(mmu, context, page, access, &walk);
         if (result != MMU_OK)
             return result;
+        if (walk.level > 1)
+            note_large(mmu, page, walk.level);
     }
     walk.page &= mmu->ram->a20_mask;
     *gpa = walk.page | offset;
@@ -342,6 +392,56 @@ enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t l
            mmu->ram->page_flags[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT] & RAM_PAGE_CODE;
     fill(mmu, context, page, host_page, &walk, !code);
     return code && access == MMU_WRITE ? MMU_CODE : MMU_OK;
+}
+
+/* Makes [from, to) stop where `from` as a guest-physical address would leave RAM or meet a ROM. */
+static bool clip_to_ram(const struct mmu *mmu, gva_t page, gpa_t gpa, struct mmu_run *run)
+{
+    const struct ram *ram = mmu->ram;
+    gpa_t low = gpa - (page - run->from), high = gpa + (run->to - page);
+    gpa_t start = gpa < RAM_HOLE_END ? 0 : RAM_HOLE_END, end = start ? ram_high_end(ram) : ram_low_size(ram);
+
+    if (ram_offset(ram, gpa) == UINT64_MAX)
+        return false;
+    for (unsigned i = 0; i < ram->rom_count; i++) {
+        gpa_t rom = ram->roms[i].start, rom_end = rom + ram->roms[i].size;
+
+        if (gpa >= rom && gpa < rom_end)
+            return false;
+        if (rom_end <= gpa && rom_end > start)
+            start = rom_end;
+        if (rom > gpa && rom < end)
+            end = rom;
+    }
+    low = low < start || low > gpa ? start : low;
+    high = high > end ? end : high;
+    run->from = page - (gpa - low);
+    run->to = page + (high - gpa);
+    run->offset = ram_offset(ram, low);
+    return true;
+}
+
+bool mmu_find_run(struct mmu *mmu, enum mmu_context context, gva_t linear, struct mmu_run *run)
+{
+    const struct mmu_tlb_entry *e = mmu_entry(mmu, context, linear);
+    gva_t page = linear & PAGE_MASK;
+    struct walk_run walk = {.from = 0, .to = KWINDOW_END, .page = 0, .writable = true};
+    gpa_t gpa;
+
+    if (mmu->paging && !walk_find_run(mmu, context, page, &walk))
+        return false;
+    run->from = walk.from;
+    run->to = walk.to;
+    run->user = walk.user;
+    run->global = !mmu->paging || mmu->table[context].flags[e - mmu->table[context].entry] & MMU_ENTRY_GLOBAL;
+    run->writable = walk.writable;
+    gpa = walk.page + (page - walk.from);
+    if (mmu->ram->a20_mask != ~0ull) {
+        gpa &= mmu->ram->a20_mask;
+        run->from = page;
+        run->to = page + PAGE_SIZE;
+    }
+    return clip_to_ram(mmu, page, gpa, run);
 }
 
 bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa)

@@ -16,7 +16,7 @@
 #ifndef NOVT_MEMORY_MMU_H
 #define NOVT_MEMORY_MMU_H
 
-#include "memory/window.h"
+#include "memory/kwindow.h"
 
 #define MMU_TLB_BITS 14
 #define MMU_TLB_SIZE (1u << MMU_TLB_BITS)
@@ -25,7 +25,8 @@
 #define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
 #define MMU_PCID_MASK 0xfffull /* of CR3, and of a window's owner */
 #define MMU_FLUSHED_PAGES 8
-#define MMU_LOG_SIZE 4096 /* filled entries remembered for a quick flush */
+#define MMU_LARGE_REGIONS 32768u /* of 2 MiB, told apart */
+#define MMU_LOG_SIZE 4096        /* filled entries remembered for a quick flush */
 
 enum mmu_context {
     MMU_SUPERVISOR,    /* CPL 0-2, and EFLAGS.AC clear while CR4.SMAP is set */
@@ -96,12 +97,16 @@ struct mmu {
     /* result of the last MMU_FAULT */
     uint32_t error_code;
     struct ram *ram;
-    struct window *window;       /* NULL: none. Flushed with the TLB. */
+    struct window *window;       /* of user code; NULL: none. Flushed with the TLB. */
+    struct kwindow *kwindow;     /* of 32-bit supervisor code; likewise */
     struct mmu_writers *writers; /* by page of RAM */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */
     uint32_t flush_count, global_flush_count, page_flush_count;
     gva_t flushed_page[MMU_FLUSHED_PAGES];
+    /* Bit per linear address / 2 MiB: a large page there may be in the TLB or a window, since the last flush of
+       everything. INVLPG drops all of such a page (SDM vol. 3, 4.10.4.1). */
+    uint8_t large[MMU_LARGE_REGIONS / 8];
     struct mmu_stats stats;
     struct mmu_table table[MMU_CONTEXTS];
 };
@@ -134,6 +139,17 @@ void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
  */
 enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
                               uint8_t **host, gpa_t *gpa);
+
+/* Behind an mmu_translate for data that gave MMU_OK: the pages around it that are in RAM as they are in the linear
+   address space, and that the same holds of. false: none, not even this one. */
+struct mmu_run {
+    gva_t from, to;
+    uint64_t offset; /* of `from` in the memfd */
+    bool user;       /* user pages (never without paging) */
+    bool global;     /* good in every address space */
+    bool writable;   /* by this context, D is set */
+};
+bool mmu_find_run(struct mmu *mmu, enum mmu_context context, gva_t linear, struct mmu_run *run);
 
 /* Entry that maps a page for fetching, or NULL. */
 static inline const struct mmu_fetch_entry *mmu_fetch_hit(const struct mmu *mmu, enum mmu_context context,

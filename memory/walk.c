@@ -198,6 +198,52 @@ enum mmu_result walk_page(struct mmu *mmu, enum mmu_context context, gva_t linea
     return MMU_OK;
 }
 
+/* How far one table's entries go on from the i-th, in steps of 1 or -1. */
+static unsigned count_like(const struct mmu *mmu, const uint8_t *table, unsigned i, int step)
+{
+    unsigned end = step < 0 ? 0 : (mmu->pae ? 511 : 1023), n = 0;
+    const uint64_t *wide = (const uint64_t *)(const void *)table;
+    const uint32_t *narrow = (const uint32_t *)(const void *)table;
+    uint64_t next = mmu->pae ? wide[i] : narrow[i];
+
+    for (; i != end; n++) {
+        i += (unsigned)step;
+        next += (uint64_t)((int64_t)step * (int64_t)PAGE_SIZE);
+        if ((mmu->pae ? wide[i] : narrow[i]) != next)
+            break;
+    }
+    return n;
+}
+
+bool walk_find_run(struct mmu *mmu, enum mmu_context context, gva_t page, struct walk_run *run)
+{
+    struct walk_result rights;
+    unsigned shift, down, up, entry_size = mmu->pae ? 8 : 4;
+    uint8_t *leaf, *table;
+    struct path p;
+
+    if (!walk_path(mmu, page, &p) || p.reserved)
+        return false;
+    decide(mmu, context, &p, &rights);
+    run->user = p.rights & PTE_U;
+    run->writable = rights.writable && p.step[p.count - 1].value & PTE_D;
+    if (p.level > 1) {
+        shift = mmu->pae ? PAGE_SHIFT + 9 * (p.level - 1) : 22;
+        run->from = page >> shift << shift;
+        run->to = run->from + (1ull << shift);
+        run->page = p.page - (page - run->from);
+        return true;
+    }
+    leaf = p.step[p.count - 1].host;
+    table = (uint8_t *)((uintptr_t)leaf & PAGE_MASK);
+    down = count_like(mmu, table, (unsigned)(leaf - table) / entry_size, -1);
+    up = count_like(mmu, table, (unsigned)(leaf - table) / entry_size, 1);
+    run->from = page - down * PAGE_SIZE;
+    run->to = page + (up + 1) * PAGE_SIZE;
+    run->page = p.page - down * PAGE_SIZE;
+    return true;
+}
+
 bool walk_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa)
 {
     struct path p;

@@ -18,6 +18,14 @@ struct walk_result {
 /* Walks for one access; sets A and D. MMU_OK or MMU_FAULT (mmu->error_code). */
 enum mmu_result walk_page(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
                           struct walk_result *result);
+/* Behind a walk of the page that succeeded, with paging: the pages around it that one leaf entry maps, or entries
+   of one table that differ in nothing but the address, which goes on as the linear one does. */
+struct walk_run {
+    gva_t from, to;
+    gpa_t page;          /* at `from` */
+    bool user, writable; /* pages of U/S; as in struct walk_result */
+};
+bool walk_find_run(struct mmu *mmu, enum mmu_context context, gva_t page, struct walk_run *run);
 /* Without permission checks and without setting A and D; false when not present. */
 bool walk_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);
 

@@ -64,12 +64,16 @@ struct real_segment {
 
 /* tier.c: which address space gets the window. */
 #define TIER_UNSUITABLE_SLOTS 4096u
+struct tier_unsuitable {
+    gva_t pc;
+    unsigned count; /* of accesses that no window served */
+};
 struct tier {
-    uint64_t space;                            /* CR3 at the last tick */
-    int score;                                 /* ticks that found it in user code; negative: has to wait */
-    unsigned busy;                             /* ticks that found the window being filled */
-    uint64_t seen_fills;                       /* window_stats.fills at the last tick */
-    uint8_t unsuitable[TIER_UNSUITABLE_SLOTS]; /* by address of the block */
+    uint64_t space;      /* CR3 at the last tick */
+    int score;           /* ticks that found it in user code; negative: has to wait */
+    unsigned busy;       /* ticks that found the window being filled */
+    uint64_t seen_fills; /* window_stats.fills at the last tick */
+    struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */
 };
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */

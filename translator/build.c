@@ -145,7 +145,7 @@ static bool lower_all(struct lower *l)
 {
     for (unsigned i = 0; i < l->count; i++)
         l->reach[i].known = false;
-    if (!l->segmented && !l->window)
+    if (!l->segmented && !l->windowed)
         loop_find(l);
     lower_entries(l);
     l->index = 0;
@@ -222,8 +222,9 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
     l->tag = lookup_mode_tag(mode);
-    l->window = l->mode & MODE_WINDOW && !tier_is_unsuitable(l->tv, v->rip) ? v->mmu.window : NULL;
-    l->grouping = t->options.group && !l->window && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
+    l->windowed = l->mode & MODE_WINDOW && !tier_is_unsuitable(l->tv, v->rip);
+    l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
+    l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;

@@ -63,7 +63,6 @@ static bool category_allowed(const struct insn *in)
     case ZYDIS_MNEMONIC_LFENCE:
     case ZYDIS_MNEMONIC_MFENCE:
     case ZYDIS_MNEMONIC_SFENCE:
-    case ZYDIS_MNEMONIC_PAUSE:
         return true;
     default:
         return false;

@@ -136,7 +136,7 @@ enum block_flags flags_natural_entry(const struct lower *l)
             continue;
         if (in->row == lower_branch || in->row == lower_loop)
             return BLOCK_FLAGS_HOST;
-        if (l->window && window_keeps_flags(in))
+        if (l->windowed && window_keeps_flags(in))
             return BLOCK_FLAGS_HOST;
         if (in->row != lower_copy || in->memory)
             return BLOCK_FLAGS_SAVED;

@@ -38,7 +38,7 @@
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x3fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
-#define MODE_WINDOW 0x40000000u                 /* user code whose address space has the window */
+#define MODE_WINDOW 0x40000000u                 /* code that has a window */
 #define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b" /* movzx r11d, byte gs:[r11d] */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u

@@ -65,8 +65,11 @@ bool translator_segmented(uint32_t mode)
 static uint32_t window_mode(const struct vcpu *v, bool narrow)
 {
     const struct window *w = v->mmu.window;
+    const struct kwindow *k = v->mmu.kwindow;
 
-    return v->cpl == 3 && w && w->active && w->narrow == narrow ? MODE_WINDOW : 0;
+    if (v->cpl < 3)
+        return narrow && k && k->active ? MODE_WINDOW : 0;
+    return w && w->active && w->narrow == narrow ? MODE_WINDOW : 0;
 }
 
 uint32_t translator_mode(struct vcpu *v)

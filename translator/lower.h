@@ -57,7 +57,8 @@ struct lower {
     uint32_t code_base, code_limit; /* of CS, in segmented code */
     uint64_t tag;                   /* lookup_mode_tag of the mode */
     unsigned context;               /* enum mmu_context of data accesses */
-    struct window *window;          /* window.c: the one the block runs in, or NULL */
+    bool windowed;                  /* window.c: accesses go through a window, the user's or the supervisor's */
+    struct window *window;          /* the user's, or NULL */
     struct probed probed[PROBED_MAX];
     unsigned next_probed;
     bool checked; /* the current instruction has an access that the TLB is looked up for */

@@ -24,6 +24,7 @@ static const struct {
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"templates", offsetof(struct translator_options, templates)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
+    {"pause", offsetof(struct translator_options, pause)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
@@ -51,6 +52,7 @@ void translator_default_options(struct translator_options *options)
                                            .lazy_flags = true,
                                            .templates = true,
                                            .inline_system = true,
+                                           .pause = true,
                                            .segments = true,
                                            .cache_size = 64u << 20};
 }

@@ -54,6 +54,17 @@ void lower_nothing(struct lower *l)
     (void)l;
 }
 
+/* The interpreter's PAUSE knows when to sleep. */
+static void lower_pause(struct lower *l)
+{
+    static const uint8_t pause[] = {0xf3, 0x90};
+
+    if (l->t->options.pause)
+        lower_step(l);
+    else
+        emit_bytes(&l->e, pause, sizeof pause);
+}
+
 void lower_lea(struct lower *l)
 {
     static const uint8_t operand_size = 0x66;
@@ -294,6 +305,7 @@ static const struct {
     {ZYDIS_MNEMONIC_PUSHFD, lower_pushf, is_wide},
     {ZYDIS_MNEMONIC_POPFQ, lower_popf, NULL},
     {ZYDIS_MNEMONIC_POPFD, lower_popf, is_wide},
+    {ZYDIS_MNEMONIC_PAUSE, lower_pause, NULL},
     {ZYDIS_MNEMONIC_RDTSC, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_RDTSCP, lower_rdtsc, NULL},
     {ZYDIS_MNEMONIC_MOV, lower_absolute, is_absolute},

@@ -93,7 +93,15 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
 
 static bool is_windowed(const struct vcpu *v, const struct block *b)
 {
-    return b->mode & MODE_WINDOW && v->mmu.window && v->mmu.window->active;
+    if (!(b->mode & MODE_WINDOW))
+        return false;
+    return (b->mode & MODE_CPL) == 3 ? v->mmu.window && v->mmu.window->active
+                                     : v->mmu.kwindow && v->mmu.kwindow->active;
+}
+
+static gva_t linear_of(const struct vcpu *v, const struct block *b, const void *host)
+{
+    return (b->mode & MODE_CPL) == 3 ? window_linear(v->mmu.window, host) : (uintptr_t)host;
 }
 
 /* A fault in a window. false: the access can be tried again; else the interpreter has to run the instruction. */
@@ -105,7 +113,7 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, g
     translator_of(v)->translator->stats.window_signals++;
     *stage = window_is_probe(host) ? STAGE_PROBE : STAGE_ACCESS;
     if (*stage == STAGE_ACCESS)
-        fault = tier_resolve(v, linear, write);
+        fault = (b->mode & MODE_CPL) == 3 ? tier_resolve(v, linear, write) : tier_resolve_kernel(v, linear, write);
     if (fault == TIER_UNSUITABLE)
         tier_note_unsuitable(v, b);
     return fault != TIER_MAPPED;
@@ -140,8 +148,7 @@ bool translator_handle_signal(int number, void *information, void *context)
     unmapped = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (unmapped && !is_windowed(v, b))
         return false;
-    if (unmapped && !leave_window(v, b, host, window_linear(v->mmu.window, info->si_addr),
-                                  regs[REG_ERR] & ERROR_WRITE, &stage))
+    if (unmapped && !leave_window(v, b, host, linear_of(v, b, info->si_addr), regs[REG_ERR] & ERROR_WRITE, &stage))
         return true;
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];

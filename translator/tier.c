@@ -33,6 +33,8 @@ static void promote(struct vcpu *v)
     const struct mmu_table *t = &v->mmu.table[MMU_USER];
 
     simd_save(v);
+    if (!is_narrow(v) && v->mmu.kwindow)
+        kwindow_close(v->mmu.kwindow);
     if (!window_take(w, is_narrow(v)))
         return;
     w->owner = v->cr3;
@@ -77,6 +79,8 @@ void tier_tick(struct vcpu *v)
     struct translator_vcpu *tv = translator_of(v);
     struct tier *tier = &tv->tier;
 
+    if (v->mmu.kwindow && v->mmu.kwindow->local_flushes)
+        v->mmu.kwindow->local_flushes--;
     if (!v->mmu.window || tv->translator->options.tier != TIER_AUTO)
         return;
     if (v->mmu.window->active) {
@@ -124,23 +128,52 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
                : TIER_MAPPED;
 }
 
+enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
+{
+    struct kwindow *w = v->mmu.kwindow;
+    gva_t page = linear & PAGE_MASK;
+    enum mmu_result result;
+    struct mmu_run run;
+    uint8_t *host;
+    gpa_t gpa;
+
+    if (linear < WINDOW_LOWEST || linear >= KWINDOW_END)
+        return TIER_UNSUITABLE;
+    result = mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ, &host, &gpa);
+    if (result == MMU_FAULT)
+        return TIER_GUEST_FAULT;
+    if (result != MMU_OK || !mmu_find_run(&v->mmu, v->data_context, linear, &run) || run.user ||
+        kwindow_is_volatile(w, linear, run.global))
+        return TIER_UNSUITABLE;
+    if (kwindow_holds(w, linear)) {
+        run.offset += page - run.from;
+        run.from = page;
+        run.to = page + PAGE_SIZE;
+    }
+    return kwindow_map(w, run.from, run.to, run.offset, run.writable, run.global) ? TIER_UNSUITABLE : TIER_MAPPED;
+}
+
 static uint32_t hash_of(gva_t pc)
 {
-    return (uint32_t)((pc ^ pc >> 13) % TIER_UNSUITABLE_SLOTS);
+    return (uint32_t)(pc * 0x9e3779b97f4a7c15ull >> 40) % TIER_UNSUITABLE_SLOTS;
 }
 
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
 {
-    return tv->tier.unsuitable[hash_of(pc)] >= UNSUITABLE_MAX;
+    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(pc)];
+
+    return u->pc == pc && u->count >= UNSUITABLE_MAX;
 }
 
 void tier_note_unsuitable(struct vcpu *v, struct block *b)
 {
     struct translator_vcpu *tv = translator_of(v);
-    uint8_t *count = &tv->tier.unsuitable[hash_of(b->pc)];
+    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc)];
 
     tv->translator->stats.window_unsuitable++;
-    if (*count < UNSUITABLE_MAX && ++*count < UNSUITABLE_MAX)
+    if (u->pc != b->pc)
+        *u = (struct tier_unsuitable){.pc = b->pc};
+    if (++u->count < UNSUITABLE_MAX)
         return;
     lookup_invalidate(tv->translator, b);
 }

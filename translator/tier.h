@@ -18,6 +18,8 @@ enum tier_fault {
 };
 /* A fault at `linear` in user code that runs in the window. */
 enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
+/* The same in supervisor code. */
+enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write);
 
 /* Blocks that keep making unsuitable accesses are translated without the window. Counted by address. */
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc);

@@ -111,6 +111,8 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->translator = t;
     if (t->options.tier != TIER_TLB && t->has_rorx && window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
         v->mmu.window = NULL; /* slower, not wrong */
+    if (t->options.tier != TIER_TLB && !kwindow_create(&v->mmu.kwindow, t->ram))
+        kwindow_open(v->mmu.kwindow);
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);
     if (!stack_create(t, tv))
@@ -125,6 +127,8 @@ void translator_detach(struct translator *t, struct vcpu *v)
     t->vcpu = NULL;
     window_destroy(v->mmu.window);
     v->mmu.window = NULL;
+    kwindow_destroy(v->mmu.kwindow);
+    v->mmu.kwindow = NULL;
 }
 
 int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *error)

@@ -25,6 +25,7 @@ struct translator_options {
     bool return_stack;       /* predict returns: a host CALL and RET for the guest's */
     bool lazy_flags;         /* do not save flags that only a fault could show */
     bool templates;          /* decode by what instructions have in common with others */
+    bool pause;              /* a guest that spins in PAUSE sleeps */
     bool segments;           /* 16-bit code and segments that are not flat are translated, too */
     bool inline_system;      /* system calls and the like without leaving translated code */
     bool single;             /* one instruction a block */

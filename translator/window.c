@@ -31,7 +31,7 @@ bool window_keeps_flags(const struct insn *in)
 
 static bool wanted(const struct lower *l)
 {
-    return l->window && !l->checked && window_row(l->in);
+    return l->windowed && !l->checked && window_row(l->in);
 }
 
 bool window_is_probe(const uint8_t *host)
@@ -97,10 +97,15 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
 
 void window_emit_prefixes(struct emitter *e, const struct pointer *p)
 {
-    static const uint8_t gs_address32[] = {0x65, 0x67};
+    if (p->space == POINTER_NARROW)
+        emit8(e, 0x65);
+    if (p->space != POINTER_HOST)
+        emit8(e, 0x67);
+}
 
-    if (p->narrow)
-        emit_bytes(e, gs_address32, sizeof gs_address32);
+static uint8_t narrow_space(const struct lower *l)
+{
+    return l->window ? POINTER_NARROW : POINTER_KERNEL;
 }
 
 static int host_or_none(unsigned reg)
@@ -115,14 +120,14 @@ static int host_or_none(unsigned reg)
 static bool narrow_operand(struct lower *l, const struct operand *op, enum pointer_form form,
                            struct pointer *pointer)
 {
-    struct pointer p = {host_or_none(op->mem.base), host_or_none(op->mem.index), (int32_t)op->mem.disp, true,
-                        op->mem.scale};
+    struct pointer p = {host_or_none(op->mem.base), host_or_none(op->mem.index), (int32_t)op->mem.disp,
+                        narrow_space(l), op->mem.scale};
 
     if (l->in->address_width != 32 || op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
         return false;
     if (form == POINTER_RAX_ONLY && (p.reg > 7 || p.index > 7)) {
         access_address(l, op, H_RAX);
-        p = (struct pointer){H_RAX, H_NONE, 0, .narrow = true};
+        p = (struct pointer){H_RAX, H_NONE, 0, .space = narrow_space(l)};
     }
     *pointer = p;
     return true;
@@ -175,7 +180,7 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
     if (!wanted(l))
         return false;
     if (!l->wide) {
-        *pointer = (struct pointer){host_register(base), H_NONE, disp, .narrow = true};
+        *pointer = (struct pointer){host_register(base), H_NONE, disp, .space = narrow_space(l)};
         return true;
     }
     return by_base(l, base, disp, pointer);

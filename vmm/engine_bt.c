@@ -82,6 +82,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
                                              "exit_chain",        "exit_step",      "exit_limit"};
     const struct translator_stats *s = translator_get_stats(m->engine_state);
     const struct window *w = m->vcpu->mmu.window;
+    const struct kwindow *k = m->vcpu->mmu.kwindow;
 
     stats_add(stats, "blocks", s->blocks);
     stats_add(stats, "translated_instructions", s->guest_instructions);
@@ -107,6 +108,13 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "group_failures", s->group_failures);
     stats_add(stats, "window_signals", s->window_signals);
     stats_add(stats, "window_unsuitable", s->window_unsuitable);
+    if (k) {
+        stats_add(stats, "kwindow_maps", k->stats.maps);
+        stats_add(stats, "kwindow_pages", k->stats.pages);
+        stats_add(stats, "kwindow_flushes", k->stats.flushes);
+        stats_add(stats, "kwindow_page_flushes", k->stats.page_flushes);
+        stats_add(stats, "kwindow_evictions", k->stats.evictions);
+    }
     if (!w)
         return;
     stats_add(stats, "window_fills", w->stats.fills);

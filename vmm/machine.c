@@ -137,6 +137,7 @@ static int create_board(struct machine *m, struct error *error)
         .debug_console = backend_chardev(m->debugcon),
         .debug_exit_port = o->debug_exit.iobase,
         .debug_exit_size = o->debug_exit.present ? o->debug_exit.iosize : 0,
+        .log_io = log_wants(&m->log, "io"),
     };
 
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++) {

@@ -9,10 +9,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "cpu/system.h"
 #include "vmm/report.h"
 #include "vmm/signals.h"
+
+#define TIMER_SLACK_NS 1000ul /* of the vCPU's sleeps: timers, cpu_pause */
 
 static void fail(struct machine *m, const char *text)
 {
@@ -134,6 +137,7 @@ void *machine_vcpu_thread(void *opaque)
 {
     struct machine *m = opaque;
 
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     if (signals_enter(m->vcpu, &m->error)) {
         fail(m, NULL);
         return NULL;

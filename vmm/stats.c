@@ -58,6 +58,7 @@ static void add_vcpu(struct stats *stats, const struct vcpu *v)
     stats_add(stats, "interrupts", v->stats.interrupts);
     stats_add(stats, "syscalls", v->stats.syscalls);
     stats_add(stats, "halts", v->stats.halts);
+    stats_add(stats, "pauses", v->stats.pauses);
     for (unsigned i = 0; i < sizeof exception_names / sizeof exception_names[0]; i++)
         if (exception_names[i])
             stats_add(stats, exception_names[i], v->stats.exceptions[i]);

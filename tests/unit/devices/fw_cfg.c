@@ -38,7 +38,7 @@ static void setup(void)
     const struct fw_cfg_memory hooks = {memory_read, memory_write, NULL};
 
     memset(memory, 0xcc, sizeof memory);
-    bus = bus_create((struct device_log){0});
+    bus = bus_create((struct device_log){0}, false);
     fw_cfg = fw_cfg_create(bus, &hooks);
     cr_assert_not_null(fw_cfg);
 }

@@ -34,7 +34,7 @@ Test(bus, cuts_and_widens)
 {
     static const struct bus_ops bytes = {record_read, record_write, 1, 1},
                                 words = {record_read, record_write, 4, 4};
-    struct bus *bus = bus_create((struct device_log){0});
+    struct bus *bus = bus_create((struct device_log){0}, false);
     struct recorder r = {0};
 
     cr_assert_eq(bus_add_io(bus, 0x100, 4, &bytes, &r), 0);

@@ -84,7 +84,7 @@ Test(firmware, sizes)
 
 static struct fw_cfg *make_fw_cfg(struct bus **bus)
 {
-    *bus = bus_create((struct device_log){0});
+    *bus = bus_create((struct device_log){0}, false);
     return fw_cfg_create(*bus, &(struct fw_cfg_memory){0});
 }
 
