@@ -42,6 +42,8 @@ struct block_exit {
     uint64_t page; /* linear page of the target, if it has been linked through a cell */
 };
 
+#define BLOCK_LOOSE 2
+
 struct block {
     /* key */
     uint64_t gpa, pc;
@@ -52,6 +54,10 @@ struct block {
     uint64_t page[2];    /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
     uint64_t second_gpa; /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
     uint64_t hash;       /* of the guest bytes */
+    struct {
+        uint16_t from, to;
+    } loose[BLOCK_LOOSE]; /* offsets of guest bytes, in the first page, that it reads when it runs; to == 0: none
+                           */
     /* host side, executable view */
     uint8_t *entry_flags;  /* entered with the guest's arithmetic flags in the host's */
     uint8_t *entry_saved;  /* entered with them saved in memory */

@@ -166,6 +166,18 @@ static bool overlaps(const struct block *b, uint64_t page, uint64_t from, unsign
     return from < end && from + size > start;
 }
 
+/* Are the bytes written no part of the translation? */
+static bool is_loose(const struct block *b, uint64_t page, uint64_t from, unsigned size)
+{
+    uint64_t at = from - (b->gpa & 0xfff);
+
+    for (unsigned i = 0; i < BLOCK_LOOSE; i++)
+        if (b->page[0] == page && from >= (b->gpa & 0xfff) && at >= b->loose[i].from &&
+            at + size <= b->loose[i].to)
+            return true;
+    return false;
+}
+
 unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size,
                        void (*invalidate)(void *opaque, struct block *block), void *opaque, bool *page_empty)
 {
@@ -175,7 +187,7 @@ unsigned cache_written(struct cache *cache, uint64_t offset, unsigned size,
 
     for (; b; b = next) {
         next = *page_link(b, page);
-        if (overlaps(b, page, offset & 0xfff, size)) {
+        if (overlaps(b, page, offset & 0xfff, size) && !is_loose(b, page, offset & 0xfff, size)) {
             invalidate(opaque, b);
             count++;
         }

@@ -234,6 +234,8 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     open_room(l, cache->code_used, cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
+    if (l->block)
+        patch_loosen(l, s->gpa);
     if (!l->block || l->jump_slot == JUMP_MODES || (l->segmented && !l->tag) || !lower_all(l))
         return NULL;
     l->block->exit_count = l->exit_count;

@@ -40,6 +40,7 @@ enum {
     OP_CMP = 0x3b,
     OP_LOAD = 0x8b,
     OP_STORE = 0x89,
+    OP_LOAD_SIGNED = 0x63, /* of 32 bits, to 64 */
     OP_LEA = 0x8d
 };
 /* Condition codes */

@@ -85,6 +85,13 @@ struct translator_code { /* permanent code */
     const uint8_t *load_segment, *segment[SEG_COUNT][2][2];
 };
 
+/* Guest RAM whose writing has cost blocks (patch.c). */
+#define PATCHED_SLOTS 1024u /* by offset in the memfd */
+struct patched {
+    uint64_t offset;
+    uint8_t size, count;
+};
+
 struct translator {
     struct translator_options options;
     struct translator_stats stats;
@@ -105,8 +112,9 @@ struct translator {
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
-    uint8_t first_row[MNEMONICS];       /* index + 1 in the table of rows.c; 0: none */
-    bool lacking[FEATURE_SETS];         /* by enum ZydisISASet */
+    struct patched patched[PATCHED_SLOTS];
+    uint8_t first_row[MNEMONICS]; /* index + 1 in the table of rows.c; 0: none */
+    bool lacking[FEATURE_SETS];   /* by enum ZydisISASet */
 };
 
 /* --- decode.c --- */
@@ -133,6 +141,10 @@ unsigned template_length(const struct template_place *place, uint32_t mode, cons
 void template_take(const struct template_place *place, struct insn *in, const uint8_t *bytes);
 /* Was decoded anew. */
 void template_keep(struct translator *t, uint32_t mode, const struct insn *in);
+
+/* --- patch.c (no SIMD) --- */
+/* Writing [offset, offset + size) of guest RAM has cost a block. */
+void patch_note(struct translator *t, uint64_t offset, unsigned size);
 
 /* --- features.c --- */
 void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);

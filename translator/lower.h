@@ -71,7 +71,8 @@ struct lower {
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
-    struct reach reach[BLOCK_MAX_INSNS]; /* group.c: by instruction */
+    struct reach reach[BLOCK_MAX_INSNS];      /* group.c: by instruction */
+    const uint8_t *loose_at[BLOCK_MAX_INSNS]; /* patch.c: host address of a loose immediate, by instruction */
     unsigned cold_count;
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
@@ -170,6 +171,9 @@ lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, l
  */
 void system_flags_image(struct lower *l);
 void system_take_flags(struct lower *l);
+/* --- patch.c --- */
+/* Immediates of the block, at gpa, that the guest has been patching become loose. Before anything is lowered. */
+void patch_loosen(struct lower *l, gpa_t gpa);
 /* --- string.c --- */
 bool string_is_plain(const struct insn *in);
 bool string_is_copied(const struct insn *in); /* REP MOVS or REP STOS that a window may serve */

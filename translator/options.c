@@ -24,6 +24,7 @@ static const struct {
     {"lazy-flags", offsetof(struct translator_options, lazy_flags)},
     {"templates", offsetof(struct translator_options, templates)},
     {"inline-system", offsetof(struct translator_options, inline_system)},
+    {"patch", offsetof(struct translator_options, patch)},
     {"pause", offsetof(struct translator_options, pause)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
@@ -52,6 +53,7 @@ void translator_default_options(struct translator_options *options)
                                            .lazy_flags = true,
                                            .templates = true,
                                            .inline_system = true,
+                                           .patch = true,
                                            .pause = true,
                                            .segments = true,
                                            .cache_size = 64u << 20};

@@ -33,6 +33,8 @@ static void code_written(void *opaque, uint64_t offset, unsigned size)
 
     count = cache_written(&t->cache, offset, size, invalidate, t, &empty);
     t->stats.invalidated_blocks += count;
+    if (count)
+        patch_note(t, offset, size);
     if (count || !empty)
         *flags &= (uint8_t)~RAM_PAGE_QUIET_MASK;
     else if ((*flags & RAM_PAGE_QUIET_MASK) == RAM_PAGE_QUIET_MASK)

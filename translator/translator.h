@@ -26,6 +26,7 @@ struct translator_options {
     bool lazy_flags;         /* do not save flags that only a fault could show */
     bool templates;          /* decode by what instructions have in common with others */
     bool pause;              /* a guest that spins in PAUSE sleeps */
+    bool patch;              /* immediates that keep being patched are loaded when they are used */
     bool segments;           /* 16-bit code and segments that are not flat are translated, too */
     bool inline_system;      /* system calls and the like without leaving translated code */
     bool single;             /* one instruction a block */
@@ -45,6 +46,7 @@ struct translator_stats {
     uint64_t chained, lookups, jump_cache_fills;
     uint64_t invalidated_blocks, code_writes, cache_flushes;
     uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, lockstep_instructions, group_failures;
+    uint64_t loose_operands; /* patch.c */
     uint64_t window_signals, window_unsuitable;
 };
 

@@ -97,6 +97,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "lookups", s->lookups);
     stats_add(stats, "jump_cache_fills", s->jump_cache_fills);
     stats_add(stats, "invalidated_blocks", s->invalidated_blocks);
+    stats_add(stats, "loose_operands", s->loose_operands);
     stats_add(stats, "code_writes", s->code_writes);
     stats_add(stats, "cache_flushes", s->cache_flushes);
     stats_add(stats, "memory_slow", s->memory_slow);

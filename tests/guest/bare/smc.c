@@ -219,6 +219,150 @@ static void under_a_loop(void)
     trap_hook = NULL;
 }
 
+enum operation { SET, ADD, OR, ADC, SBB, AND, SUB, XOR, CMP };
+
+/* op r, imm; the destination is RAX, RCX, R10 or R15 */
+static const struct patched {
+    const char *name;
+    u8 code[10], length, at, size; /* the immediate's offset, bytes */
+    u8 operation, wide, reg;
+} patched[] = {
+    {"mov eax, imm32", {0xb8}, 5, 1, 4, SET, false, 0},
+    {"mov r10d, imm32", {0x41, 0xba}, 6, 2, 4, SET, false, 10},
+    {"mov rcx, imm32", {0x48, 0xc7, 0xc1}, 7, 3, 4, SET, true, 1},
+    {"mov r15, imm64", {0x49, 0xbf}, 10, 2, 8, SET, true, 15},
+    {"add ecx, imm32", {0x81, 0xc1}, 6, 2, 4, ADD, false, 1},
+    {"add rax, imm32", {0x48, 0x05}, 6, 2, 4, ADD, true, 0},
+    {"add rcx, imm8", {0x48, 0x83, 0xc1}, 4, 3, 1, ADD, true, 1},
+    {"or r10, imm32", {0x49, 0x81, 0xca}, 7, 3, 4, OR, true, 10},
+    {"adc eax, imm8", {0x83, 0xd0}, 3, 2, 1, ADC, false, 0},
+    {"sbb r15, imm32", {0x49, 0x81, 0xdf}, 7, 3, 4, SBB, true, 15},
+    {"and ecx, imm32", {0x81, 0xe1}, 6, 2, 4, AND, false, 1},
+    {"sub r10d, imm8", {0x41, 0x83, 0xea}, 4, 3, 1, SUB, false, 10},
+    {"sub eax, imm32", {0x2d}, 5, 1, 4, SUB, false, 0},
+    {"xor r15d, imm32", {0x41, 0x81, 0xf7}, 7, 3, 4, XOR, false, 15},
+    {"cmp rcx, imm8", {0x48, 0x83, 0xf9}, 4, 3, 1, CMP, true, 1},
+    {"cmp r10, imm32", {0x49, 0x81, 0xfa}, 7, 3, 4, CMP, true, 10},
+};
+
+static u64 *in_register(struct regs *r, unsigned number)
+{
+    return number == 0 ? &r->rax : number == 1 ? &r->rcx : number == 10 ? &r->r10 : &r->r15;
+}
+
+static u64 extended(u64 value, unsigned size)
+{
+    return size == 8 ? value : size == 4 ? (u64)(int64_t)(int32_t)value : (u64)(int64_t)(int8_t)value;
+}
+
+/* The destination afterwards; CF, and ZF as bit 1, in *flags. CF is 1 before. */
+static u64 computed(const struct patched *p, u64 a, u64 b, unsigned *flags)
+{
+    u64 mask = p->wide ? ~0ull : 0xffffffff, r = 0;
+    bool carry = false;
+
+    a &= mask;
+    b &= mask;
+    switch (p->operation) {
+    case SET:
+        *flags = 1;
+        return b;
+    case ADD:
+    case ADC:
+        r = (a + b + (p->operation == ADC)) & mask;
+        carry = p->operation == ADC ? r <= a : r < a;
+        break;
+    case SUB:
+    case CMP:
+    case SBB:
+        r = (a - b - (p->operation == SBB)) & mask;
+        carry = p->operation == SBB ? a <= b : a < b;
+        break;
+    case AND:
+        r = a & b;
+        break;
+    case OR:
+        r = a | b;
+        break;
+    case XOR:
+        r = a ^ b;
+        break;
+    }
+    *flags = carry | (r == 0) << 1;
+    return p->operation == CMP ? a : r;
+}
+
+/* op; then setc dl, setz bl; int3 */
+static bool run_patched(const struct patched *p, u64 imm, unsigned turn)
+{
+    static const u8 tail[] = {0x0f, 0x92, 0xc2, 0x0f, 0x94, 0xc3, 0xcc};
+    static const u64 values[] = {0, 1, 0x7fffffff, 0x123456789abcdef0, ~0ull, 0xffffffff80000000};
+    u64 value = turn % 5 ? values[turn % 6] : extended(imm, p->size), mask = p->wide ? ~0ull : 0xffffffff, want;
+    u8 *code = (u8 *)(page[0] + 0x600);
+    unsigned flags;
+
+    if (turn == 0) {
+        memcpy(code, p->code, sizeof p->code);
+        memcpy(code + p->length, tail, sizeof tail);
+    }
+    if (turn % 4 == 3) /* a part of it */
+        code[p->at] = (u8)imm;
+    else
+        memcpy(code + p->at, &imm, p->size);
+    imm = 0;
+    memcpy(&imm, code + p->at, p->size);
+    *in_register(&in, p->reg) = value;
+    in.rdx = in.rbx = 0;
+    in.rflags = 3;
+    run_at(AREA + 0x600, turn & 1 ? 3 : 0);
+    want = computed(p, value, extended(imm, p->size), &flags);
+    return (*in_register(&out, p->reg) & mask) == (want & mask) &&
+           (p->operation == CMP || p->wide || *in_register(&out, p->reg) >> 32 == 0) && out.rdx == (flags & 1) &&
+           (p->operation == SET || out.rbx == flags >> 1);
+}
+
+static void operands(void)
+{
+    u64 imm = 0x9e3779b97f4a7c15;
+    unsigned i, turn;
+
+    for (i = 0; i < sizeof patched / sizeof *patched; i++) {
+        bool good = true;
+
+        for (turn = 0; turn < 60; turn++) {
+            imm = imm * 6364136223846793005 + 1442695040888963407;
+            good &= run_patched(&patched[i], turn % 7 ? imm >> 11 : 0, turn);
+        }
+        ok(good, patched[i].name);
+    }
+    in.rflags = 2;
+}
+
+/* First the operand changes all the time, then the instruction. */
+static void opcode(void)
+{
+    u8 *code = (u8 *)(page[0] + 0x700);
+    unsigned i, wrong = 0;
+
+    memcpy(code, constant, 6);
+    for (i = 0; i < 20; i++) {
+        set32((u64)code + 1, i);
+        run_at(AREA + 0x700, 3);
+        wrong += out.rax != i;
+    }
+    for (i = 0; i < 20; i++) {
+        code[0] = i & 1 ? 0xb8 : 0x05; /* mov eax; add eax */
+        set32((u64)code + 1, i);
+        in.rax = 100;
+        run_at(AREA + 0x700, 3);
+        wrong += out.rax != (i & 1 ? i : 100 + i);
+        *(u64 *)code = (u64)0xcc << 40 | (u64)(1000 + i) << 8 | 0x2d; /* sub eax, all of it at once */
+        run_at(AREA + 0x700, 3);
+        wrong += out.rax != (u32)(100 - 1000 - (int)i);
+    }
+    equal(wrong, 0, "an operand that kept changing, then its opcode");
+}
+
 void test_main(void)
 {
     unsigned i;
@@ -231,5 +375,7 @@ void test_main(void)
     remapped();
     middle();
     page_ends();
+    operands();
+    opcode();
     under_a_loop();
 }
