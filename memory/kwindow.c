@@ -22,6 +22,7 @@ int kwindow_create(struct kwindow **window, struct ram *ram)
     if (w == MAP_FAILED)
         return -errno;
     w->ram = ram;
+    w->limit = KWINDOW_RUNS;
     *window = w;
     return 0;
 }
@@ -172,24 +173,29 @@ static void note(struct kwindow *w, struct kwindow_run run)
 /* Two more runs: what one call can add to the list. */
 static void make_room(struct kwindow *w)
 {
-    if (w->count + 2 <= KWINDOW_RUNS)
+    if (w->count + 2 <= w->limit)
         return;
     kwindow_flush(w);
     w->stats.evictions++;
 }
 
-static int map_run(struct kwindow *w, struct kwindow_run run)
+static bool map_host(const struct kwindow *w, struct kwindow_run run)
 {
     size_t size = (size_t)(run.to - run.from) << PAGE_SHIFT;
     int flags = MAP_SHARED | MAP_FIXED | (size == PAGE_SIZE ? MAP_POPULATE : 0);
-    int status;
 
+    return mmap(host_of(run.from), size, PROT_READ | (run.writable ? PROT_WRITE : 0), flags, w->ram->fd,
+                (off_t)run.page << PAGE_SHIFT) != MAP_FAILED;
+}
+
+static int map_run(struct kwindow *w, struct kwindow_run run)
+{
     make_room(w);
-    if (mmap(host_of(run.from), size, PROT_READ | (run.writable ? PROT_WRITE : 0), flags, w->ram->fd,
-             (off_t)run.page << PAGE_SHIFT) == MAP_FAILED) {
-        status = -errno;
+    if (!map_host(w, run)) { /* the process may have no more mappings to give */
         kwindow_flush(w);
-        return status;
+        w->stats.evictions++;
+        if (!map_host(w, run))
+            return -errno;
     }
     note(w, run);
     w->stats.maps++;

@@ -33,7 +33,7 @@ struct kwindow {
     bool active;            /* 32-bit supervisor code runs in it; its address space is reserved */
     bool local;             /* some page is not global */
     unsigned local_flushes; /* loads of CR3 that have emptied it: for the one who counts time to lower */
-    unsigned count;
+    unsigned count, limit;  /* limit: of count, at most KWINDOW_RUNS and 4 at least; tests lower it */
     struct kwindow_run run[KWINDOW_RUNS]; /* ascending, apart */
     uint8_t flushed[1024];                /* pages flushed alone while they were mapped, by page number */
     struct kwindow_stats stats;
@@ -48,8 +48,8 @@ bool kwindow_open(struct kwindow *w);
 void kwindow_close(struct kwindow *w);
 
 /* Maps the pages from `from` up to `to` to RAM from this offset in the memfd on, in place of what was there; those
-   with translated code for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap; the window
-   is empty then. */
+   with translated code for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap, when
+   emptying the window did not help. */
 int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool writable, bool global);
 bool kwindow_holds(const struct kwindow *w, gva_t linear);
 /* Is it not worth the while, because the page would have to be mapped anew all the time? */

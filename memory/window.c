@@ -45,6 +45,7 @@ int window_create(struct window **window, struct ram *ram, uint8_t *table)
     w->table = table;
     w->owner = WINDOW_NO_OWNER;
     w->narrow = true;
+    w->limit = WINDOW_PAGES;
     w->generation = 1;
     w->part_count = 1;
     w->part[0] = narrow_part;
@@ -164,18 +165,25 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     struct window_part *part = &w->part[part_of(w, page)];
     struct window_page *slot = find(w, page);
     void *address = host_of(w, page);
+    int protection = PROT_READ | (writable ? PROT_WRITE : 0);
     int flags = MAP_SHARED | MAP_POPULATE | (is_used(w, slot) || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     void *got;
 
     if (!window_allows(w, page) || offset >= w->ram->size ||
         (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
         return -EFAULT;
-    if (!is_used(w, slot) && w->count == WINDOW_PAGES) {
+    if (!is_used(w, slot) && w->count >= w->limit) {
         window_flush(w);
         w->stats.evictions++;
         slot = find(w, page);
     }
-    got = mmap(address, PAGE_SIZE, PROT_READ | (writable ? PROT_WRITE : 0), flags, w->ram->fd, (off_t)offset);
+    got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
+    if (got == MAP_FAILED && errno == ENOMEM && w->count) { /* the process has no more mappings to give */
+        window_flush(w);
+        w->stats.evictions++;
+        slot = find(w, page);
+        got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
+    }
     if (got == MAP_FAILED)
         return -errno;
     if (got != address) { /* a kernel that does not know MAP_FIXED_NOREPLACE, and something is there */

@@ -57,6 +57,7 @@ struct window {
     uint8_t *table;
     bool spoiled;        /* something of novt's has got into an allowed part: no owner any more */
     uint32_t count;      /* of pages mapped */
+    uint32_t limit;      /* of count, at most WINDOW_PAGES; tests lower it */
     uint32_t generation; /* 1 to 4095: grows with each flush */
     unsigned part_count, wide_count;
     struct window_part part[WINDOW_PARTS], wide[WINDOW_PARTS]; /* of the window as it is; of a wide one */

@@ -454,5 +454,6 @@ _Noreturn void lockstep_report(struct translator *t, struct vcpu *v, const struc
     fprintf(stderr, "host code:\n");
     dump_code(stderr, b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code, 64);
     dump_code(stderr, b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold, 64);
+    fprintf(stderr, "now at %#llx; differences (as above):\n%s", (unsigned long long)v->rip, text);
     abort();
 }

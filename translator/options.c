@@ -35,8 +35,10 @@ static const struct {
     size_t offset;
 } numbers[] = {
     {"lockstep-limit", offsetof(struct translator_options, lockstep_limit)},
+    {"window-pages", offsetof(struct translator_options, window_pages)},
 };
 static const char *const tiers[] = {[TIER_AUTO] = "auto", [TIER_TLB] = "tlb", [TIER_WINDOW] = "window"};
+#define WINDOW_PAGES_LEAST 8u
 #define TIERS (sizeof tiers / sizeof *tiers)
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 #define SWITCHES (sizeof switches / sizeof *switches)
@@ -56,6 +58,7 @@ void translator_default_options(struct translator_options *options)
                                            .patch = true,
                                            .pause = true,
                                            .segments = true,
+                                           .window_pages = WINDOW_PAGES,
                                            .cache_size = 64u << 20};
 }
 
@@ -124,5 +127,8 @@ int translator_parse_options(struct translator_options *options, const char *tex
     for (char *part = copy ? strtok_r(copy, ",", &save) : NULL; part && !status; part = strtok_r(NULL, ",", &save))
         status = parse_one(options, part, error);
     free(copy);
+    if (!status && (options->window_pages < WINDOW_PAGES_LEAST || options->window_pages > WINDOW_PAGES))
+        status = error_set(error, EINVAL, "-accel bt: window-pages=%llu: give %u to %u",
+                           (unsigned long long)options->window_pages, WINDOW_PAGES_LEAST, WINDOW_PAGES);
     return status;
 }

@@ -100,6 +100,23 @@ void translator_destroy(struct translator *t)
     free(t);
 }
 
+/* Without them it is slower, not wrong. */
+static void create_windows(struct translator *t, struct vcpu *v)
+{
+    uint32_t limit = (uint32_t)t->options.window_pages;
+
+    v->mmu.window = NULL;
+    v->mmu.kwindow = NULL;
+    if (t->options.tier == TIER_TLB)
+        return;
+    if (t->has_rorx && !window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
+        v->mmu.window->limit = limit;
+    if (!kwindow_create(&v->mmu.kwindow, t->ram)) {
+        v->mmu.kwindow->limit = limit < KWINDOW_RUNS ? limit : KWINDOW_RUNS;
+        kwindow_open(v->mmu.kwindow);
+    }
+}
+
 int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
 {
     struct translator_vcpu *tv = translator_of(v);
@@ -111,10 +128,7 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     tv->self = (uintptr_t)v;
     tv->vcpu = v;
     tv->translator = t;
-    if (t->options.tier != TIER_TLB && t->has_rorx && window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
-        v->mmu.window = NULL; /* slower, not wrong */
-    if (t->options.tier != TIER_TLB && !kwindow_create(&v->mmu.kwindow, t->ram))
-        kwindow_open(v->mmu.kwindow);
+    create_windows(t, v);
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);
     if (!stack_create(t, tv))

@@ -32,6 +32,7 @@ struct translator_options {
     bool single;             /* one instruction a block */
     bool lockstep;           /* compare with the interpreter after every block */
     uint64_t cache_size;     /* bytes of emitted code */
+    uint64_t window_pages;   /* mapped in a window at most (runs, in the supervisor's) */
     uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
     /* -d in_asm,out_asm,exec...: NULL for none */
     void (*log)(void *opaque, const char *topic, const char *text);

@@ -13,7 +13,7 @@
 
 struct bench {
     const char *name;
-    const char *group;       /* "compute" or "system" */
+    const char *group;       /* "compute", "system", "smc" or "busy" */
     uint64_t (*batch)(void); /* operations done; 0: the result was wrong */
     unsigned batches;        /* at scale 1: a native run of a few tenths of a second */
     bool (*available)(void); /* NULL: always */

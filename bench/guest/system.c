@@ -173,6 +173,62 @@ static uint64_t tmpfs(void)
     return done == FILES * (2 * BLOCKS + 1) ? done : 0;
 }
 
+/* One process's share of the work: a table of 64 KiB, through all of which each step leads. */
+static uint32_t visit(unsigned steps)
+{
+    enum { WORDS = 16384 };
+    static uint32_t table[WORDS];
+    uint32_t at = 1, sum = 0;
+
+    for (uint32_t i = 0; i < WORDS; i++)
+        table[i] = i * 2654435761u;
+    for (unsigned i = 0; i < steps; i++) {
+        sum += table[at % WORDS] + table[at / 3 % WORDS];
+        table[at / 5 % WORDS] ^= sum;
+        at = at * 1664525 + 1013904223;
+    }
+    return sum;
+}
+
+/* Many processes that are always ready to run: the scheduler lets them take turns. */
+static uint64_t busy(unsigned processes)
+{
+    enum { STEPS = 1 << 26 };
+    uint32_t want = 0;
+    int results[2];
+    bool good = true;
+
+    if (pipe(results))
+        return 0;
+    for (unsigned i = 0; i < processes; i++)
+        if (fork() == 0) {
+            uint32_t sum = visit(STEPS / processes);
+
+            _exit(write(results[1], &sum, sizeof sum) == sizeof sum ? 0 : 1);
+        }
+    for (unsigned i = 0; i < processes; i++) {
+        uint32_t sum;
+        int status;
+
+        good &= wait(&status) > 0 && status == 0 && read(results[0], &sum, sizeof sum) == sizeof sum;
+        want = i ? want : sum;
+        good &= sum == want;
+    }
+    close(results[0]);
+    close(results[1]);
+    return good ? STEPS : 0;
+}
+
+static uint64_t busy_alone(void)
+{
+    return busy(1);
+}
+
+static uint64_t busy_many(void)
+{
+    return busy(64);
+}
+
 static bool has_shm(void)
 {
     return access("/dev/shm", W_OK) == 0;
@@ -192,5 +248,7 @@ const struct bench bench_system[] = {
     {"mprotect", "system", protect, 16, NULL},
     {"mmap", "system", map_unmap, 24, NULL},
     {"tmpfs", "system", tmpfs, 60, has_shm},
+    {"busy-1", "busy", busy_alone, 1, NULL},
+    {"busy-64", "busy", busy_many, 1, NULL},
     {NULL, NULL, NULL, 0, NULL},
 };

@@ -273,3 +273,29 @@ Test(window, full)
     cr_assert(survives(load, somewhere + 2 * WINDOW_PAGES * PAGE_SIZE));
     cr_assert(!survives(load, somewhere));
 }
+
+/* All mappings of the process but a few are taken: a window goes on with those. */
+Test(window, no_more_mappings)
+{
+    enum { TAKEN = 140000 };
+    uint8_t *taken = mmap(NULL, TAKEN * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned i = 0;
+
+    cr_assert_neq(taken, MAP_FAILED);
+    cr_assert_eq(window_map(window, somewhere, ram_page(0), true), 0);
+    while (i < TAKEN && !mprotect(taken + i * PAGE_SIZE, PAGE_SIZE, PROT_READ))
+        i += 2;
+    if (i >= TAKEN)
+        cr_skip_test("the host lets a process have more mappings than this test takes");
+    for (unsigned k = 0; k < 5; k++) /* some room for what goes on besides */
+        mprotect(taken + (i - 2 - 2 * k) * PAGE_SIZE, PAGE_SIZE, PROT_NONE);
+    for (unsigned k = 0; k < 500; k++) {
+        gva_t at = somewhere + 2 * k * PAGE_SIZE;
+
+        cr_assert_eq(window_map(window, at, ram_page(k % 8), true), 0);
+        *(volatile uint8_t *)(uintptr_t)at = (uint8_t)k;
+        cr_assert_eq(ram_page(k % 8)[0], (uint8_t)k);
+    }
+    cr_assert_gt(window->stats.evictions, 0u);
+    munmap(taken, TAKEN * PAGE_SIZE);
+}
