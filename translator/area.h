@@ -80,6 +80,7 @@ struct tier {
 struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
     _Alignas(4096) uint64_t self; /* the struct vcpu */
+    bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
     uint64_t resume;              /* host address to continue at after a callout */
     uint64_t value;               /* RAX there */
     uint64_t spill[3];

@@ -134,8 +134,10 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
     b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
-    if (!b)
+    if (!b) {
+        tv->came_with_flags = exit->flags != BLOCK_FLAGS_SAVED;
         return leave(v, EXIT_TRANSLATE);
+    }
     lookup_link(v, exit, b);
     tv->resume = (uintptr_t)b->entry_saved;
     return false;

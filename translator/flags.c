@@ -129,6 +129,10 @@ struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)
 
 enum block_flags flags_natural_entry(const struct lower *l)
 {
+    /* Of a block that does nothing with the flags, or that a fault may show them before it does. */
+    enum block_flags as_they_come = l->tv->came_with_flags ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
+    bool shown = false;
+
     for (unsigned i = 0; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
 
@@ -136,16 +140,22 @@ enum block_flags flags_natural_entry(const struct lower *l)
             continue;
         if (in->row == lower_branch || in->row == lower_loop)
             return BLOCK_FLAGS_HOST;
-        if (l->windowed && window_keeps_flags(in))
+        if (in->row == lower_copy && in->flags_needed)
             return BLOCK_FLAGS_HOST;
+        if (l->windowed && window_keeps_flags(in)) {
+            shown = true;
+            if (in->row == lower_copy && in->flags_written)
+                return as_they_come;
+            continue;
+        }
         if (in->row != lower_copy || in->memory)
             return BLOCK_FLAGS_SAVED;
-        if (in->flags_needed || flags_observer(in))
+        if (flags_observer(in))
             return BLOCK_FLAGS_HOST;
         if (in->flags_written)
-            return BLOCK_FLAGS_EITHER;
+            return shown ? as_they_come : BLOCK_FLAGS_EITHER;
     }
-    return BLOCK_FLAGS_HOST;
+    return as_they_come;
 }
 
 static bool recipe_operand(const struct operand *op, uint8_t *guest)

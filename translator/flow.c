@@ -211,6 +211,13 @@ static void add_tag(struct lower *l)
     emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11); /* or */
 }
 
+/* op reg, gs:[r11 * 8 + disp] */
+static void emit_entry(struct lower *l, bool wide, unsigned opcode, int reg, int32_t disp)
+{
+    emit8(&l->e, 0x65);
+    emit_op_mem(&l->e, wide, opcode, reg, H_NONE, H_R11, 8, disp);
+}
+
 static void emit_dispatch(struct lower *l, bool call)
 {
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
@@ -224,12 +231,11 @@ static void emit_dispatch(struct lower *l, bool call)
         c->done = emit_here(&l->e);
         return;
     }
-    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
-    emit_op_imm(&l->e, false, 4, H_R11, JUMP_CACHE_SIZE - 1);
-    emit_shift(&l->e, false, 4, H_R11, 4);
-    emit_op_vcpu(&l->e, true, OP_CMP, H_RAX, H_R11, cache);
+    emit_op_mem(&l->e, false, OP_LEA, H_R11, H_RAX, H_RAX, 1, 0); /* an entry is twice as large as a scale can be */
+    emit_op_imm(&l->e, false, 4, H_R11, (JUMP_CACHE_SIZE - 1) * 2);
+    emit_entry(l, true, OP_CMP, H_RAX, cache);
     c->from = emit_jcc_forward(&l->e, CC_NE);
-    emit_op_vcpu(&l->e, false, 0xff, call ? 2 : 4, H_R11, cache + 8);
+    emit_entry(l, false, 0xff, call ? 2 : 4, cache + 8);
     c->done = emit_here(&l->e);
 }
 
@@ -286,10 +292,26 @@ void flow_return(struct lower *l)
 
 /* --- rows --- */
 
+/* The operand of an indirect jump or call, in RAX. */
+static void load_target(struct lower *l, const struct operand *op)
+{
+    unsigned guest;
+    bool high;
+
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
+        return;
+    }
+    guest = (unsigned)guest_register(op->reg.value, &high);
+    if (l->wide)
+        load_guest(l, H_RAX, guest);
+    else /* its upper half may be anything */
+        emit_op_reg(&l->e, false, OP_LOAD, H_RAX, host_register(guest));
+}
+
 void lower_jump(struct lower *l)
 {
     const struct operand *op = &l->in->op[0];
-    bool high;
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
@@ -300,13 +322,7 @@ void lower_jump(struct lower *l)
     }
     flow_poll(l);
     flags_clobber(l);
-    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
-    } else {
-        load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
-        if (!l->wide)
-            emit_op_reg(&l->e, false, OP_LOAD, H_RAX, H_RAX); /* its upper half may be anything */
-    }
+    load_target(l, op);
     flow_dispatch(l);
 }
 
@@ -372,7 +388,6 @@ void lower_call(struct lower *l)
 {
     const struct operand *op = &l->in->op[0];
     gva_t next = flow_next(l->in);
-    bool high;
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
@@ -384,16 +399,15 @@ void lower_call(struct lower *l)
     }
     flow_poll(l);
     flags_clobber(l);
-    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-        access_emit(l, l->wide, OP_LOAD, H_RAX, access_operand(l, op, POINTER_SUM));
-    } else {
-        load_guest(l, H_RAX, (unsigned)guest_register(op->reg.value, &high));
-        if (!l->wide)
-            emit_op_reg(&l->e, false, OP_LOAD, H_RAX, H_RAX); /* its upper half may be anything */
+    if (op->type == ZYDIS_OPERAND_TYPE_MEMORY || !l->windowed || guest_operand(op) == RSP) {
+        load_target(l, op);
+        emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
+        push_address(l, next);
+        emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
+    } else { /* the push leaves registers alone, but RSP and scratch */
+        push_address(l, next);
+        load_target(l, op);
     }
-    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
-    push_address(l, next);
-    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
     flow_call_dispatch(l);
 }
 

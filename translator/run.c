@@ -138,6 +138,7 @@ void translator_run(struct translator *t, struct vcpu *v)
             translator_log_exec(t, v);
         }
         translator_of(v)->no_group = false;
+        translator_of(v)->came_with_flags = false;
         if (!b) {
             v->exit.reason = EXIT_INTERPRET;
             break;

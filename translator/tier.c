@@ -10,7 +10,7 @@
 
 #include "cpu/simd.h"
 
-#define PROMOTE_SCORE 8  /* ticks in user code */
+#define PROMOTE_SCORE 3  /* ticks in user code */
 #define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
 #define DEMOTE_SCORE 16  /* such ticks */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
