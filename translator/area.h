@@ -68,11 +68,18 @@ struct tier_unsuitable {
     gva_t pc;
     unsigned count; /* of accesses that no window served */
 };
+#define TIER_SPACES 256u
+struct tier_space {
+    uint64_t root; /* CR3 without its low bits */
+    int score;     /* ticks that found it in user code; negative: it has to wait */
+};
 struct tier {
-    uint64_t space;      /* CR3 at the last tick */
-    int score;           /* ticks that found it in user code; negative: has to wait */
-    unsigned busy;       /* ticks that found the window being filled */
-    uint64_t seen_fills; /* window_stats.fills at the last tick */
+    struct tier_space space[TIER_SPACES]; /* by a hash of the root */
+    uint64_t entered;                     /* CR3 of the user code that was entered last */
+    unsigned switches;                    /* times that another's was, since the last tick */
+    bool due;                             /* the user code that is about to run is to have the window */
+    unsigned busy;                        /* ticks that found the window being filled */
+    uint64_t seen_fills;                  /* window_stats.fills at the last tick */
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */
 };
 
@@ -81,8 +88,8 @@ struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
     _Alignas(4096) uint64_t self; /* the struct vcpu */
     bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
-    uint64_t resume;              /* host address to continue at after a callout */
-    uint64_t value;               /* RAX there */
+    uint64_t resume;      /* host address to continue at after a callout */
+    uint64_t value;       /* RAX there */
     uint64_t spill[3];
     uint64_t borrowed_value[LOOP_MAX]; /* guest values of block.borrowed */
     uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];

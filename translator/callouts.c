@@ -5,7 +5,7 @@
  * guest's general registers in the vCPU and its arithmetic flags in translator_vcpu.flags. It returns false to go
  * on at translator_vcpu.resume; or true to leave translated code, with RIP, RFLAGS and v->exit exact.
  */
-#include "translator/internal.h"
+#include "translator/tier.h"
 
 #include <string.h>
 
@@ -50,6 +50,8 @@ static bool go_on(struct vcpu *v)
         return leave(v, EXIT_REQUEST);
     if (v->mode & MODE_SINGLE)
         return leave(v, EXIT_INTERPRET);
+    if (v->cpl == 3 && v->cr3 != tv->tier.entered && tier_is_due(v))
+        return leave(v, EXIT_TRANSLATE);
     if (stack_choose(v) && (tv->resume = cached_entry(v))) {
         flags_decompose(v);
         return false;

@@ -128,6 +128,8 @@ void translator_run(struct translator *t, struct vcpu *v)
             break;
         if (t->options.tier == TIER_WINDOW)
             tier_force(v);
+        if (translator_of(v)->tier.due)
+            tier_take_turn(v);
         b = lookup_block(t, v);
         if (!b) {
             simd_save(v);

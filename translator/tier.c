@@ -1,8 +1,9 @@
 /*
  * tier.c - which address space has the window, and what to do about a page that it lacks.
  *
- * Interface: tier.h. An address space gets the window when most of the time ticks of late found it in user code,
- * and loses it when ticks keep finding that it is being filled rather than used. Compiled without SIMD.
+ * Interface: tier.h. An address space gets the window when time ticks keep finding it in user code; from then on
+ * whenever its turn comes, unless turns are short. It loses it when ticks keep finding that it is being filled
+ * rather than used. Compiled without SIMD.
  */
 #include "translator/tier.h"
 
@@ -11,6 +12,8 @@
 #include "cpu/simd.h"
 
 #define PROMOTE_SCORE 3  /* ticks in user code */
+#define HIGHEST_SCORE 16 /* remembered */
+#define FEW_SWITCHES 2   /* of user code's address space, from one tick to the next */
 #define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
 #define DEMOTE_SCORE 16  /* such ticks */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
@@ -40,6 +43,7 @@ static void promote(struct vcpu *v)
     w->owner = v->cr3;
     w->active = true;
     w->stats.promotions++;
+    translator_of(v)->tier.seen_fills = w->stats.fills;
     for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
         const struct mmu_tlb_entry *e = &t->entry[i];
 
@@ -54,6 +58,16 @@ static void demote(struct vcpu *v)
 
     window_release(w);
     w->stats.demotions++;
+}
+
+static struct tier_space *space_of(struct tier *tier, uint64_t cr3)
+{
+    uint64_t root = cr3 & PAGE_MASK;
+    struct tier_space *s = &tier->space[(root * 0x9e3779b97f4a7c15ull >> 40) % TIER_SPACES];
+
+    if (s->root != root)
+        *s = (struct tier_space){.root = root};
+    return s;
 }
 
 static void watch_fills(struct vcpu *v)
@@ -71,35 +85,54 @@ static void watch_fills(struct vcpu *v)
         return;
     demote(v);
     tier->busy = 0;
-    tier->score = -BACKOFF;
+    space_of(tier, v->cr3)->score = -BACKOFF;
+}
+
+static void count_tick(struct tier_space *s, bool in_user)
+{
+    if (in_user || s->score < 0)
+        s->score += s->score < HIGHEST_SCORE;
+    else if (s->score)
+        s->score--;
 }
 
 void tier_tick(struct vcpu *v)
 {
-    struct translator_vcpu *tv = translator_of(v);
-    struct tier *tier = &tv->tier;
+    struct tier *tier = &translator_of(v)->tier;
+    struct tier_space *s = space_of(tier, v->cr3);
+    bool restless = tier->switches > FEW_SWITCHES;
 
     if (v->mmu.kwindow && v->mmu.kwindow->local_flushes)
         v->mmu.kwindow->local_flushes--;
-    if (!v->mmu.window || tv->translator->options.tier != TIER_AUTO)
+    tier->switches = 0;
+    if (!v->mmu.window || translator_of(v)->translator->options.tier != TIER_AUTO)
         return;
-    if (v->mmu.window->active) {
+    count_tick(s, in_user_code(v) && !restless);
+    if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
+        demote(v); /* without tags, each switch empties it; and filling it again is dear */
+    else if (v->mmu.window->active)
         watch_fills(v);
-        return;
-    }
-    if (v->cr3 != tier->space) {
-        tier->space = v->cr3;
-        tier->score = 0;
-    }
-    if (in_user_code(v) || tier->score < 0)
-        tier->score++;
-    else if (tier->score)
-        tier->score--;
-    if (tier->score < PROMOTE_SCORE || !in_user_code(v))
-        return;
-    promote(v);
-    tier->score = 0;
-    tier->seen_fills = v->mmu.window->stats.fills;
+    else if (s->score >= PROMOTE_SCORE && in_user_code(v))
+        promote(v);
+}
+
+bool tier_is_due(struct vcpu *v)
+{
+    struct tier *tier = &translator_of(v)->tier;
+
+    tier->entered = v->cr3;
+    tier->switches++;
+    tier->due = v->mmu.window && !v->mmu.window->active && tier->switches <= FEW_SWITCHES && in_user_code(v) &&
+                translator_of(v)->translator->options.tier == TIER_AUTO &&
+                space_of(tier, v->cr3)->score >= PROMOTE_SCORE;
+    return tier->due;
+}
+
+void tier_take_turn(struct vcpu *v)
+{
+    translator_of(v)->tier.due = false;
+    if (!v->mmu.window->active && in_user_code(v))
+        promote(v);
 }
 
 void tier_force(struct vcpu *v)

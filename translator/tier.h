@@ -8,6 +8,10 @@
 
 /* The vCPU has left translated code for a request: a timer's, as a rule. Promotes, demotes. */
 void tier_tick(struct vcpu *v);
+/* User code of another address space than before is about to run: is it to have the window? If so, it has to leave
+   translated code for that, and tier_take_turn promotes. */
+bool tier_is_due(struct vcpu *v);
+void tier_take_turn(struct vcpu *v);
 /* -accel bt,tier=window: user code has the window at once. */
 void tier_force(struct vcpu *v);
 
