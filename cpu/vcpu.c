@@ -164,6 +164,7 @@ void cpu_update_span(struct vcpu *v, unsigned seg)
         size = 0;
     v->span[0][seg] = readable ? size : 0;
     v->span[1][seg] = writable ? size : 0;
+    v->closed[seg] = readable && writable && size > UINT32_MAX ? 0 : VCPU_CLOSED;
 }
 
 /* What the control registers, XCR0 and VM decide. */

@@ -68,6 +68,7 @@ struct vcpu_ops {
     void (*log)(void *opaque, const char *topic, const char *text);
 };
 
+#define VCPU_CLOSED (1ull << 62)
 #define XSAVE_AREA_SIZE 4096u
 #define VCPU_TRANSLATOR_AREA (16u << 20)
 
@@ -114,6 +115,9 @@ struct vcpu {
     /* Outside of 64-bit mode: how many bytes of each segment, from offset 0, may be read [0] and written [1]; 0
        where that takes a closer look. Those of CS and SS are not kept in 32-bit code while MODE_FLAT is set. */
     uint64_t span[2][SEG_COUNT];
+    /* Of FS and GS there: 0 if every offset of 32 bits may be read and written; else VCPU_CLOSED, which makes a
+       non-canonical address of any address that it is added to. */
+    uint64_t closed[SEG_COUNT];
     uint64_t simd_mask; /* XSAVE components that the host's registers hold and xsave[] keeps */
     const struct cpu_model *model;
 
@@ -168,7 +172,7 @@ void cpu_update_level(struct vcpu *v);
 void cpu_update_flat_level(struct vcpu *v);
 /* The same when nothing but one segment register has changed. */
 void cpu_update_segment(struct vcpu *v, unsigned seg);
-/* Recomputes v->span of the segment; enough after a change of FS or GS. */
+/* Recomputes v->span and v->closed of the segment; enough after a change of FS or GS. */
 void cpu_update_span(struct vcpu *v, unsigned seg);
 
 /* Fills v->fault and returns CPU_FAULT. */

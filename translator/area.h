@@ -50,7 +50,7 @@ struct descriptor_entry {
     uint64_t raw;
     struct segment segment;
     uint64_t span[2];
-    uint64_t reserved;
+    uint64_t closed;
 };
 _Static_assert(sizeof(struct descriptor_entry) == 64, "thunks.c multiplies");
 
@@ -145,6 +145,7 @@ static inline struct translator_vcpu *translator_of(struct vcpu *v)
 /* From the GS base, which is the end of the vCPU: a 32-bit address with the GS prefix cannot reach it. */
 #define V_OFFSET(field) ((int32_t)offsetof(struct vcpu, field) - (int32_t)sizeof(struct vcpu))
 #define V_SEGMENT(number, field) (V_OFFSET(seg[0].field) + (int32_t)(sizeof(struct segment) * (number)))
+#define V_CLOSED(segment) (V_OFFSET(closed[0]) + (int32_t)(sizeof(uint64_t) * (segment)))
 #define V_SPAN(write, segment)                                                                                    \
     (V_OFFSET(span[0][0]) + (int32_t)(sizeof(uint64_t) * (((write) ? SEG_COUNT : 0) + (segment))))
 #define TV_OFFSET(field) (V_OFFSET(translator_area) + (int32_t)offsetof(struct translator_vcpu, field))

@@ -209,7 +209,8 @@ static void remember_descriptor(struct vcpu *v, uint16_t selector, unsigned load
                                    .flat_selector = flat ? selector : DESCRIPTOR_NONE,
                                    .host = host,
                                    .segment = *s,
-                                   .span = {v->span[0][loaded], v->span[1][loaded]}};
+                                   .span = {v->span[0][loaded], v->span[1][loaded]},
+                                   .closed = v->closed[loaded]};
     memcpy(&e->raw, host, 8);
 }
 

@@ -83,7 +83,7 @@ static void move_pointer(struct lower *l, struct fields *p, struct temporaries *
     l->map[l->index].borrowed[t->borrowed_count] = (uint8_t)host;
     t->borrowed[t->borrowed_count++] = host;
     emit_op_mem(&l->e, true, OP_LEA, host, p->pointer.reg, p->pointer.index, p->pointer.scale, p->pointer.disp);
-    p->pointer = (struct pointer){host, H_NONE, 0, .space = p->pointer.space};
+    p->pointer = (struct pointer){host, H_NONE, 0, .prefixes = p->pointer.prefixes};
 }
 
 static void release(struct lower *l, const struct temporaries *t)

@@ -10,15 +10,17 @@
    wanted for something else. SUM: whatever is cheapest. */
 enum pointer_form { POINTER_RAX_ONLY, POINTER_ONE_REGISTER, POINTER_R11, POINTER_SUM };
 
-enum pointer_space { POINTER_HOST, POINTER_NARROW, POINTER_KERNEL };
+#define POINTER_GS 1u /* it begins at the GS base */
+#define POINTER_32 2u /* it has 32 bits */
 
 /* A checked access: host base, index (or H_NONE) and displacement. */
 struct pointer {
     int reg;   /* H_RAX, H_R11, or that of the guest's base register */
     int index; /* H_R11 */
     int32_t disp;
-    /* Of 32 bits in a window, or a host address. In a window base may be H_NONE, index any register. */
-    uint8_t space; /* enum pointer_space */
+    /* POINTER_* of an address in a narrow window or the supervisor's: base may be H_NONE, index any register. 0: a
+       host address. */
+    uint8_t prefixes;
     uint8_t scale; /* of the index; 0 is 1 */
 };
 
@@ -82,7 +84,6 @@ struct probed {
 #define PROBED_MAX 8
 
 /* --- window.c --- */
-/* Prefixes that make an address one of 32 bits, from the GS base in a narrow window. */
 void window_emit_prefixes(struct emitter *e, const struct pointer *p);
 #define WINDOW_REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
 /* Faults unless an access through the window may be made in reach of the address in the register. Clobbers R11. */

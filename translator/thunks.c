@@ -128,6 +128,7 @@ static const uint8_t *emit_segment(struct emitter *e, unsigned seg, unsigned use
     copy_word(e, DESCRIPTOR(user, segment.base), V_SEGMENT(seg, base));
     copy_word(e, DESCRIPTOR(user, span[0]), V_SPAN(false, seg));
     copy_word(e, DESCRIPTOR(user, span[1]), V_SPAN(true, seg));
+    copy_word(e, DESCRIPTOR(user, closed), V_CLOSED(seg));
     emit8(e, 0xc3);
     emit_bind(e, changed);
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[0]));

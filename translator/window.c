@@ -97,15 +97,33 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
 
 void window_emit_prefixes(struct emitter *e, const struct pointer *p)
 {
-    if (p->space == POINTER_NARROW)
+    if (p->prefixes & POINTER_GS)
         emit8(e, 0x65);
-    if (p->space != POINTER_HOST)
+    if (p->prefixes & POINTER_32)
         emit8(e, 0x67);
 }
 
-static uint8_t narrow_space(const struct lower *l)
+/* Of an address that may have any number of bits, in a narrow window or the supervisor's. */
+static uint8_t narrow_prefixes(const struct lower *l)
 {
-    return l->window ? POINTER_NARROW : POINTER_KERNEL;
+    return l->window ? POINTER_GS : 0;
+}
+
+/* Through FS or GS: the linear address is computed, in 32 bits. v->closed lets no access through if the segment
+   has any limit. */
+static bool in_segment(struct lower *l, const struct operand *op, unsigned segment, enum pointer_form form,
+                       struct pointer *pointer)
+{
+    int to = form == POINTER_R11 ? H_R11 : H_RAX;
+
+    access_address(l, op, H_RAX);
+    group_clobber_r11(l);
+    emit_op_vcpu(&l->e, false, OP_LOAD, H_R11, H_NONE, V_SEGMENT(segment, base));
+    emit_op_mem(&l->e, false, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_CLOSED(segment));
+    emit_op_mem(&l->e, true, OP_LEA, to, H_RAX, H_R11, 1, 0);
+    *pointer = (struct pointer){to, H_NONE, 0, .prefixes = narrow_prefixes(l)};
+    return true;
 }
 
 static int host_or_none(unsigned reg)
@@ -121,13 +139,15 @@ static bool narrow_operand(struct lower *l, const struct operand *op, enum point
                            struct pointer *pointer)
 {
     struct pointer p = {host_or_none(op->mem.base), host_or_none(op->mem.index), (int32_t)op->mem.disp,
-                        narrow_space(l), op->mem.scale};
+                        narrow_prefixes(l) | POINTER_32, op->mem.scale};
 
-    if (l->in->address_width != 32 || op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+    if (l->in->address_width != 32)
         return false;
+    if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
+        return in_segment(l, op, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, form, pointer);
     if (form == POINTER_RAX_ONLY && (p.reg > 7 || p.index > 7)) {
         access_address(l, op, H_RAX);
-        p = (struct pointer){H_RAX, H_NONE, 0, .space = narrow_space(l)};
+        p = (struct pointer){H_RAX, H_NONE, 0, .prefixes = narrow_prefixes(l) | POINTER_32};
     }
     *pointer = p;
     return true;
@@ -180,7 +200,8 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
     if (!wanted(l))
         return false;
     if (!l->wide) {
-        *pointer = (struct pointer){host_register(base), H_NONE, disp, .space = narrow_space(l)};
+        *pointer =
+            (struct pointer){host_register(base), H_NONE, disp, .prefixes = narrow_prefixes(l) | POINTER_32};
         return true;
     }
     return by_base(l, base, disp, pointer);

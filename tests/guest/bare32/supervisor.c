@@ -229,6 +229,59 @@ static void changes_hands(void)
     off();
 }
 
+/* mov eax, fs:[ebx]; mov fs:[ebx], ecx */
+static void in_fs(unsigned cpl, u64 segment, u32 at)
+{
+    gdt[FREE / 8] = segment;
+    flat(cpl);
+    in.fs = segment ? FREE | cpl : 0;
+    in.ebx = at;
+    in.eax = 0;
+    in.ecx = 0x0c0c0c0c;
+    RUN(0x64, 0x8b, 0x03, 0x64, 0x89, 0x0b);
+}
+
+/* Code whose other segments are flat. */
+static void segments(void)
+{
+    static const struct {
+        const char *name;
+        u32 base, limit, at;      /* limit: in pages - 1, or bytes - 1 */
+        u8 access, flags, offset; /* offset: of the fault in the snippet; 6: none */
+    } rows[] = {
+        {"FS with a base", 0x10000, 0xfffff, DATA - 0x10000, 0xf2, 0xc, 6},
+        {"FS with a base, and back around 4 GiB", DATA + 0x1000, 0xfffff, 0xfffff000, 0xf2, 0xc, 6},
+        {"FS with a limit that suffices", DATA - 0x100, 0x103, 0x100, 0xf2, 4, 6},
+        {"FS with a limit that does not", DATA - 0x100, 0x102, 0x100, 0xf2, 4, 0},
+        {"FS read-only", DATA, 0xfffff, 0, 0xf0, 0xc, 3},
+        {"FS of code that can be read", DATA, 0xfffff, 0, 0xfa, 0xc, 3},
+        {"FS that expands down", DATA - 0x1000, 0xfff, 0x1000, 0xf6, 4, 6},
+        {"FS that expands down, below its limit", DATA - 0xfff, 0xfff, 0xfff, 0xf6, 4, 0},
+    };
+    unsigned i, turn, cpl;
+
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (cpl = 0; cpl <= 3; cpl += 3) {
+            unsigned wrong = 0;
+
+            for (turn = 0; turn < 8; turn++) {
+                bool good = rows[i].offset == 6;
+
+                w32(DATA, 0x11223344 + turn);
+                in_fs(cpl, descriptor(rows[i].base, rows[i].limit, rows[i].access, rows[i].flags), rows[i].at);
+                wrong += last.vector != (good ? BP : GP) || (!good && last.eip != CODE + rows[i].offset);
+                wrong += rows[i].offset && last.eax != 0x11223344 + turn;
+                wrong += r32(DATA) != (good ? 0x0c0c0c0c : 0x11223344 + turn);
+            }
+            equal(wrong, 0, rows[i].name);
+        }
+    for (cpl = 0; cpl <= 3; cpl += 3) {
+        in_fs(cpl, 0, DATA);
+        ended(GP, 0, "FS null");
+        equal(last.eip, CODE, "  at the load");
+    }
+}
+
 static u32 seed = 12345;
 
 static u32 random(u32 below)
@@ -289,4 +342,5 @@ void test_main(void)
     code();
     changes_hands();
     at_random();
+    segments();
 }
