@@ -11,7 +11,7 @@
 
 #define SPIN_GAP 20000ull   /* cycles of the TSC */
 #define SPIN_GRACE 60000ull /* likewise */
-#define SLEEP_NS 50000l
+#define SLEEP_NS 100000l
 
 void cpu_pause(struct vcpu *v)
 {

@@ -294,8 +294,8 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
 {
     uint64_t page = page_number(t, s->gpa);
 
-    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page] || lookup_is_ungrouped(t, v->rip) ||
-        tier_is_unsuitable(translator_of(v), v->rip))
+    if (t->max_instructions || page == CACHE_NO_PAGE || !t->cache.page_dead[page] ||
+        lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), v->rip))
         return NULL;
     return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }

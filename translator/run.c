@@ -103,12 +103,16 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
 {
     const char *text;
 
+    uint64_t flushes = t->stats.cache_flushes;
+
     simd_save(v);
     lockstep_before(t->lockstep, v, b);
     if (!enter(t, v, b))
         return;
     finish_without_groups(t, v, b);
     simd_save(v);
+    if (t->stats.cache_flushes != flushes)
+        return; /* what b was is gone */
     t->stats.lockstep_blocks++;
     if (!lockstep_after(t, v, b, &text))
         lockstep_report(t, v, b, text);

@@ -99,20 +99,10 @@ static bool is_windowed(const struct vcpu *v, const struct block *b)
                                      : v->mmu.kwindow && v->mmu.kwindow->active;
 }
 
-/* A #GP, which has the code SI_KERNEL and no address, can be the guest's own; in 32-bit windows it is also how
-   v->closed shows, and the interpreter can tell. */
-static bool is_unmapped(const siginfo_t *info, const struct vcpu *v, const struct block *b)
-{
-    return info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR ||
-           (info->si_code == SI_KERNEL && is_windowed(v, b) && !(b->mode & MODE_CODE64));
-}
-
 /* Of the access that has faulted; UINT64_MAX: none that a window has. */
-static gva_t linear_of(const struct vcpu *v, const struct block *b, const siginfo_t *info)
+static gva_t linear_of(const struct vcpu *v, const struct block *b, const void *host)
 {
-    if (info->si_code == SI_KERNEL)
-        return UINT64_MAX;
-    return (b->mode & MODE_CPL) == 3 ? window_linear(v->mmu.window, info->si_addr) : (uintptr_t)info->si_addr;
+    return (b->mode & MODE_CPL) == 3 ? window_linear(v->mmu.window, host) : (uintptr_t)host;
 }
 
 /* A fault in a window. false: the access can be tried again; else the interpreter has to run the instruction. */
@@ -154,11 +144,14 @@ bool translator_handle_signal(int number, void *information, void *context)
     tv->return_stack = (uint64_t)regs[REG_RSP];
     poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
     stage = poll ? STAGE_START : STAGE_WORK;
-    missed = !poll && number == SIGSEGV && is_unmapped(info, v, b);
+    missed = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (missed && !is_windowed(v, b))
         return false; /* outside of windows the memory of the guest's accesses is mapped: it is a bug */
-    if (missed && !leave_window(v, b, host, linear_of(v, b, info), regs[REG_ERR] & ERROR_WRITE, &stage))
+    if (missed && !leave_window(v, b, host, linear_of(v, b, info->si_addr), regs[REG_ERR] & ERROR_WRITE, &stage))
         return true;
+    /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
+    if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))
+        tier_note_unsuitable(v, b);
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
     locate(v, b, (uint32_t)(host - b->code), stage, (uint64_t)regs[REG_EFL]);

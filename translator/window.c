@@ -88,6 +88,10 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
 
     if (!window_allows(l->window, linear))
         return false;
+    if (linear <= INT32_MAX) {
+        *pointer = (struct pointer){H_NONE, H_NONE, (int32_t)linear};
+        return true;
+    }
     if (to == H_R11)
         group_clobber_r11(l);
     emit_mov_imm(&l->e, to, linear);
@@ -109,17 +113,19 @@ static uint8_t narrow_prefixes(const struct lower *l)
     return l->window ? POINTER_GS : 0;
 }
 
-/* Through FS or GS: the linear address is computed, in 32 bits. v->closed lets no access through if the segment
-   has any limit. */
+/* Through FS or GS, at an offset that is known and does not reach beyond 4 GiB: the linear address is computed, in
+   32 bits. v->closed lets no access through if the segment has a limit below 4 GiB. */
 static bool in_segment(struct lower *l, const struct operand *op, unsigned segment, enum pointer_form form,
                        struct pointer *pointer)
 {
     int to = form == POINTER_R11 ? H_R11 : H_RAX;
 
-    access_address(l, op, H_RAX);
+    if (op->mem.base != ZYDIS_REGISTER_NONE || op->mem.index != ZYDIS_REGISTER_NONE ||
+        (uint64_t)(uint32_t)op->mem.disp + op->size / 8 > 1ull << 32)
+        return false;
     group_clobber_r11(l);
     emit_op_vcpu(&l->e, false, OP_LOAD, H_R11, H_NONE, V_SEGMENT(segment, base));
-    emit_op_mem(&l->e, false, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
+    emit_op_mem(&l->e, false, OP_LEA, H_RAX, H_R11, H_NONE, 1, (int32_t)op->mem.disp);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_CLOSED(segment));
     emit_op_mem(&l->e, true, OP_LEA, to, H_RAX, H_R11, 1, 0);
     *pointer = (struct pointer){to, H_NONE, 0, .prefixes = narrow_prefixes(l)};
@@ -153,6 +159,20 @@ static bool narrow_operand(struct lower *l, const struct operand *op, enum point
     return true;
 }
 
+/* The operand's own address, if its registers are all in the host's. */
+static bool as_it_is(const struct lower *l, const struct operand *op, enum pointer_form form,
+                     struct pointer *pointer)
+{
+    int base = host_or_none(op->mem.base), index = host_or_none(op->mem.index);
+
+    if (l->in->address_width != 64 || op->mem.base == ZYDIS_REGISTER_RIP ||
+        (op->mem.base != ZYDIS_REGISTER_NONE && base < 0) || (op->mem.index != ZYDIS_REGISTER_NONE && index < 0) ||
+        (form == POINTER_RAX_ONLY && (base > 7 || index > 7)))
+        return false;
+    *pointer = (struct pointer){base, index, (int32_t)op->mem.disp, .scale = op->mem.scale};
+    return true;
+}
+
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
     bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
@@ -175,6 +195,15 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
         (form != POINTER_RAX_ONLY || host_register((unsigned)base) < 8) &&
         by_base(l, (unsigned)base, disp, pointer))
         return true;
+    known = group_operand(l, l->in, op, &place, &at);
+    if (!segment && known && as_it_is(l, op, form, pointer)) {
+        if (!is_probed(l, place, at)) {
+            access_address(l, op, H_RAX);
+            window_probe(l, H_RAX);
+            note_probed(l, place, at);
+        }
+        return true;
+    }
     access_address(l, op, H_RAX);
     if (segment) {
         group_clobber_r11(l);
@@ -182,7 +211,6 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
                      V_SEGMENT(op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, base));
         emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
     }
-    known = group_operand(l, l->in, op, &place, &at);
     if (!known || !is_probed(l, place, at)) {
         window_probe(l, H_RAX);
         if (known)

@@ -252,6 +252,40 @@ static void loads_within(void)
     equal(last.esp, OUTER - 4, "  and then ESP");
 }
 
+/* A long row of stores across a page end, met by code that begins at different places in front of it, and so ends
+   at different places in it. */
+static void from_two_places(void)
+{
+    enum { FRONT = 40, STORES = 60, AT = DATA + 0xfd8 };
+    u8 code[FRONT + STORES * 6 + 1];
+    unsigned i, turn, wrong = 0;
+
+    memset(code, 0x41, FRONT); /* inc ecx */
+    for (i = 0; i < STORES; i++) {
+        u8 store[] = {0x89, 0x83, LE32(i * 4)}; /* mov [ebx + disp32], eax */
+
+        memcpy(code + FRONT + i * 6, store, sizeof store);
+    }
+    for (turn = 0; turn < 8; turn++) {
+        unsigned front = turn % 2 ? 0 : 20;
+
+        memset((void *)AT, 0, STORES * 4);
+        flat(3);
+        in.eip = CODE + front;
+        in.eax = 0x1000 + turn;
+        in.ebx = AT;
+        in.ecx = 0;
+        if (turn < 4)
+            run_bytes(code, sizeof code - 1);
+        else
+            run();
+        wrong += last.vector != BP || last.ecx != FRONT - front;
+        for (i = 0; i < STORES; i++)
+            wrong += r32(AT + i * 4) != 0x1000 + turn;
+    }
+    equal(wrong, 0, "a row of stores entered from two places");
+}
+
 void test_main(void)
 {
     bases();
@@ -260,4 +294,5 @@ void test_main(void)
     changes();
     changing_loops();
     loads_within();
+    from_two_places();
 }

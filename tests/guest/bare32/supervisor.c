@@ -229,16 +229,15 @@ static void changes_hands(void)
     off();
 }
 
-/* mov eax, fs:[ebx]; mov fs:[ebx], ecx */
+/* mov eax, fs:[at]; mov fs:[at], ecx */
 static void in_fs(unsigned cpl, u64 segment, u32 at)
 {
     gdt[FREE / 8] = segment;
     flat(cpl);
     in.fs = segment ? FREE | cpl : 0;
-    in.ebx = at;
     in.eax = 0;
     in.ecx = 0x0c0c0c0c;
-    RUN(0x64, 0x8b, 0x03, 0x64, 0x89, 0x0b);
+    RUN(0x64, 0x8b, 0x05, LE32(at), 0x64, 0x89, 0x0d, LE32(at));
 }
 
 /* Code whose other segments are flat. */
@@ -247,15 +246,15 @@ static void segments(void)
     static const struct {
         const char *name;
         u32 base, limit, at;      /* limit: in pages - 1, or bytes - 1 */
-        u8 access, flags, offset; /* offset: of the fault in the snippet; 6: none */
+        u8 access, flags, offset; /* offset: of the fault in the snippet; 14: none */
     } rows[] = {
-        {"FS with a base", 0x10000, 0xfffff, DATA - 0x10000, 0xf2, 0xc, 6},
-        {"FS with a base, and back around 4 GiB", DATA + 0x1000, 0xfffff, 0xfffff000, 0xf2, 0xc, 6},
-        {"FS with a limit that suffices", DATA - 0x100, 0x103, 0x100, 0xf2, 4, 6},
+        {"FS with a base", 0x10000, 0xfffff, DATA - 0x10000, 0xf2, 0xc, 14},
+        {"FS with a base, and back around 4 GiB", DATA + 0x1000, 0xfffff, 0xfffff000, 0xf2, 0xc, 14},
+        {"FS with a limit that suffices", DATA - 0x100, 0x103, 0x100, 0xf2, 4, 14},
         {"FS with a limit that does not", DATA - 0x100, 0x102, 0x100, 0xf2, 4, 0},
-        {"FS read-only", DATA, 0xfffff, 0, 0xf0, 0xc, 3},
-        {"FS of code that can be read", DATA, 0xfffff, 0, 0xfa, 0xc, 3},
-        {"FS that expands down", DATA - 0x1000, 0xfff, 0x1000, 0xf6, 4, 6},
+        {"FS read-only", DATA, 0xfffff, 0, 0xf0, 0xc, 7},
+        {"FS of code that can be read", DATA, 0xfffff, 0, 0xfa, 0xc, 7},
+        {"FS that expands down", DATA - 0x1000, 0xfff, 0x1000, 0xf6, 4, 14},
         {"FS that expands down, below its limit", DATA - 0xfff, 0xfff, 0xfff, 0xf6, 4, 0},
     };
     unsigned i, turn, cpl;
@@ -265,7 +264,7 @@ static void segments(void)
             unsigned wrong = 0;
 
             for (turn = 0; turn < 8; turn++) {
-                bool good = rows[i].offset == 6;
+                bool good = rows[i].offset == 14;
 
                 w32(DATA, 0x11223344 + turn);
                 in_fs(cpl, descriptor(rows[i].base, rows[i].limit, rows[i].access, rows[i].flags), rows[i].at);
