@@ -2,8 +2,8 @@
  * kwindow.c - the runs of the supervisor's window.
  *
  * Interface: kwindow.h. Invariants: while the window is active, what is mapped from WINDOW_LOWEST up to
- * KWINDOW_END is the runs, and between them nothing that can be reached; a page of RAM with RAM_PAGE_CODE is in no
- * writable run.
+ * KWINDOW_END is the runs, and between them nothing that can be reached; a page of RAM that
+ * ram_may_write does not allow is in no writable run.
  */
 #include "memory/kwindow.h"
 
@@ -203,11 +203,6 @@ static int map_run(struct kwindow *w, struct kwindow_run run)
     return 0;
 }
 
-static bool may_write(const struct kwindow *w, uint32_t page)
-{
-    return !(w->ram->page_flags[page] & RAM_PAGE_CODE);
-}
-
 int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool writable, bool global)
 {
     gva_t first = from < WINDOW_LOWEST ? WINDOW_LOWEST : from;
@@ -217,10 +212,10 @@ int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool w
 
     w->local |= !global;
     while (!status && run.from < to >> PAGE_SHIFT) {
-        run.writable = writable && may_write(w, run.page);
+        run.writable = writable && ram_may_write(w->ram, run.page);
         run.to = run.from + 1;
         while (run.to < to >> PAGE_SHIFT &&
-               (writable && may_write(w, run.page + (run.to - run.from))) == run.writable)
+               (writable && ram_may_write(w->ram, run.page + (run.to - run.from))) == run.writable)
             run.to++;
         status = map_run(w, run);
         run.page += run.to - run.from;

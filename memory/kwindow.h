@@ -48,8 +48,8 @@ bool kwindow_open(struct kwindow *w);
 void kwindow_close(struct kwindow *w);
 
 /* Maps the pages from `from` up to `to` to RAM from this offset in the memfd on, in place of what was there; those
-   with translated code for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap, when
-   emptying the window did not help. */
+   that ram_may_write does not allow for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap,
+   when emptying the window did not help. */
 int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool writable, bool global);
 bool kwindow_holds(const struct kwindow *w, gva_t linear);
 /* Is it not worth the while, because the page would have to be mapped anew all the time? */

@@ -1,10 +1,9 @@
 /*
  * mmu.c - the software TLB over the page-table walk.
  *
- * Interface: mmu.h. Invariants: an entry's .write is valid only while the page has no RAM_PAGE_CODE (and, while
- * dirty logging, has RAM_PAGE_DIRTY) and D is set in the guest's tables; every valid entry is in the table's log,
- * unless the log has overflowed; an entry whose .write is valid is among the writers of its page, or those are too
- * many.
+ * Interface: mmu.h. Invariants: an entry's .write is valid only while ram_may_write allows it and D is set in the
+ * guest's tables; every valid entry is in the table's log, unless the log has overflowed; an entry whose .write is
+ * valid is among the writers of its page, or those are too many.
  */
 #include "memory/mmu.h"
 
@@ -360,7 +359,7 @@ enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t l
     struct walk_result walk = {.page = page, .readable = true, .writable = true};
     enum mmu_result result;
     uint8_t *host_page;
-    bool code;
+    uint64_t number;
 
     if (!is_canonical(mmu, linear))
         return MMU_NONCANONICAL;
@@ -386,12 +385,39 @@ enum mmu_result mmu_translate(struct mmu *mmu, enum mmu_context context, gva_t l
     *host = host_page + offset;
     if (access == MMU_FETCH)
         return MMU_OK;
-    if (ram_host(mmu->ram, walk.page) != host_page)
-        walk.writable = false; /* ROM */
-    code = walk.writable &&
-           mmu->ram->page_flags[(uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT] & RAM_PAGE_CODE;
-    fill(mmu, context, page, host_page, &walk, !code);
-    return code && access == MMU_WRITE ? MMU_CODE : MMU_OK;
+    if (ram_host(mmu->ram, walk.page) != host_page) { /* ROM */
+        walk.writable = false;
+        fill(mmu, context, page, host_page, &walk, false);
+        return MMU_OK;
+    }
+    if (access == MMU_WRITE)
+        ram_note_written(mmu->ram, host_page);
+    number = (uint64_t)(host_page - mmu->ram->host) >> PAGE_SHIFT;
+    fill(mmu, context, page, host_page, &walk, ram_may_write(mmu->ram, number));
+    return access == MMU_WRITE && mmu->ram->page_flags[number] & RAM_PAGE_CODE ? MMU_CODE : MMU_OK;
+}
+
+void mmu_log_dirty(struct mmu *mmu, bool on)
+{
+    mmu->ram->log_dirty = on;
+    for (uint64_t i = 0; i < mmu->ram->size >> PAGE_SHIFT; i++)
+        mmu->ram->page_flags[i] &= (uint8_t)~RAM_PAGE_DIRTY;
+    mmu_flush(mmu, true);
+}
+
+uint64_t mmu_take_dirty(struct mmu *mmu, uint8_t *bitmap)
+{
+    uint64_t count = 0, pages = mmu->ram->size >> PAGE_SHIFT;
+
+    memset(bitmap, 0, (pages + 7) / 8);
+    for (uint64_t i = 0; i < pages; i++)
+        if (mmu->ram->page_flags[i] & RAM_PAGE_DIRTY) {
+            mmu->ram->page_flags[i] &= (uint8_t)~RAM_PAGE_DIRTY;
+            bitmap[i / 8] |= (uint8_t)(1u << i % 8);
+            count++;
+        }
+    mmu_flush(mmu, true);
+    return count;
 }
 
 /* Makes [from, to) stop where `from` as a guest-physical address would leave RAM or meet a ROM. */

@@ -47,7 +47,7 @@ enum mmu_access { MMU_READ, MMU_WRITE, MMU_FETCH };
 enum mmu_result {
     MMU_OK,    /* mapped: host address given, TLB entry filled where it can be */
     MMU_MMIO,  /* no RAM there: *gpa says where */
-    MMU_CODE,  /* a write to a page that holds translated code (or is dirty-logged): do it, then tell */
+    MMU_CODE,  /* a write to a page that holds translated code: do it, then tell */
     MMU_FAULT, /* page fault: mmu->error_code */
     MMU_NONCANONICAL
 };
@@ -129,6 +129,12 @@ void mmu_flush_page(struct mmu *mmu, gva_t linear);
 void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep);
 /* INVPCID of a PCID that is not the current one: nothing but a window can hold pages of it. linear NULL: all. */
 void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear);
+/* Dirty logging, for migration: from now on it is noted which pages of RAM are written, or no longer. Whoever
+   writes through the TLB or a window is found out by its first write to a page since the last ask. */
+void mmu_log_dirty(struct mmu *mmu, bool on);
+/* Which ones were, since logging began or the last ask: a bit for each page of RAM, from bit 0 of bitmap[0] on.
+   How many. The vCPU must not be running. */
+uint64_t mmu_take_dirty(struct mmu *mmu, uint8_t *bitmap);
 /* Drops the write permission of every entry that maps the page of RAM at this memfd offset. */
 void mmu_protect_host_page(struct mmu *mmu, const uint8_t *host_page);
 

@@ -92,8 +92,10 @@ bool ram_copy_to(struct ram *ram, gpa_t to, const void *from, uint64_t size)
 
         if (part > size)
             part = size;
-        if (host)
+        if (host) {
+            ram_note_written(ram, host);
             memcpy(host, bytes, part);
+        }
         whole &= host != NULL;
         to += part, bytes += part, size -= part;
     }

@@ -33,7 +33,7 @@ enum ram_page_flag {
     RAM_PAGE_QUIET = 0x10, /* counts writes since the page held code, in the bits of RAM_PAGE_QUIET_MASK */
     RAM_PAGE_QUIET_MASK = 0x70,
     RAM_PAGE_WINDOW = 8, /* a window maps it writable, or did */
-    RAM_PAGE_DIRTY = 2,  /* written since the last ask (only kept while dirty logging is on) */
+    RAM_PAGE_DIRTY = 2,  /* written since the last ask (only kept while ram.log_dirty) */
 };
 
 /* Called for guest-physical addresses that are neither RAM nor ROM. size is 1, 2, 4 or 8 bytes and the
@@ -62,6 +62,7 @@ struct ram {
        translated code. NULL when nothing is translated. */
     void (*code_written)(void *opaque, uint64_t offset, unsigned size);
     void *code_written_opaque;
+    bool log_dirty;    /* mmu_log_dirty */
     uint64_t a20_mask; /* ~0, or ~(1 << 20) while A20 is masked */
 };
 
@@ -99,6 +100,19 @@ static inline uint8_t *ram_host(const struct ram *ram, gpa_t gpa)
     uint64_t offset = ram_offset(ram, gpa);
 
     return offset == UINT64_MAX ? NULL : ram->host + offset;
+}
+
+/* May a page of RAM (number) be written unseen? */
+static inline bool ram_may_write(const struct ram *ram, uint64_t page)
+{
+    return !(ram->page_flags[page] & RAM_PAGE_CODE) && (!ram->log_dirty || ram->page_flags[page] & RAM_PAGE_DIRTY);
+}
+
+/* A page of RAM is about to be written, at this host address. */
+static inline void ram_note_written(struct ram *ram, const uint8_t *host)
+{
+    if (ram->log_dirty)
+        ram->page_flags[(uint64_t)(host - ram->host) >> PAGE_SHIFT] |= RAM_PAGE_DIRTY;
 }
 
 /* Like ram_host, but ROM counts too. For reading only. */

@@ -151,6 +151,7 @@ static bool mark(struct mmu *mmu, struct path *p, bool write)
 
         if (new == old)
             continue;
+        ram_note_written(mmu->ram, p->step[i].host);
         if (mmu->pae) {
             if (!__sync_bool_compare_and_swap((uint64_t *)(void *)p->step[i].host, old, new))
                 return false;
