@@ -109,7 +109,8 @@ void patch_loosen(struct lower *l, gpa_t gpa)
 
         if ((at ^ gpa) & PAGE_MASK || ((at + in->length - 1) ^ gpa) & PAGE_MASK)
             return;
-        if (!in->imm_size || offset == UINT64_MAX || !is_patched(l->t, offset, in->imm_size) || !can_be_loose(in))
+        if (!in->imm_size || offset == UINT64_MAX || ram_host_readable(ram, at) != ram_host(ram, at) ||
+            !is_patched(l->t, offset, in->imm_size) || !can_be_loose(in))
             continue;
         l->t->stats.loose_operands++;
         in->row = lower_loose;

@@ -194,7 +194,7 @@ static uint32_t visit(unsigned steps)
 /* Many processes that are always ready to run, on one CPU: the scheduler lets them take turns. */
 static uint64_t busy(unsigned processes)
 {
-    enum { STEPS = 1 << 26 };
+    enum { STEPS = 1 << 28 };
     cpu_set_t one;
     uint32_t want = 0;
     int results[2];
