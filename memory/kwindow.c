@@ -2,8 +2,8 @@
  * kwindow.c - the runs of the supervisor's window.
  *
  * Interface: kwindow.h. Invariants: while the window is active, what is mapped from WINDOW_LOWEST up to
- * KWINDOW_END is the runs, and between them nothing that can be reached; a page of RAM that
- * ram_may_write does not allow is in no writable run.
+ * KWINDOW_END is the runs, and between them nothing that can be reached; a page of RAM that ram_may_write does not
+ * allow is in no writable run.
  */
 #include "memory/kwindow.h"
 

@@ -62,6 +62,31 @@ Test(bus, cuts_and_widens)
     bus_destroy(bus);
 }
 
+static void keep_line(void *opaque, const char *topic, const char *text)
+{
+    if (!strcmp(topic, "io"))
+        strncat(strncat(opaque, text, 60), "\n", 2);
+}
+
+Test(bus, logs_every_access_on_demand)
+{
+    static const struct bus_ops bytes = {record_read, record_write, 1, 1};
+    char log[512] = "";
+    struct bus *bus = bus_create((struct device_log){keep_line, log}, true);
+    struct recorder r = {0};
+
+    cr_assert_eq(bus_add_io(bus, 0x100, 4, &bytes, &r), 0);
+    bus_io_read(bus, 0x100, 2);
+    bus_io_write(bus, 0x101, 0x5a, 1);
+    bus_mmio_read(bus, 0x2000, 4);
+    bus_mmio_write(bus, 0xfee00000, 7, 4);
+    cr_assert_str_eq(log, "in 0x0100 size 2 value 0x2211\n"
+                          "out 0x0101 size 1 value 0x5a\n"
+                          "mmio read 0x2000 size 4 value 0xffffffff\n"
+                          "mmio write 0xfee00000 size 4 value 0x00000007\n");
+    bus_destroy(bus);
+}
+
 Test(bus, logs_a_port_once)
 {
     struct fixture f;
