@@ -64,7 +64,7 @@ struct vcpu_ops {
     bool (*msr_write)(void *opaque, uint32_t msr, uint64_t value);
     uint64_t (*cr8_read)(void *opaque); /* TPR bits 7-4 */
     void (*cr8_write)(void *opaque, uint64_t value);
-    /* A line for the log, under a topic of -d ("int", "guest_errors", "cpu"). */
+    /* A line for the log, under a topic of -d ("int", "guest_errors"). */
     void (*log)(void *opaque, const char *topic, const char *text);
 };
 

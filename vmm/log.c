@@ -19,7 +19,6 @@ static const struct topic topic_table[] = {
     {"int", "exceptions and interrupts delivered to the guest"},
     {"guest_errors", "what the guest did that a real machine would not take kindly"},
     {"unimp", "registers and functions of devices that are not there"},
-    {"cpu", "other notes of the virtual CPU"},
     {"reset", "resets, power-off and their reason"},
     {"io", "every port and MMIO access"},
     {"boot", "what the loader put where"},

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,13 +176,54 @@ static int load_without_firmware(struct machine *m, struct error *error)
     return status ? status : kernel_load(&m->kernel, &m->ram, rsdp, error);
 }
 
+__attribute__((format(printf, 2, 3))) static void log_boot(const struct machine *m, const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    log_write(&m->log, "boot", text);
+}
+
+static void log_kernel(const struct machine *m)
+{
+    static const char *const kinds[] = {[KERNEL_LINUX_64] = "Linux, 64-bit entry",
+                                        [KERNEL_LINUX_32] = "Linux, 32-bit entry",
+                                        [KERNEL_LINUX_16] = "Linux, real-mode entry",
+                                        [KERNEL_PVH] = "PVH",
+                                        [KERNEL_MULTIBOOT] = "multiboot"};
+    const struct kernel *k = &m->kernel;
+
+    log_boot(m, "kernel %s: %s at 0x%llx, memory 0x%llx to 0x%llx", k->options.image, kinds[k->kind],
+             (unsigned long long)k->entry, (unsigned long long)k->load_address, (unsigned long long)k->load_end);
+    if (k->initrd.name)
+        log_boot(m, "initrd %s: %llu bytes at 0x%llx", k->initrd.name, (unsigned long long)k->initrd.size,
+                 (unsigned long long)k->initrd_address);
+    for (unsigned i = 0; i < k->module_count; i++)
+        log_boot(m, "module %s: %llu bytes at 0x%llx", k->module[i].text,
+                 (unsigned long long)k->module[i].file.size, (unsigned long long)k->module[i].address);
+    log_boot(m, "command line: %s", k->command_line);
+}
+
 static int load_memory(struct machine *m, struct error *error)
 {
     int status = m->firmware.rom ? firmware_load(&m->firmware, &m->ram, error) : load_without_firmware(m, error);
 
     for (unsigned i = 0; i < m->options->loader_count && !status; i++)
         status = loader_load(&m->loader[i], &m->ram, error);
-    return status;
+    if (status)
+        return status;
+    if (m->firmware.rom)
+        log_boot(m, "firmware %s", m->options->bios);
+    else
+        log_kernel(m);
+    for (unsigned i = 0; i < m->options->loader_count; i++)
+        log_boot(m, "-device loader: %s at 0x%llx",
+                 m->options->loader[i].has_data ? "data" : m->options->loader[i].file,
+                 (unsigned long long)m->options->loader[i].address);
+    return 0;
 }
 
 /* Firmware starts where the processor comes out of reset. */
