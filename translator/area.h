@@ -79,7 +79,8 @@ struct tier {
     unsigned switches;                    /* times that another's was, since the last tick */
     bool due;                             /* the user code that is about to run is to have the window */
     unsigned busy;                        /* ticks that found the window being filled */
-    uint64_t seen_fills;                  /* window_stats.fills at the last tick */
+    /* window_stats at the last tick */
+    uint64_t seen_fills, seen_flushes, seen_page_flushes;
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */
 };
 

@@ -15,6 +15,9 @@
 #define HIGHEST_SCORE 16 /* remembered */
 #define FEW_SWITCHES 2   /* of user code's address space, from one tick to the next */
 #define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
+#define BUSY_FLUSHES 16u /* likewise, of pages; a flush of all is FLUSH_WEIGHT of them */
+#define FLUSH_WEIGHT 4u
+#define BUSY_FLUSH_TICKS 4u
 #define DEMOTE_SCORE 16  /* such ticks */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
@@ -30,6 +33,16 @@ static bool in_user_code(const struct vcpu *v)
     return v->cpl == 3 && v->mmu.paging && !translator_segmented(v->mode);
 }
 
+static void note_seen(struct vcpu *v)
+{
+    struct tier *tier = &translator_of(v)->tier;
+    const struct window_stats *s = &v->mmu.window->stats;
+
+    tier->seen_fills = s->fills;
+    tier->seen_flushes = s->flushes;
+    tier->seen_page_flushes = s->page_flushes;
+}
+
 static void promote(struct vcpu *v)
 {
     struct window *w = v->mmu.window;
@@ -43,7 +56,7 @@ static void promote(struct vcpu *v)
     w->owner = v->cr3;
     w->active = true;
     w->stats.promotions++;
-    translator_of(v)->tier.seen_fills = w->stats.fills;
+    note_seen(v);
     for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
         const struct mmu_tlb_entry *e = &t->entry[i];
 
@@ -70,14 +83,19 @@ static struct tier_space *space_of(struct tier *tier, uint64_t cr3)
     return s;
 }
 
+/* Pages that are filled once are an investment; those that are flushed and filled again are not. */
 static void watch_fills(struct vcpu *v)
 {
     struct tier *tier = &translator_of(v)->tier;
-    struct window *w = v->mmu.window;
-    uint64_t fills = w->stats.fills - tier->seen_fills;
+    const struct window_stats *s = &v->mmu.window->stats;
+    uint64_t fills = s->fills - tier->seen_fills;
+    uint64_t flushes =
+        (s->flushes - tier->seen_flushes) * FLUSH_WEIGHT + s->page_flushes - tier->seen_page_flushes;
 
-    tier->seen_fills = w->stats.fills;
-    if (fills > BUSY_FILLS)
+    note_seen(v);
+    if (flushes > BUSY_FLUSHES)
+        tier->busy += DEMOTE_SCORE / BUSY_FLUSH_TICKS;
+    else if (fills > BUSY_FILLS)
         tier->busy++;
     else if (tier->busy)
         tier->busy--;
