@@ -171,10 +171,13 @@ static void note(struct kwindow *w, struct kwindow_run run)
 }
 
 /* Two more runs: what one call can add to the list. */
-static void make_room(struct kwindow *w)
+static bool is_full(const struct kwindow *w)
 {
-    if (w->count + 2 <= w->limit)
-        return;
+    return w->count + 2 > w->limit;
+}
+
+static void evict(struct kwindow *w)
+{
     kwindow_flush(w);
     w->stats.evictions++;
 }
@@ -190,10 +193,10 @@ static bool map_host(const struct kwindow *w, struct kwindow_run run)
 
 static int map_run(struct kwindow *w, struct kwindow_run run)
 {
-    make_room(w);
+    if (is_full(w))
+        evict(w);
     if (!map_host(w, run)) { /* the process may have no more mappings to give */
-        kwindow_flush(w);
-        w->stats.evictions++;
+        evict(w);
         if (!map_host(w, run))
             return -errno;
     }
@@ -210,7 +213,6 @@ int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool w
                               (uint32_t)((offset + first - from) >> PAGE_SHIFT), 0};
     int status = 0;
 
-    w->local |= !global;
     while (!status && run.from < to >> PAGE_SHIFT) {
         run.writable = writable && ram_may_write(w->ram, run.page);
         run.to = run.from + 1;
@@ -221,6 +223,7 @@ int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool w
         run.page += run.to - run.from;
         run.from = run.to;
     }
+    w->local |= !global; /* now: what has made room has made it false */
     return status;
 }
 
@@ -245,31 +248,32 @@ void kwindow_flush_page(struct kwindow *w, gva_t page)
         return;
     w->stats.page_flushes++;
     w->flushed[slot_of(page)] += !is_volatile(w, page);
-    make_room(w);
-    if (reserve(page, page + PAGE_SIZE, MAP_FIXED))
+    if (is_full(w) || !reserve(page, page + PAGE_SIZE, MAP_FIXED))
+        evict(w); /* it would be one too many */
+    else
         cut(w, (uint32_t)(page >> PAGE_SHIFT), (uint32_t)(page >> PAGE_SHIFT) + 1);
-    else /* it would be one mapping too many */
-        kwindow_flush(w);
+}
+
+/* The first writable run that holds the page of RAM, or NULL. */
+static const struct kwindow_run *writer_of(const struct kwindow *w, uint32_t page)
+{
+    for (unsigned i = 0; i < w->count; i++)
+        if (w->run[i].writable && page - w->run[i].page < w->run[i].to - w->run[i].from)
+            return &w->run[i];
+    return NULL;
 }
 
 void kwindow_protect(struct kwindow *w, uint64_t offset)
 {
     uint32_t page = (uint32_t)(offset >> PAGE_SHIFT);
+    const struct kwindow_run *run;
 
-    make_room(w);
-    for (unsigned i = 0; i < w->count; i++) {
-        struct kwindow_run run = w->run[i];
-        uint32_t at = run.from + (page - run.page);
+    while ((run = writer_of(w, page))) {
+        uint32_t at = run->from + (page - run->page);
 
-        if (!run.writable || page - run.page >= run.to - run.from)
-            continue;
-        if (mprotect(host_of(at), PAGE_SIZE, PROT_READ)) {
-            kwindow_flush(w); /* it would be one mapping too many */
-            return;
-        }
-        make_room(w);
-        if (!w->count)
-            return;
-        note(w, (struct kwindow_run){at, at + 1, page, false});
+        if (is_full(w) || mprotect(host_of(at), PAGE_SIZE, PROT_READ))
+            evict(w); /* it would be one too many */
+        else
+            note(w, (struct kwindow_run){at, at + 1, page, false});
     }
 }

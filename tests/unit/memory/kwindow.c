@@ -134,6 +134,29 @@ Test(kwindow, neighbours_become_one_run)
     compare();
 }
 
+/* The second one follows a run that is merged away under it. */
+Test(kwindow, every_alias_is_protected)
+{
+    map(0, 1, 4, false);
+    map(1, 1, 5, true);
+    map(2, 1, 5, true);
+    protect(5);
+    compare();
+}
+
+/* What makes room for a page that is not global does not make it one. */
+Test(kwindow, a_local_page_is_one_when_full)
+{
+    window->limit = 8;
+    for (unsigned i = 0; i < 7; i++)
+        cr_assert_eq(kwindow_map(window, BASE + 2 * i * PAGE_SIZE, BASE + (2 * i + 1) * PAGE_SIZE, 0, true, false),
+                     0);
+    cr_assert_eq(kwindow_map(window, BASE + PAGE_SIZE * 100, BASE + PAGE_SIZE * 101, 0, true, false), 0);
+    cr_assert_gt(window->stats.evictions, 0u);
+    kwindow_flush_local(window);
+    compare();
+}
+
 /* More runs than there is room for, and more mappings than a process may have. */
 Test(kwindow, is_emptied_when_full)
 {
