@@ -54,10 +54,10 @@ struct block {
     uint64_t page[2];    /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
     uint64_t second_gpa; /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
     uint64_t hash;       /* of the guest bytes */
+    /* Offsets of guest bytes, in the first page, that it reads when it runs; to == 0: none. */
     struct {
         uint16_t from, to;
-    } loose[BLOCK_LOOSE]; /* offsets of guest bytes, in the first page, that it reads when it runs; to == 0: none
-                           */
+    } loose[BLOCK_LOOSE];
     /* host side, executable view */
     uint8_t *entry_flags;  /* entered with the guest's arithmetic flags in the host's */
     uint8_t *entry_saved;  /* entered with them saved in memory */

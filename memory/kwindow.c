@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define GUARD 0x10000ull /* behind it, for an access at its end */
+#define RESERVED (WINDOW_TABLE_SIZE - WINDOW_LOWEST) /* bytes; with a guard for an access at the end */
 
 int kwindow_create(struct kwindow **window, struct ram *ram)
 {
@@ -40,29 +40,23 @@ static void *host_of(uint64_t page)
     return (void *)(uintptr_t)(page << PAGE_SHIFT);
 }
 
-/* Nothing can be reached there, and nothing else gets there. */
-static bool reserve(uint64_t from, uint64_t to, int fixed)
-{
-    void *got = mmap((void *)(uintptr_t)from, to - from, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
-
-    if (got == (void *)(uintptr_t)from)
-        return true;
-    if (got != MAP_FAILED)
-        munmap(got, to - from);
-    return false;
-}
-
 bool kwindow_open(struct kwindow *w)
 {
-    if (!w->active)
-        w->active = reserve(WINDOW_LOWEST, KWINDOW_END + GUARD, MAP_FIXED_NOREPLACE);
+    void *lowest = (void *)(uintptr_t)WINDOW_LOWEST, *got;
+
+    if (w->active)
+        return true;
+    got = mmap(lowest, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+               0);
+    w->active = got == lowest;
+    if (got != MAP_FAILED && got != lowest) /* a kernel that does not know MAP_FIXED_NOREPLACE */
+        munmap(got, RESERVED);
     return w->active;
 }
 
 void kwindow_close(struct kwindow *w)
 {
-    if (w->active && munmap((void *)(uintptr_t)WINDOW_LOWEST, KWINDOW_END + GUARD - WINDOW_LOWEST))
+    if (w->active && munmap((void *)(uintptr_t)WINDOW_LOWEST, RESERVED))
         abort(); /* what the guest may not reach any more must not stay */
     w->active = false;
     w->count = 0;
@@ -72,8 +66,8 @@ void kwindow_flush(struct kwindow *w)
 {
     if (!w->count)
         return;
-    if (!reserve((uint64_t)w->run[0].from << PAGE_SHIFT, (uint64_t)w->run[w->count - 1].to << PAGE_SHIFT,
-                 MAP_FIXED))
+    if (!window_close_range(host_of(w->run[0].from), (uint64_t)(w->run[w->count - 1].to - w->run[0].from)
+                                                         << PAGE_SHIFT))
         abort(); /* as above */
     w->count = 0;
     w->local = false;
@@ -248,7 +242,7 @@ void kwindow_flush_page(struct kwindow *w, gva_t page)
         return;
     w->stats.page_flushes++;
     w->flushed[slot_of(page)] += !is_volatile(w, page);
-    if (is_full(w) || !reserve(page, page + PAGE_SIZE, MAP_FIXED))
+    if (is_full(w) || !window_close_range(host_of(page >> PAGE_SHIFT), PAGE_SIZE))
         evict(w); /* it would be one too many */
     else
         cut(w, (uint32_t)(page >> PAGE_SHIFT), (uint32_t)(page >> PAGE_SHIFT) + 1);

@@ -13,7 +13,7 @@
 
 #include "memory/window.h"
 
-#define KWINDOW_END 0x100000000ull
+#define KWINDOW_END WINDOW_NARROW_SIZE
 #define KWINDOW_VOLATILE 4u      /* times that a page has been flushed alone before it is not worth mapping */
 #define KWINDOW_LOCAL_FLUSHES 8u /* of late, before pages that are not global are not worth it either */
 #define KWINDOW_RUNS 4096u       /* each is one mapping of the host's, and may leave a hole behind it */

@@ -27,8 +27,7 @@ static bool open_table(const struct window *w)
     return true;
 }
 
-/* Nothing can be reached there, and nothing else gets there. */
-static bool close_range(void *from, uint64_t size)
+bool window_close_range(void *from, uint64_t size)
 {
     return !size ||
            mmap(from, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == from;
@@ -72,7 +71,7 @@ bool window_take(struct window *w, bool narrow)
         w->part[0] = narrow_part;
         if (!narrow)
             memcpy(w->part, w->wide, sizeof w->wide);
-        if (!close_range(w->table, WINDOW_NARROW_SIZE) || (!narrow && !open_table(w)))
+        if (!window_close_range(w->table, WINDOW_NARROW_SIZE) || (!narrow && !open_table(w)))
             w->spoiled = true;
     }
     w->spoiled |= !narrow && !window_is_ours(w);
@@ -159,6 +158,14 @@ static void forget(struct window *w, struct window_page *page)
     w->count--;
 }
 
+/* Makes room: everything goes. Gives the page's slot. */
+static struct window_page *evict(struct window *w, gva_t page)
+{
+    window_flush(w);
+    w->stats.evictions++;
+    return find(w, page);
+}
+
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable)
 {
     uint64_t offset = (uint64_t)(host_page - w->ram->host);
@@ -172,16 +179,11 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     if (!window_allows(w, page) || offset >= w->ram->size ||
         (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
         return -EFAULT;
-    if (!is_used(w, slot) && w->count >= w->limit) {
-        window_flush(w);
-        w->stats.evictions++;
-        slot = find(w, page);
-    }
+    if (!is_used(w, slot) && w->count >= w->limit)
+        slot = evict(w, page);
     got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
     if (got == MAP_FAILED && errno == ENOMEM && w->count) { /* the process has no more mappings to give */
-        window_flush(w);
-        w->stats.evictions++;
-        slot = find(w, page);
+        slot = evict(w, page);
         got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
     }
     if (got == MAP_FAILED)
@@ -207,7 +209,7 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
 static bool unmap(const struct window *w, gva_t from, gva_t to)
 {
     if (w->narrow)
-        return close_range(host_of(w, from), to - from);
+        return window_close_range(host_of(w, from), to - from);
     return from == to || munmap(host_of(w, from), to - from) == 0;
 }
 

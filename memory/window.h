@@ -65,6 +65,9 @@ struct window {
     struct window_stats stats;
 };
 
+/* Nothing can be reached there from now on, and nothing else gets there. false: it would be a mapping too many. */
+bool window_close_range(void *from, uint64_t size);
+
 /* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE). Errors: -errno. */
 int window_create(struct window **window, struct ram *ram, uint8_t *table);
 void window_destroy(struct window *w); /* NULL is fine */

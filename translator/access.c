@@ -312,8 +312,7 @@ static bool fixed_address(const struct lower *l, const struct operand *op, gva_t
     bool rip = op->mem.base == ZYDIS_REGISTER_RIP;
 
     if ((!rip && op->mem.base != ZYDIS_REGISTER_NONE) || op->mem.index != ZYDIS_REGISTER_NONE ||
-        op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS ||
-        l->in->address_width != l->in->width)
+        place_segment(op) != PLACE_NONE || l->in->address_width != l->in->width)
         return false;
     *linear = (uint64_t)op->mem.disp + (rip ? l->in->pc + l->in->length : 0);
     if (!l->wide)
@@ -328,8 +327,8 @@ static bool plain_base(const struct lower *l, const struct operand *op, int *bas
     int guest = guest_register(op->mem.base, &high);
 
     /* 32-bit addresses wrap, so that a base cannot be part of a 64-bit pointer. */
-    if (!l->wide || guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || op->mem.segment == ZYDIS_REGISTER_FS ||
-        op->mem.segment == ZYDIS_REGISTER_GS || l->in->address_width != 64)
+    if (!l->wide || guest < 0 || op->mem.index != ZYDIS_REGISTER_NONE || place_segment(op) != PLACE_NONE ||
+        l->in->address_width != 64)
         return false;
     *base = host_register((unsigned)guest);
     /* The cold path subtracts the displacement: it must have a negative. */
@@ -357,8 +356,8 @@ struct pointer access_operand(struct lower *l, const struct operand *op, enum po
     if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
         return access_check_base(l, base, (int32_t)op->mem.disp, access_info(op), H_R11);
     access_address(l, op, H_RAX);
-    if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
-        access_add_segment(l, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, access_info(op));
+    if (place_segment(op) != PLACE_NONE)
+        access_add_segment(l, place_segment(op), access_info(op));
     return access_check(l, access_info(op), form, H_R11);
 }
 

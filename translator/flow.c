@@ -231,8 +231,8 @@ static void emit_dispatch(struct lower *l, bool call)
         c->done = emit_here(&l->e);
         return;
     }
-    emit_op_mem(&l->e, false, OP_LEA, H_R11, H_RAX, H_RAX, 1,
-                0); /* an entry is twice as large as a scale can be */
+    /* An entry is twice as large as a scale can be. */
+    emit_op_mem(&l->e, false, OP_LEA, H_R11, H_RAX, H_RAX, 1, 0);
     emit_op_imm(&l->e, false, 4, H_R11, (JUMP_CACHE_SIZE - 1) * 2);
     emit_entry(l, true, OP_CMP, H_RAX, cache);
     c->from = emit_jcc_forward(&l->e, CC_NE);

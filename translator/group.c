@@ -149,9 +149,7 @@ bool group_operand(const struct lower *l, const struct insn *in, const struct op
     place->base = (uint8_t)base;
     place->index = index < 0 ? PLACE_NONE : (uint8_t)index;
     place->scale = index < 0 ? 1 : op->mem.scale;
-    place->segment = op->mem.segment == ZYDIS_REGISTER_FS   ? SEG_FS
-                     : op->mem.segment == ZYDIS_REGISTER_GS ? SEG_GS
-                                                            : PLACE_NONE;
+    place->segment = place_segment(op);
     *disp = (int32_t)at;
     return true;
 }

@@ -34,6 +34,14 @@ struct place {
 #define PLACE_FIXED 16
 #define PLACE_NONE 17
 
+/* Of a memory operand: SEG_FS, SEG_GS, or PLACE_NONE. */
+static inline uint8_t place_segment(const struct operand *op)
+{
+    return op->mem.segment == ZYDIS_REGISTER_FS   ? SEG_FS
+           : op->mem.segment == ZYDIS_REGISTER_GS ? SEG_GS
+                                                  : PLACE_NONE;
+}
+
 /* The single access of an instruction that groups know: place, displacement, size, direction. */
 struct reach {
     struct place place;

@@ -106,8 +106,7 @@ bool string_is_copied(const struct insn *in)
         in->address_width != in->width || in->width == 16)
         return false;
     for (unsigned i = 0; i < in->operand_count; i++)
-        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-            (in->op[i].mem.segment == ZYDIS_REGISTER_FS || in->op[i].mem.segment == ZYDIS_REGISTER_GS))
+        if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && place_segment(&in->op[i]) != PLACE_NONE)
             return false;
     return true;
 }

@@ -15,12 +15,12 @@
 #define HIGHEST_SCORE 16 /* remembered */
 #define FEW_SWITCHES 2   /* of user code's address space, from one tick to the next */
 #define BUSY_FILLS 64u   /* pages mapped from one tick to the next that cost more than they are worth */
-#define BUSY_FLUSHES 16u /* likewise, of pages; a flush of all is FLUSH_WEIGHT of them */
+#define BUSY_FLUSHES 16u /* likewise, pages flushed; a flush of all is FLUSH_WEIGHT of them */
 #define FLUSH_WEIGHT 4u
-#define BUSY_FLUSH_TICKS 4u
-#define DEMOTE_SCORE 16  /* such ticks */
-#define BACKOFF 250      /* ticks until a demoted address space may have the window again */
-#define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
+#define DEMOTE_SCORE 16     /* such ticks */
+#define BUSY_FLUSH_TICKS 4u /* of them, when it is the flushes */
+#define BACKOFF 250         /* ticks until a demoted address space may have the window again */
+#define UNSUITABLE_MAX 4    /* accesses of a block that no window serves before it does without */
 
 static bool is_narrow(const struct vcpu *v)
 {
@@ -73,10 +73,15 @@ static void demote(struct vcpu *v)
     w->stats.demotions++;
 }
 
+static uint32_t hash_of(uint64_t address)
+{
+    return (uint32_t)(address * 0x9e3779b97f4a7c15ull >> 40);
+}
+
 static struct tier_space *space_of(struct tier *tier, uint64_t cr3)
 {
     uint64_t root = cr3 & PAGE_MASK;
-    struct tier_space *s = &tier->space[(root * 0x9e3779b97f4a7c15ull >> 40) % TIER_SPACES];
+    struct tier_space *s = &tier->space[hash_of(root) % TIER_SPACES];
 
     if (s->root != root)
         *s = (struct tier_space){.root = root};
@@ -159,21 +164,33 @@ void tier_force(struct vcpu *v)
         promote(v);
 }
 
+/* TIER_MAPPED: the guest's tables allow it, and it is RAM that may be reached unseen. */
+static enum tier_fault translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host)
+{
+    gpa_t gpa;
+
+    switch (mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ, host, &gpa)) {
+    case MMU_OK:
+        return TIER_MAPPED;
+    case MMU_FAULT:
+        return TIER_GUEST_FAULT;
+    default:
+        return TIER_UNSUITABLE;
+    }
+}
+
 enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
 {
     struct window *w = v->mmu.window;
     gva_t page = linear & PAGE_MASK;
-    enum mmu_result result;
+    enum tier_fault fault;
     uint8_t *host;
-    gpa_t gpa;
 
     if (!window_allows(w, page))
         return TIER_UNSUITABLE;
-    result = mmu_translate(&v->mmu, MMU_USER, linear, write ? MMU_WRITE : MMU_READ, &host, &gpa);
-    if (result == MMU_FAULT)
-        return TIER_GUEST_FAULT;
-    if (result != MMU_OK)
-        return TIER_UNSUITABLE;
+    fault = translate(v, linear, write, &host);
+    if (fault != TIER_MAPPED)
+        return fault;
     return window_map(w, page, host - (linear & ~PAGE_MASK), mmu_entry(&v->mmu, MMU_USER, page)->write == 0 - page)
                ? TIER_UNSUITABLE
                : TIER_MAPPED;
@@ -183,17 +200,16 @@ enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
 {
     struct kwindow *w = v->mmu.kwindow;
     gva_t page = linear & PAGE_MASK;
-    enum mmu_result result;
+    enum tier_fault fault;
     struct mmu_run run;
     uint8_t *host;
-    gpa_t gpa;
 
     if (linear < WINDOW_LOWEST || linear >= KWINDOW_END)
         return TIER_UNSUITABLE;
-    result = mmu_translate(&v->mmu, v->data_context, linear, write ? MMU_WRITE : MMU_READ, &host, &gpa);
-    if (result == MMU_FAULT)
-        return TIER_GUEST_FAULT;
-    if (result != MMU_OK || !mmu_find_run(&v->mmu, v->data_context, linear, &run) || run.user ||
+    fault = translate(v, linear, write, &host);
+    if (fault != TIER_MAPPED)
+        return fault;
+    if (!mmu_find_run(&v->mmu, v->data_context, linear, &run) || run.user ||
         kwindow_is_volatile(w, linear, run.global))
         return TIER_UNSUITABLE;
     if (kwindow_holds(w, linear)) {
@@ -204,14 +220,9 @@ enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
     return kwindow_map(w, run.from, run.to, run.offset, run.writable, run.global) ? TIER_UNSUITABLE : TIER_MAPPED;
 }
 
-static uint32_t hash_of(gva_t pc)
-{
-    return (uint32_t)(pc * 0x9e3779b97f4a7c15ull >> 40) % TIER_UNSUITABLE_SLOTS;
-}
-
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
 {
-    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(pc)];
+    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(pc) % TIER_UNSUITABLE_SLOTS];
 
     return u->pc == pc && u->count >= UNSUITABLE_MAX;
 }
@@ -219,7 +230,7 @@ bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
 void tier_note_unsuitable(struct vcpu *v, struct block *b)
 {
     struct translator_vcpu *tv = translator_of(v);
-    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc)];
+    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc) % TIER_UNSUITABLE_SLOTS];
 
     tv->translator->stats.window_unsuitable++;
     if (u->pc != b->pc)

@@ -11,7 +11,8 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 
-/* How user code reaches memory: AUTO is the TLB at first, a window for what runs long. */
+/* How memory is reached. AUTO: by user code through the TLB at first, through a window if it runs for long; by
+   32-bit kernels through theirs. */
 enum translator_tier { TIER_AUTO, TIER_TLB, TIER_WINDOW };
 
 struct translator_options {

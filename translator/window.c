@@ -115,9 +115,9 @@ static uint8_t narrow_prefixes(const struct lower *l)
 
 /* Through FS or GS, at an offset that is known and does not reach beyond 4 GiB: the linear address is computed, in
    32 bits. v->closed lets no access through if the segment has a limit below 4 GiB. */
-static bool in_segment(struct lower *l, const struct operand *op, unsigned segment, enum pointer_form form,
-                       struct pointer *pointer)
+static bool in_segment(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
+    unsigned segment = place_segment(op);
     int to = form == POINTER_R11 ? H_R11 : H_RAX;
 
     if (op->mem.base != ZYDIS_REGISTER_NONE || op->mem.index != ZYDIS_REGISTER_NONE ||
@@ -149,8 +149,8 @@ static bool narrow_operand(struct lower *l, const struct operand *op, enum point
 
     if (l->in->address_width != 32)
         return false;
-    if (op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS)
-        return in_segment(l, op, op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, form, pointer);
+    if (place_segment(op) != PLACE_NONE)
+        return in_segment(l, op, form, pointer);
     if (form == POINTER_RAX_ONLY && (p.reg > 7 || p.index > 7)) {
         access_address(l, op, H_RAX);
         p = (struct pointer){H_RAX, H_NONE, 0, .prefixes = narrow_prefixes(l) | POINTER_32};
@@ -175,7 +175,7 @@ static bool as_it_is(const struct lower *l, const struct operand *op, enum point
 
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
-    bool segment = op->mem.segment == ZYDIS_REGISTER_FS || op->mem.segment == ZYDIS_REGISTER_GS, high;
+    bool segment = place_segment(op) != PLACE_NONE, high;
     bool whole = l->in->address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
     int64_t disp = op->mem.disp;
     int base = guest_register(op->mem.base, &high);
@@ -207,8 +207,7 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
     access_address(l, op, H_RAX);
     if (segment) {
         group_clobber_r11(l);
-        emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE,
-                     V_SEGMENT(op->mem.segment == ZYDIS_REGISTER_FS ? SEG_FS : SEG_GS, base));
+        emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_SEGMENT(place_segment(op), base));
         emit_op_mem(&l->e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
     }
     if (!known || !is_probed(l, place, at)) {

@@ -4,18 +4,6 @@
  */
 #include "rt.h"
 
-#define P 1u
-#define W 2u
-#define U 4u
-#define ACCESSED 0x20u
-#define DIRTY 0x40u
-#define PS 0x80u
-#define G 0x100u
-#define CR0_PG 0x80000000u
-#define CR0_WP 0x10000u
-#define CR4_PSE 0x10u
-#define CR4_PAE 0x20u
-#define CR4_PGE 0x80u
 #define CR4_SMEP 0x100000u
 #define CR4_SMAP 0x200000u
 #define EFER 0xc0000080u
@@ -233,7 +221,7 @@ static void global_pages(void)
     w32(FRAME + 0x5000, 0x55555555);
     equal(r32(TEST + 0x4000), 0x44444444, "a global page");
     table[4] = (FRAME + 0x5000) | P | W | U | G;
-    __asm__ volatile("invlpg %0" : : "m"(*(u8 *)(TEST + 0x4000)));
+    invlpg(TEST + 0x4000);
     equal(r32(TEST + 0x4000), 0x55555555, "  INVLPG drops it");
     table[4] = (FRAME + 0x4000) | P | W | U | G;
     write_cr4(read_cr4() & ~CR4_PGE);

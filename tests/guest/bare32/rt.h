@@ -180,4 +180,23 @@ CR_ACCESS(0)
 CR_ACCESS(3)
 CR_ACCESS(4)
 
+static inline void invlpg(u32 at)
+{
+    __asm__ volatile("invlpg %0" : : "m"(*(u8 *)at) : "memory");
+}
+
+/* Of entries of page tables, and of the control registers. */
+#define P 1u
+#define W 2u
+#define U 4u
+#define ACCESSED 0x20u
+#define DIRTY 0x40u
+#define PS 0x80u
+#define G 0x100u
+#define CR0_PG 0x80000000u
+#define CR0_WP 0x10000u
+#define CR4_PSE 0x10u
+#define CR4_PAE 0x20u
+#define CR4_PGE 0x80u
+
 #endif

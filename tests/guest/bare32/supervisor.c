@@ -4,17 +4,6 @@
  */
 #include "rt.h"
 
-#define P 1u
-#define W 2u
-#define U 4u
-#define ACCESSED 0x20u
-#define DIRTY 0x40u
-#define PS 0x80u
-#define G 0x100u
-#define CR0_PG 0x80000000u
-#define CR0_WP 0x10000u
-#define CR4_PSE 0x10u
-#define CR4_PGE 0x80u
 #define TEST 0x40000000u /* linear; its tables are the ones that change */
 #define FRAME 0x600000u  /* where it leads: FRAMES pages */
 #define FRAMES 512u
@@ -43,11 +32,6 @@ static void off(void)
 {
     write_cr0(cr0);
     write_cr4(cr4);
-}
-
-static void invlpg(u32 at)
-{
-    __asm__ volatile("invlpg %0" : : "m"(*(u8 *)at) : "memory");
 }
 
 static void fill_frames(void)

@@ -107,12 +107,7 @@ Test(dirty, so_does_the_page_walk)
     EXPECT(9);
 }
 
-#ifdef __SANITIZE_ADDRESS__ /* it is where the window would be */
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-Test(dirty, windows_let_written_pages_be_written, .disabled = SANITIZED)
+Test(dirty, windows_let_written_pages_be_written, .disabled = NO_KWINDOW)
 {
     struct mmu_run run;
 

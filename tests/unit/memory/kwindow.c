@@ -37,13 +37,7 @@ static void close_window(void)
     ram_destroy(&ram);
 }
 
-/* The address sanitizer's shadow lies where the window would be: novt does without, then. */
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-TestSuite(kwindow, .init = open_window, .fini = close_window, .disabled = SANITIZED);
+TestSuite(kwindow, .init = open_window, .fini = close_window, .disabled = NO_KWINDOW);
 
 /* One word at a linear address by the kernel's hand, which reports what the processor would fault on. */
 static bool transfer(gva_t at, uint32_t *value, bool write)
