@@ -62,6 +62,9 @@ struct block {
     uint8_t *entry_flags;  /* entered with the guest's arithmetic flags in the host's */
     uint8_t *entry_saved;  /* entered with them saved in memory */
     uint8_t *entry_either; /* the cheaper one when they are in both places */
+    /* Entered by its own jump back to its start, if that has the flags at again_flags; NULL: as by any other. */
+    uint8_t *again;
+    enum block_flags again_flags;
     uint8_t *code, *code_end;
     uint8_t *cold, *cold_end; /* in the second part */
     const uint8_t *map;       /* per instruction: guest length, host length, kind (translator's format) */

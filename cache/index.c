@@ -89,9 +89,19 @@ static void aim(const struct cache *cache, const struct block_exit *exit, uint8_
         aim_jump(cache, exit->patch, host);
 }
 
+/* Does the exit jump back to its own block's start, with the flags where an iteration finds them? */
+static bool goes_again(const struct block_exit *exit, const struct block *to)
+{
+    return to->again && exit >= to->exits && exit < to->exits + to->exit_count &&
+           (to->again_flags == BLOCK_FLAGS_EITHER || exit->flags == BLOCK_FLAGS_EITHER ||
+            exit->flags == to->again_flags);
+}
+
 /* Where a linked exit jumps to. */
 static uint8_t *entry_for(const struct cache *cache, const struct block_exit *exit, const struct block *to)
 {
+    if (goes_again(exit, to))
+        return to->again;
     if (exit->flags == BLOCK_FLAGS_SAVED)
         return to->entry_saved;
     if (exit->flags == BLOCK_FLAGS_EITHER)

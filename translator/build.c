@@ -78,6 +78,7 @@ static void lower_entries(struct lower *l)
     struct block *b = l->block;
 
     b->code = emit_here(&l->e);
+    b->again_flags = natural;
     if (natural == BLOCK_FLAGS_SAVED) {
         struct flags_outlook ahead = flags_look_ahead(l, 0);
 
@@ -150,6 +151,7 @@ static bool lower_all(struct lower *l)
     lower_entries(l);
     l->index = 0;
     loop_enter(l);
+    window_loop_enter(l);
     group_start(l);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];

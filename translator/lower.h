@@ -61,6 +61,7 @@ struct lower {
     struct window *window;          /* the user's, or NULL */
     struct probed probed[PROBED_MAX];
     unsigned next_probed;
+    struct window_loop ahead;
     bool checked; /* the current instruction has an access that the TLB is looked up for */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */

@@ -91,6 +91,13 @@ struct probed {
 };
 #define PROBED_MAX 8
 
+/* Places that a loop in a window probes before its first iteration. */
+#define WINDOW_LOOP_MAX 6
+struct window_loop {
+    unsigned count;
+    struct place place[WINDOW_LOOP_MAX];
+};
+
 /* --- window.c --- */
 void window_emit_prefixes(struct emitter *e, const struct pointer *p);
 #define WINDOW_REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
@@ -104,6 +111,9 @@ bool window_keeps_flags(const struct insn *in);
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer);
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer);
 void window_advance(struct lower *l); /* behind each instruction */
+void window_note_probed(struct lower *l, struct place place, int32_t at);
+/* --- window_loop.c: in front of the first instruction --- */
+void window_loop_enter(struct lower *l);
 
 /* --- group.c --- */
 bool group_access(struct lower *l, struct place place, int32_t disp, uint32_t info, struct pointer *pointer);

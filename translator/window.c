@@ -62,9 +62,9 @@ static bool is_probed(const struct lower *l, struct place place, int64_t disp)
     return false;
 }
 
-static void note_probed(struct lower *l, struct place place, int32_t disp)
+void window_note_probed(struct lower *l, struct place place, int32_t at)
 {
-    l->probed[l->next_probed++ % PROBED_MAX] = (struct probed){true, place, disp};
+    l->probed[l->next_probed++ % PROBED_MAX] = (struct probed){true, place, at};
 }
 
 /* base is a guest register that is resident. */
@@ -76,7 +76,7 @@ static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer
         return false;
     if (!is_probed(l, place, disp)) {
         window_probe(l, host_register(base));
-        note_probed(l, place, 0);
+        window_note_probed(l, place, 0);
     }
     *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp};
     return true;
@@ -200,7 +200,7 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
         if (!is_probed(l, place, at)) {
             access_address(l, op, H_RAX);
             window_probe(l, H_RAX);
-            note_probed(l, place, at);
+            window_note_probed(l, place, at);
         }
         return true;
     }
@@ -213,7 +213,7 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
     if (!known || !is_probed(l, place, at)) {
         window_probe(l, H_RAX);
         if (known)
-            note_probed(l, place, at);
+            window_note_probed(l, place, at);
     }
     if (form == POINTER_R11)
         group_clobber_r11(l);

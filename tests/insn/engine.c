@@ -34,6 +34,7 @@
 #define DATA 0x400000u
 #define CODE 0x410000u
 #define EXIT 0x440000u
+#define LARGE 0x600000u /* for insn_engine_map_large */
 #define RAM_SIZE 0x800000u
 #define NX (1ull << 63)
 #define MAX_STEPS 100000u
@@ -386,6 +387,21 @@ void insn_engine_end(struct insn_engine *e)
     if (e->kind == INSN_BT)
         translator_thread_leave(e->translator, e->v);
     insn_signals_end();
+}
+
+void insn_engine_map_large(struct insn_engine *e, uint64_t linear)
+{
+    map(e, linear, LARGE, 0x80 | 0x67);
+}
+
+uint8_t *insn_engine_large(const struct insn_engine *e)
+{
+    return ram_host(&e->ram, LARGE);
+}
+
+const struct translator_stats *insn_engine_stats(const struct insn_engine *e)
+{
+    return translator_get_stats(e->translator);
 }
 
 static int open_translator(struct insn_engine *e, const char *options, struct error *error)

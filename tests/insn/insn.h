@@ -178,6 +178,11 @@ const char *insn_engine_name(enum insn_engine_kind kind);
 void insn_engine_stop(struct insn_engine *e);
 void insn_engine_clear_code(struct insn_engine *e);
 const uint8_t *insn_engine_code(const struct insn_engine *e); /* INSN_CODE_SIZE bytes */
+/* Maps 2 MiB, for the user, writable, to a large page that nothing else uses; that page. */
+void insn_engine_map_large(struct insn_engine *e, uint64_t linear);
+uint8_t *insn_engine_large(const struct insn_engine *e);
+struct translator_stats;
+const struct translator_stats *insn_engine_stats(const struct insn_engine *e); /* of the translator */
 struct vcpu;
 /* The interpreter asks before each instruction; false: it stops, and the run counts as hung. */
 void insn_engine_watch(struct insn_engine *e, bool (*watch)(void *opaque, const struct vcpu *v), void *opaque);
