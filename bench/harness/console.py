@@ -1,0 +1,115 @@
+"""console - a program with a console, and what is said to it.
+
+Interface: Console. The program runs without privileges, and is dead when close() returns.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+
+
+class Broken(Exception):
+    """The program did not do what was expected of it: the text says what, and ends with its last lines."""
+
+
+def unprivileged(command):
+    """The command as an ordinary user runs it: as nobody if we are root."""
+    if os.getuid() != 0:
+        return command
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
+            "--inh-caps=-all", "env", "HOME=/"] + command
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, in seconds."""
+    with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid, ram_mib):
+    """Memory besides the guest's RAM that the process accounts for: proportional set size."""
+    total, is_ram = 0, False
+    with open("/proc/%d/smaps" % pid, encoding="utf-8", errors="replace") as f:
+        for line in f:
+            word = line.split(None, 1)[0]
+            if "-" in word:
+                begin, end = word.split("-")
+                is_ram = "guest-ram" in line or (int(end, 16) - int(begin, 16)) >> 20 == ram_mib
+            elif word == "Pss:" and not is_ram:
+                total += int(line.split()[1])
+    return total
+
+
+class Console:
+    def __init__(self, command, **popen):
+        self.text = ""
+        self.at = 0
+        self.command = command
+        self.begin = time.monotonic()
+        self.process = subprocess.Popen(unprivileged(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, bufsize=0, start_new_session=True, **popen)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def elapsed(self):
+        return time.monotonic() - self.begin
+
+    def send(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+        except OSError:
+            raise Broken("%s is gone; its last words:\n%s" % (self.command[0], self.tail())) from None
+
+    def expect(self, text, timeout):
+        """What has come before `text`, since the last time."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.text.find(text, self.at)
+            if found >= 0:
+                before = self.text[self.at:found]
+                self.at = found + len(text)
+                return before
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Broken("'%s' did not come within %g s; the last words:\n%s" % (text, timeout, self.tail()))
+            if select.select([self.process.stdout], [], [], left)[0]:
+                data = os.read(self.process.stdout.fileno(), 65536)
+                if not data:
+                    raise Broken("%s ended while '%s' was expected; its last words:\n%s" %
+                                 (self.command[0], text, self.tail()))
+                self.text += data.decode("utf-8", "replace").replace("\r", "")
+
+    def rest(self, timeout):
+        """All that comes until the program ends."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if select.select([self.process.stdout], [], [], 0.2)[0]:
+                data = os.read(self.process.stdout.fileno(), 65536)
+                if not data:
+                    break
+                self.text += data.decode("utf-8", "replace").replace("\r", "")
+        self.close()
+        return self.text[self.at:]
+
+    def tail(self, lines=8):
+        return "\n".join("    " + line for line in self.text.splitlines()[-lines:])
+
+    def close(self):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is not None:
+                break
+            try:
+                os.killpg(self.process.pid, number)
+            except OSError:
+                pass
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                continue
+        self.process.stdin.close()
+        self.process.stdout.close()
