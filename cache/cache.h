@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define CACHE_NO_PAGE UINT64_MAX
-#define CACHE_BUCKETS (1u << 16)
+#define CACHE_BUCKETS (1u << 18)
 
 struct block;
 

@@ -70,8 +70,9 @@ struct tier_unsuitable {
 };
 #define TIER_SPACES 256u
 struct tier_space {
-    uint64_t root; /* CR3 without its low bits */
-    int score;     /* ticks that found it in user code; negative: it has to wait */
+    uint64_t root;   /* CR3 without its low bits */
+    int score;       /* ticks that found it in user code; negative: it has to wait */
+    unsigned losses; /* turns with the window, in a row, that cost more than they were worth */
 };
 struct tier {
     struct tier_space space[TIER_SPACES]; /* by a hash of the root */
@@ -79,6 +80,7 @@ struct tier {
     unsigned switches;                    /* times that another's was, since the last tick */
     bool due;                             /* the user code that is about to run is to have the window */
     unsigned busy;                        /* ticks that found the window being filled */
+    uint64_t taken, taken_fills;          /* TSC and window_stats.fills when the window's owner got it */
     /* window_stats at the last tick */
     uint64_t seen_fills, seen_flushes, seen_page_flushes;
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */

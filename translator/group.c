@@ -250,8 +250,7 @@ static gva_t fixed_linear(const struct lower *l, int32_t low)
     return l->wide ? linear : (uint32_t)linear;
 }
 
-/* Address of place + low in RAX. */
-static void emit_place(struct lower *l, struct place place, int32_t low, uint32_t info)
+void group_emit_place(struct lower *l, struct place place, int32_t low, uint32_t info)
 {
     int base = H_RAX, index = H_NONE;
 
@@ -286,7 +285,7 @@ struct pointer group_check_range(struct lower *l, struct place place, int32_t lo
         host_register(place.base) != NOT_RESIDENT)
         return access_check_base(l, host_register(place.base), low, info, to);
     group_clobber_r11(l);
-    emit_place(l, place, low, info);
+    group_emit_place(l, place, low, info);
     return access_check(l, info, POINTER_R11, to);
 }
 

@@ -129,6 +129,8 @@ void group_give_back(struct lower *l);
 void group_emit_back(struct lower *l); /* the same on a way out of the block */
 
 bool group_same_place(struct place a, struct place b);
+/* Address of place + low in RAX; with a segment, for an access of `info`. Clobbers R11. */
+void group_emit_place(struct lower *l, struct place place, int32_t low, uint32_t info);
 /* What an instruction adds to a place; false if that is unknown. */
 bool group_place_effect(const struct insn *in, struct place place, int32_t *delta);
 /* Checks a range that begins at place + low. */

@@ -8,6 +8,7 @@
 #include "translator/tier.h"
 
 #include <string.h>
+#include <x86intrin.h>
 
 #include "cpu/simd.h"
 
@@ -19,8 +20,14 @@
 #define FLUSH_WEIGHT 4u
 #define DEMOTE_SCORE 16     /* such ticks */
 #define BUSY_FLUSH_TICKS 4u /* of them, when it is the flushes */
-#define BACKOFF 250         /* ticks until a demoted address space may have the window again */
-#define UNSUITABLE_MAX 4    /* accesses of a block that no window serves before it does without */
+/* What a turn with the window costs, and each page, in cycles of the TSC; and how many times as long it has to
+   last to be worth that. */
+#define TURN_CYCLES 500000u
+#define FILL_CYCLES 25000u
+#define GAIN 2u
+#define MAX_LOSSES 6u
+#define BACKOFF 250      /* ticks until a demoted address space may have the window again */
+#define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
 
 static bool is_narrow(const struct vcpu *v)
 {
@@ -43,36 +50,6 @@ static void note_seen(struct vcpu *v)
     tier->seen_page_flushes = s->page_flushes;
 }
 
-static void promote(struct vcpu *v)
-{
-    struct window *w = v->mmu.window;
-    const struct mmu_table *t = &v->mmu.table[MMU_USER];
-
-    simd_save(v);
-    if (!is_narrow(v) && v->mmu.kwindow)
-        kwindow_close(v->mmu.kwindow);
-    if (!window_take(w, is_narrow(v)))
-        return;
-    w->owner = v->cr3;
-    w->active = true;
-    w->stats.promotions++;
-    note_seen(v);
-    for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
-        const struct mmu_tlb_entry *e = &t->entry[i];
-
-        if (e->read != MMU_TLB_NEVER(i) && window_allows(w, 0 - e->read))
-            window_map(w, 0 - e->read, (const uint8_t *)(uintptr_t)e->host, e->write == e->read);
-    }
-}
-
-static void demote(struct vcpu *v)
-{
-    struct window *w = v->mmu.window;
-
-    window_release(w);
-    w->stats.demotions++;
-}
-
 static uint32_t hash_of(uint64_t address)
 {
     return (uint32_t)(address * 0x9e3779b97f4a7c15ull >> 40);
@@ -86,6 +63,59 @@ static struct tier_space *space_of(struct tier *tier, uint64_t cr3)
     if (s->root != root)
         *s = (struct tier_space){.root = root};
     return s;
+}
+
+/* The owner's turn is over: has the window been worth its filling? If not, it has to wait, each time longer. */
+static void settle(struct vcpu *v)
+{
+    struct tier *tier = &translator_of(v)->tier;
+    const struct window *w = v->mmu.window;
+    uint64_t fills = w->stats.fills - tier->taken_fills;
+    struct tier_space *s;
+
+    if (w->owner == WINDOW_NO_OWNER)
+        return;
+    s = space_of(tier, w->owner);
+    if (__rdtsc() - tier->taken >= (TURN_CYCLES + fills * FILL_CYCLES) * GAIN) {
+        s->losses = 0;
+        return;
+    }
+    s->losses += s->losses < MAX_LOSSES;
+    s->score = -(1 << s->losses) * PROMOTE_SCORE;
+}
+
+static void promote(struct vcpu *v)
+{
+    struct window *w = v->mmu.window;
+    const struct mmu_table *t = &v->mmu.table[MMU_USER];
+
+    settle(v);
+    simd_save(v);
+    if (!is_narrow(v) && v->mmu.kwindow)
+        kwindow_close(v->mmu.kwindow);
+    if (!window_take(w, is_narrow(v)))
+        return;
+    w->owner = v->cr3;
+    w->active = true;
+    w->stats.promotions++;
+    translator_of(v)->tier.taken = __rdtsc();
+    translator_of(v)->tier.taken_fills = w->stats.fills;
+    note_seen(v);
+    for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
+        const struct mmu_tlb_entry *e = &t->entry[i];
+
+        if (e->read != MMU_TLB_NEVER(i) && window_allows(w, 0 - e->read))
+            window_map(w, 0 - e->read, (const uint8_t *)(uintptr_t)e->host, e->write == e->read);
+    }
+}
+
+static void demote(struct vcpu *v)
+{
+    struct window *w = v->mmu.window;
+
+    settle(v);
+    window_release(w);
+    w->stats.demotions++;
 }
 
 /* Pages that are filled once are an investment; those that are flushed and filled again are not. */

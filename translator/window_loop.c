@@ -50,13 +50,6 @@ static bool stays_in_reach(const struct lower *l, struct place place)
     return true;
 }
 
-/* Can its address be computed in one instruction? */
-static bool is_simple(struct place place)
-{
-    return place.base < PLACE_FIXED && host_register(place.base) != NOT_RESIDENT && place.segment == PLACE_NONE &&
-           (place.index == PLACE_NONE || host_register(place.index) != NOT_RESIDENT);
-}
-
 static void add_place(struct lower *l, struct place place)
 {
     struct window_loop *ahead = &l->ahead;
@@ -64,7 +57,8 @@ static void add_place(struct lower *l, struct place place)
     for (unsigned k = 0; k < ahead->count; k++)
         if (group_same_place(ahead->place[k], place))
             return;
-    if (ahead->count < WINDOW_LOOP_MAX && is_simple(place) && stays_in_reach(l, place))
+    if (ahead->count < WINDOW_LOOP_MAX && place.base < PLACE_FIXED && place.segment == PLACE_NONE &&
+        stays_in_reach(l, place))
         ahead->place[ahead->count++] = place;
 }
 
@@ -103,13 +97,10 @@ void window_loop_enter(struct lower *l)
     find_places(l);
     for (unsigned k = 0; k < l->ahead.count; k++) {
         struct place p = l->ahead.place[k];
-        int reg = host_register(p.base);
 
-        if (p.index != PLACE_NONE) {
-            emit_op_mem(&l->e, true, OP_LEA, H_RAX, reg, host_register(p.index), p.scale, 0);
-            reg = H_RAX;
-        }
-        window_probe(l, reg);
+        group_clobber_r11(l);
+        group_emit_place(l, p, 0, 0);
+        window_probe(l, H_RAX);
         window_note_probed(l, p, 0);
     }
     if (l->ahead.count)
