@@ -1,0 +1,88 @@
+/*
+ * machine.h - the guest's hardware: privileged instructions, tables, timer, console.
+ */
+#ifndef NOVT_BENCH_NANO_MACHINE_H
+#define NOVT_BENCH_NANO_MACHINE_H
+
+#include <stdint.h>
+
+#include "nano.h"
+#include "numbers.h"
+
+#define PIT_HZ 1193182u
+#define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
+#define MSR_FMASK 0xc0000084u
+#define MSR_FS_BASE 0xc0000100u
+
+/* entries.S, boot.S */
+extern volatile uint64_t nano_count; /* of events that were handled */
+extern volatile uint64_t nano_area_table[NANO_AREA_PAGES];
+extern uint32_t nano_boot_info; /* physical address */
+uint64_t nano_at_user(uint64_t (*f)(uint64_t), uint64_t n);
+
+/* traps.c */
+extern volatile uint64_t nano_area_entry; /* what a page fault in NANO_AREA puts in the table */
+void nano_start_traps(void);
+void nano_start_interrupts(void);
+
+/* machine.c */
+void nano_start_console(void);
+uint64_t nano_tsc_hz(void);            /* measured once */
+void nano_start_timer(uint16_t count); /* IRQ 0 once, after so many of the PIT's clocks */
+const char *nano_command_line(void);
+__attribute__((noreturn)) void nano_power_off(void);
+
+/* events.c, guest.c */
+extern const struct nano_bench nano_events[], nano_privileged[];
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t value;
+
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return low | (uint64_t)high << 32;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline uint64_t read_cr3(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("movq %%cr3, %0" : "=r"(value));
+    return value;
+}
+
+static inline void write_cr3(uint64_t value)
+{
+    __asm__ volatile("movq %0, %%cr3" : : "r"(value) : "memory");
+}
+
+static inline void invlpg(uint64_t linear)
+{
+    __asm__ volatile("invlpg (%0)" : : "r"(linear) : "memory");
+}
+
+#endif
