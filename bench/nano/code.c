@@ -31,9 +31,12 @@ static void add(struct state *s, unsigned r, int32_t immediate)
     s->reg[r] += (uint64_t)immediate;
 }
 
-static void xor (struct state * s, unsigned r, int32_t immediate) { s->reg[r] ^= (uint64_t)immediate; }
+static void flip(struct state *s, unsigned r, int32_t immediate)
+{
+    s->reg[r] ^= (uint64_t)immediate;
+}
 
-    static void cmp(struct state *s, unsigned r, int32_t immediate)
+static void cmp(struct state *s, unsigned r, int32_t immediate)
 {
     (void)s, (void)r, (void)immediate;
 }
@@ -54,7 +57,7 @@ static void store(struct state *s, unsigned r, int32_t displacement)
 }
 
 static const struct form forms[] = {
-    {0x81, 0xc0, false, true, 4, add},   {0x81, 0xf0, false, true, 4, xor},   {0x81, 0xf8, false, true, 4, cmp},
+    {0x81, 0xc0, false, true, 4, add},   {0x81, 0xf0, false, true, 4, flip},  {0x81, 0xf8, false, true, 4, cmp},
     {0x69, 0xc0, true, true, 4, imul},   {0x8b, 0x47, true, false, 1, load},  {0x8b, 0x47, true, false, 1, load},
     {0x89, 0x47, true, false, 1, store}, {0x89, 0x47, true, false, 1, store},
 };
