@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/activity.h"
 #include "cpu/mode.h"
 #include "cpu/registers.h"
 #include "memory/mmu.h"
@@ -81,6 +82,7 @@ struct vcpu_stats {
     uint64_t interpreted; /* instructions run by cpu_step */
     uint64_t exceptions[32], interrupts, syscalls, halts;
     uint64_t pauses; /* sleeps in a spin (pause.c) */
+    uint64_t samples[ACTIVITY_COUNT];
 };
 
 struct cpu_model; /* cpuid.h */
@@ -137,6 +139,7 @@ struct vcpu {
         uint64_t last, since; /* host TSC: the last PAUSE, the first of those that came close behind one another */
     } spin;
     struct vcpu_stats stats;
+    volatile uint8_t activity; /* enum cpu_activity */
 
     /* --- cross-thread --- */
     atomic_uint exit_request;   /* nonzero: leave translated code soon */

@@ -13,7 +13,8 @@
 
 #define USER_END 0x7ffffffff000ull
 #define GUARD_MAPPED 0x100000000ull
-#define GUARD_STACK 0x10000000ull /* below a stack, which may grow; nothing is ever put above it */
+#define GUARD_STACK 0x10000000ull   /* below a stack, which may grow; nothing is ever put above it */
+#define GUARD_PROGRAM 0x80000000ull /* above the program and its heap, which grows; mappings do not come there */
 #define PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT)
 
 /* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
@@ -37,8 +38,19 @@ static bool forbid(struct window *w, uint64_t from, uint64_t to)
 
 struct mapping {
     uint64_t from, to;
-    bool kernels; /* the first stack, and what the kernel maps next to it */
+    uint64_t below, above; /* what has to stay free around it */
 };
+
+extern const char __executable_start[], end[]; /* of this program: the linker's */
+
+static void find_guards(struct mapping *m, const char *line)
+{
+    bool kernels = strstr(line, "[stack") || strstr(line, "[v"); /* the first stack, and what is next to it */
+    bool program = strstr(line, "[heap") || (m->to > (uintptr_t)__executable_start && m->from < (uintptr_t)end);
+
+    m->below = kernels ? GUARD_STACK : program ? WINDOW_GUARD : GUARD_MAPPED;
+    m->above = kernels ? WINDOW_GUARD : program ? GUARD_PROGRAM : GUARD_MAPPED;
+}
 
 /* The next line of /proc/self/maps. *good becomes false if it is not understood. */
 static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
@@ -49,7 +61,8 @@ static bool next_mapping(FILE *maps, struct mapping *m, bool *good)
     if (!*good || !fgets(line, sizeof line, maps))
         return false;
     *good = sscanf(line, "%llx-%llx", &from, &to) == 2;
-    *m = (struct mapping){from, to, strstr(line, "[stack") || strstr(line, "[v")};
+    *m = (struct mapping){.from = from, .to = to};
+    find_guards(m, line);
     return *good;
 }
 
@@ -61,12 +74,9 @@ void window_find_parts(struct window *w)
 
     w->wide[0] = (struct window_part){.from = WINDOW_LOWEST, .to = USER_END};
     w->wide_count = 1;
-    while (good && next_mapping(maps, &m, &good)) {
-        uint64_t above = m.kernels ? WINDOW_GUARD : GUARD_MAPPED, below = m.kernels ? GUARD_STACK : GUARD_MAPPED;
-
+    while (good && next_mapping(maps, &m, &good))
         if (m.from < USER_END)
-            good = forbid(w, m.from > below ? m.from - below : 0, m.to + above);
-    }
+            good = forbid(w, m.from > m.below ? m.from - m.below : 0, m.to + m.above);
     if (maps)
         fclose(maps);
     while (w->wide_count && w->wide[w->wide_count - 1].from >= w->wide[w->wide_count - 1].to)

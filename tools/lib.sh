@@ -15,7 +15,7 @@ export NOVT_ROOT NOVT_BUILD NOVT_GUEST LC_ALL
 LIB_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libzycore-dev libcapstone-dev \
 libxxhash-dev libjson-c-dev"
 LIB_TEST_PACKAGES="libcriterion-dev nasm clang-format clang-tidy binutils gnuplot-nox chromium"
-LIB_BENCH_PACKAGES="qemu-system-x86 user-mode-linux gnuplot-nox"
+LIB_BENCH_PACKAGES="qemu-system-x86 user-mode-linux bochs bochs-term grub-common grub-pc-bin xorriso mtools gnuplot-nox"
 # Not installed, only unpacked: what tests/guest/others runs.
 LIB_GUEST_PACKAGES="seabios memtest86+ u-boot-qemu gnumach-image-1.8-486:i386"
 

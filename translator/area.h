@@ -81,6 +81,7 @@ struct tier {
     bool due;                             /* the user code that is about to run is to have the window */
     unsigned busy;                        /* ticks that found the window being filled */
     uint64_t taken, taken_fills;          /* TSC and window_stats.fills when the window's owner got it */
+    unsigned unsuitable_since;            /* accesses since then that no window serves */
     /* window_stats at the last tick */
     uint64_t seen_fills, seen_flushes, seen_page_flushes;
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */
@@ -91,8 +92,9 @@ struct translator_vcpu {
     _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
     _Alignas(4096) uint64_t self; /* the struct vcpu */
     bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
-    uint64_t resume;      /* host address to continue at after a callout */
-    uint64_t value;       /* RAX there */
+    struct block_exit *unlinked; /* the exit that leads to it, which is sure to lack it; or NULL */
+    uint64_t resume;             /* host address to continue at after a callout */
+    uint64_t value;              /* RAX there */
     uint64_t spill[3];
     uint64_t borrowed_value[LOOP_MAX]; /* guest values of block.borrowed */
     uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];

@@ -345,10 +345,12 @@ static struct block *build(struct translator *t, struct vcpu *v)
 
 struct block *translator_build(struct translator *t, struct vcpu *v)
 {
+    uint8_t before = activity_begin(&v->activity, ACTIVITY_TRANSLATOR);
     uint64_t begin = now_ns();
     struct block *b = build(t, v);
 
     t->stats.translation_ns += now_ns() - begin;
+    v->activity = before;
     return b;
 }
 

@@ -138,6 +138,7 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
     if (!b) {
         tv->came_with_flags = exit->flags != BLOCK_FLAGS_SAVED;
+        tv->unlinked = tv->translator->leave_each_block ? NULL : exit;
         return leave(v, EXIT_TRANSLATE);
     }
     lookup_link(v, exit, b);
@@ -159,7 +160,11 @@ static bool go_on_here(struct vcpu *v)
 /* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
 static bool step(struct vcpu *v)
 {
-    switch (cpu_step(v)) {
+    uint8_t before = activity_begin(&v->activity, ACTIVITY_INTERPRETER);
+    enum cpu_status status = cpu_step(v);
+
+    v->activity = before;
+    switch (status) {
     case CPU_OK:
         return false;
     case CPU_EXIT:
@@ -404,7 +409,7 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     return false;
 }
 
-bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
+static bool reach_memory(struct vcpu *v, gva_t linear, uint32_t info)
 {
     struct translator_vcpu *tv = translator_of(v);
     uint32_t size = info & 0xff, first = (uint32_t)(PAGE_SIZE - (linear & ~PAGE_MASK));
@@ -440,6 +445,15 @@ bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
         return access_failed(v, linear, linear, info, r);
     tv->value = (uintptr_t)tv->bounce_host[0];
     return false;
+}
+
+bool callout_memory(struct vcpu *v, gva_t linear, uint32_t info)
+{
+    uint8_t before = activity_begin(&v->activity, ACTIVITY_MEMORY);
+    bool leaves = reach_memory(v, linear, info);
+
+    v->activity = before;
+    return leaves;
 }
 
 static void write_part(struct vcpu *v, const uint8_t *from, unsigned k)

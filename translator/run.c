@@ -122,29 +122,48 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
         v->exit.reason = EXIT_LIMIT;
 }
 
+/* The block at RIP; `from`: the exit that has just looked for it in vain, and is linked to it. NULL: none can be
+   made. */
+static struct block *find_block(struct translator *t, struct vcpu *v, struct block_exit *from)
+{
+    struct block *b = from ? NULL : lookup_block(t, v);
+    uint64_t flushes = t->stats.cache_flushes;
+
+    if (b)
+        return b;
+    simd_save(v);
+    b = translator_build(t, v);
+    if (b && from && flushes == t->stats.cache_flushes)
+        lookup_link(v, from, b);
+    return b;
+}
+
 void translator_run(struct translator *t, struct vcpu *v)
 {
     do {
+        struct translator_vcpu *tv = translator_of(v);
+        struct block_exit *from = tv->unlinked;
         struct block *b;
 
+        tv->unlinked = NULL;
         lookup_catch_up(v);
         if (must_stop(v))
             break;
-        if (t->options.tier == TIER_WINDOW)
+        if (t->options.tier == TIER_WINDOW) {
             tier_force(v);
-        if (translator_of(v)->tier.due)
-            tier_take_turn(v);
-        b = lookup_block(t, v);
-        if (!b) {
-            simd_save(v);
-            b = translator_build(t, v);
+            from = NULL;
         }
+        if (tv->tier.due) {
+            tier_take_turn(v);
+            from = NULL; /* it belongs to code without the window */
+        }
+        b = find_block(t, v, from);
         if (t->options.log_exec && t->options.log) {
             simd_save(v);
             translator_log_exec(t, v);
         }
-        translator_of(v)->no_group = false;
-        translator_of(v)->came_with_flags = false;
+        tv->no_group = false;
+        tv->came_with_flags = false;
         if (!b) {
             v->exit.reason = EXIT_INTERPRET;
             break;

@@ -113,8 +113,10 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, g
 
     translator_of(v)->translator->stats.window_signals++;
     *stage = window_is_probe(host) ? STAGE_PROBE : STAGE_ACCESS;
+    v->activity = ACTIVITY_MEMORY;
     if (*stage == STAGE_ACCESS)
         fault = (b->mode & MODE_CPL) == 3 ? tier_resolve(v, linear, write) : tier_resolve_kernel(v, linear, write);
+    v->activity = ACTIVITY_RUN_LOOP;
     if (fault == TIER_UNSUITABLE)
         tier_note_unsuitable(v, b);
     return fault != TIER_MAPPED;
@@ -161,4 +163,11 @@ bool translator_handle_signal(int number, void *information, void *context)
     tv->translator->stats.signals++;
     regs[REG_RIP] = (greg_t)tv->translator->code.leave;
     return true;
+}
+
+bool translator_holds_code(struct vcpu *v, intptr_t address)
+{
+    const struct translator_vcpu *tv = translator_of(v);
+
+    return tv->translator && cache_holds(&tv->translator->cache, (const uint8_t *)address);
 }

@@ -26,6 +26,7 @@
 #define FILL_CYCLES 25000u
 #define GAIN 2u
 #define MAX_LOSSES 6u
+#define MISPLACED 1000u  /* accesses that no window serves: the address space is where novt itself is */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
 
@@ -100,6 +101,7 @@ static void promote(struct vcpu *v)
     w->stats.promotions++;
     translator_of(v)->tier.taken = __rdtsc();
     translator_of(v)->tier.taken_fills = w->stats.fills;
+    translator_of(v)->tier.unsuitable_since = 0;
     note_seen(v);
     for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
         const struct mmu_tlb_entry *e = &t->entry[i];
@@ -161,6 +163,11 @@ void tier_tick(struct vcpu *v)
     if (!v->mmu.window || translator_of(v)->translator->options.tier != TIER_AUTO)
         return;
     count_tick(s, in_user_code(v) && !restless);
+    if (v->mmu.window->active && tier->unsuitable_since > MISPLACED) {
+        demote(v);
+        s->score = -10 * BACKOFF; /* not for ever: another process may get its CR3 */
+        return;
+    }
     if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
         demote(v); /* without tags, each switch empties it; and filling it again is dear */
     else if (v->mmu.window->active)
@@ -263,6 +270,7 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b)
     struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc) % TIER_UNSUITABLE_SLOTS];
 
     tv->translator->stats.window_unsuitable++;
+    tv->tier.unsuitable_since += v->cpl == 3;
     if (u->pc != b->pc)
         *u = (struct tier_unsuitable){.pc = b->pc};
     if (++u->count < UNSUITABLE_MAX)

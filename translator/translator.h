@@ -86,6 +86,8 @@ void translator_kick(struct vcpu *v);
 /* For the process's SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP handlers (siginfo_t *, ucontext_t *): true if the
    fault came from translated code and has been taken care of. */
 bool translator_handle_signal(int number, void *info, void *context);
+/* Is the host address in code that has been emitted for v? */
+bool translator_holds_code(struct vcpu *v, intptr_t address);
 
 /* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);

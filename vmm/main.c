@@ -6,6 +6,8 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/personality.h>
+#include <unistd.h>
 
 #include "vmm/machine.h"
 #include "vmm/options.h"
@@ -15,6 +17,18 @@ static int fail(const struct error *error)
 {
     fprintf(stderr, "novt: %s\n", error->text);
     return 1;
+}
+
+/* Begins again with the layout in which the kernel puts mappings where guests have none (at a third of the address
+   space), so that a guest's addresses are hardly ever those of novt itself, which no window can serve. Where that
+   is not allowed, it is only slower. */
+static void choose_layout(char **argv)
+{
+    int now = personality(0xffffffff);
+
+    if (now != -1 && !(now & ADDR_COMPAT_LAYOUT) &&
+        personality((unsigned long)(unsigned)now | ADDR_COMPAT_LAYOUT) != -1)
+        execv("/proc/self/exe", argv);
 }
 
 static int run(const struct options *options)
@@ -49,6 +63,7 @@ int main(int argc, char **argv)
     case ACTION_DONE:
         break;
     case ACTION_RUN:
+        choose_layout(argv);
         status = run(&options);
         break;
     }

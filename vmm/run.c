@@ -13,6 +13,7 @@
 
 #include "cpu/system.h"
 #include "vmm/report.h"
+#include "vmm/sample.h"
 #include "vmm/signals.h"
 
 #define TIMER_SLACK_NS 1000ul /* of the vCPU's sleeps: timers, cpu_pause */
@@ -86,12 +87,17 @@ static void sleep_halted(struct machine *m, struct vcpu *v)
 /* What the engine came back for. */
 static void handle_exit(struct machine *m, struct vcpu *v)
 {
+    enum cpu_status status;
+
     switch (v->exit.reason) {
     case EXIT_TRIPLE_FAULT:
         triple_fault(m, v);
         break;
     case EXIT_INTERPRET:
-        if (cpu_step(v) == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
+        v->activity = ACTIVITY_INTERPRETER;
+        status = cpu_step(v);
+        v->activity = ACTIVITY_RUN_LOOP;
+        if (status == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
             triple_fault(m, v);
         break;
     case EXIT_LIMIT:
@@ -145,9 +151,12 @@ void *machine_vcpu_thread(void *opaque)
     if (m->engine->enter(m, &m->error)) {
         fail(m, NULL);
     } else {
+        if (m->options->stats != STATS_NONE)
+            sample_start(m->vcpu);
         wait_for_start(m);
         while (!(atomic_load(&m->requests) & REQUEST_STOP))
             turn(m, m->vcpu);
+        sample_stop();
         m->engine->leave(m);
     }
     signals_leave();

@@ -54,6 +54,10 @@ static void add_vcpu(struct stats *stats, const struct vcpu *v)
                                                   "exception_ss", "exception_gp", "exception_pf",  NULL,
                                                   "exception_mf", "exception_ac", "exception_mc",  "exception_xm"};
 
+    static const char *const sample_names[ACTIVITY_COUNT] = {"sampled_run_loop",    "sampled_translated",
+                                                             "sampled_translator",  "sampled_memory",
+                                                             "sampled_interpreter", "sampled_devices"};
+
     stats_add(stats, "interpreted", v->stats.interpreted);
     stats_add(stats, "interrupts", v->stats.interrupts);
     stats_add(stats, "syscalls", v->stats.syscalls);
@@ -67,6 +71,8 @@ static void add_vcpu(struct stats *stats, const struct vcpu *v)
     stats_add(stats, "tlb_flushes", v->mmu.stats.flushes);
     stats_add(stats, "tlb_page_flushes", v->mmu.stats.page_flushes);
     stats_add(stats, "page_walks", v->mmu.stats.walks);
+    for (unsigned i = 0; i < ACTIVITY_COUNT; i++)
+        stats_add(stats, sample_names[i], v->stats.samples[i]);
 }
 
 static void add_bus(struct stats *stats, const struct bus_stats *b)

@@ -27,24 +27,36 @@ static struct lapic *lapic(struct machine *m)
 
 /* --- the vCPU's side --- */
 
+static uint8_t enter_devices(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    return activity_begin(&m->vcpu->activity, ACTIVITY_DEVICES);
+}
+
+static void leave_devices(struct machine *m, uint8_t before)
+{
+    m->vcpu->activity = before;
+    pthread_mutex_unlock(&m->lock);
+}
+
 static uint32_t io_read(void *opaque, uint16_t port, unsigned size)
 {
     struct machine *m = opaque;
+    uint8_t before = enter_devices(m);
     uint32_t value;
 
-    pthread_mutex_lock(&m->lock);
     value = bus_io_read(m->board->bus, port, size);
-    pthread_mutex_unlock(&m->lock);
+    leave_devices(m, before);
     return value;
 }
 
 static void io_write(void *opaque, uint16_t port, uint32_t value, unsigned size)
 {
     struct machine *m = opaque;
+    uint8_t before = enter_devices(m);
 
-    pthread_mutex_lock(&m->lock);
     bus_io_write(m->board->bus, port, value, size);
-    pthread_mutex_unlock(&m->lock);
+    leave_devices(m, before);
 }
 
 static int interrupt_acknowledge(void *opaque)
@@ -127,23 +139,23 @@ void machine_wire_vcpu(struct machine *m)
 static uint64_t mmio_read(void *opaque, gpa_t gpa, unsigned size)
 {
     struct machine *m = opaque;
+    uint8_t before = enter_devices(m);
     uint64_t value;
 
-    pthread_mutex_lock(&m->lock);
     apic_bus_set_current(m->board->apics, CPU);
     value = bus_mmio_read(m->board->bus, gpa, size);
-    pthread_mutex_unlock(&m->lock);
+    leave_devices(m, before);
     return value;
 }
 
 static void mmio_write(void *opaque, gpa_t gpa, uint64_t value, unsigned size)
 {
     struct machine *m = opaque;
+    uint8_t before = enter_devices(m);
 
-    pthread_mutex_lock(&m->lock);
     apic_bus_set_current(m->board->apics, CPU);
     bus_mmio_write(m->board->bus, gpa, value, size);
-    pthread_mutex_unlock(&m->lock);
+    leave_devices(m, before);
 }
 
 void machine_wire_mmio(struct machine *m)

@@ -25,6 +25,7 @@ class Run:
     def __init__(self, options, places, writer):
         self.places, self.results = places, writer
         self.peers, self.names = [], options.names
+        self.small = []  # peers for the nanobenchmarks only
         self.rounds = options.rounds or (1 if options.quick else 5)
         self.scale, self.limit = (0.2, 0.7) if options.quick else (0.5, 2)
         self.software_rounds = 1 if options.quick else max(1, min(3, self.rounds))
@@ -74,8 +75,8 @@ def parse(arguments):
     p.add_argument("--rounds", type=int, metavar="N", help="rounds of the programs (default 5)")
     p.add_argument("--kernel", default="cloud", metavar="generic|cloud|686|686-pae|FILE",
                    help="an i386 kernel gets the programs built for i386")
-    p.add_argument("--peers", metavar="LIST", default="native,novt,novt:tier=tlb,tcg,uml",
-                   help="some of native,novt,tcg,uml,interp; novt:OPTIONS is novt with -accel bt,OPTIONS")
+    p.add_argument("--peers", metavar="LIST", default="native,novt,novt:tier=tlb,tcg,uml,bochs",
+                   help="some of native,novt,tcg,uml,bochs (nanobenchmarks only),interp; novt:OPTIONS is novt with -accel bt,OPTIONS")
     p.add_argument("--parts", metavar="LIST", default=",".join(PARTS), help="some of " + ",".join(PARTS))
     p.add_argument("--out", metavar="FILE", help="raw results, one JSON object a line")
     p.add_argument("--html", metavar="FILE", help="the report (default: beside the raw results)")
@@ -93,7 +94,7 @@ def parse(arguments):
     options.peers = split_peers(options.peers)
     for peer in options.peers:
         if not peers.is_known(peer):
-            p.error("--peers: no peer '%s'; there are native, novt, novt:OPTIONS, interp, tcg, uml" % peer)
+            p.error("--peers: no peer '%s'; there are native, novt, novt:OPTIONS, interp, tcg, uml, bochs" % peer)
     return options
 
 
@@ -123,7 +124,7 @@ def choose_peers(run, wanted):
             run.say("%s: skipped, %s" % (peer, reason))
             run.results.add("skipped", peer=peer, reason=reason)
         else:
-            run.peers.append(peer)
+            (run.small if peer == "bochs" else run.peers).append(peer)
 
 
 def measure(options, path):

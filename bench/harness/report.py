@@ -63,7 +63,7 @@ def nano_plot(rows):
     rows = [r for r in rows if r["kind"] == "nano" and "cycles" in r]
     names = tables_room.in_order(rows, "name")
     series = []
-    for peer in tables_room.in_order(rows, "peer"):
+    for peer in (p for p in tables_room.in_order(rows, "peer") if p != "bochs"):
         values = []
         for name in names:
             sample = [r["cycles"] for r in rows if r["peer"] == peer and r["name"] == name]

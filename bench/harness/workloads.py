@@ -210,6 +210,8 @@ NANO = re.compile(r"^nano (\S+) (?:(\d+) ([\d.]+) ([\d.]+)|wrong (.*))$", re.M)
 def nano_output(run, peer):
     if peer == "native":
         return peers_room.Native(run.places).run(run.places.nano_native, 120)[0]
+    if peer == "bochs":
+        return peers_room.bochs_nano(run.places, 240)
     c = console.Console(peers_room.machine(peer, run.places, 128) +
                         ["-nographic", "-no-reboot", "-kernel", run.places.nano])
     try:
@@ -222,9 +224,12 @@ def nano(run):
     if not run.places.nano:
         return
     for round_number in range(1, run.nano_rounds + 1):
-        for peer in rotate([p for p in run.peers if p != "uml"], round_number):
+        for peer in rotate([p for p in run.peers + run.small if p != "uml"], round_number):
             run.progress("nanobenchmarks", peer, round_number)
-            output = nano_output(run, peer)
+            try:
+                output = nano_output(run, peer)
+            except console.Broken as e:
+                output = str(e)
             if "nano-end" not in output:
                 run.broken(peer, "nanobenchmarks did not come to their end: %s" % output[-200:])
             for name, _, _, cycles, wrong in NANO.findall(output):

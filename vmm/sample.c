@@ -1,0 +1,59 @@
+/*
+ * sample.c - where a vCPU's thread spends its time.
+ *
+ * Interface: sample.h. A timer of the thread's own CPU time sends it SIGPROF; what the kernel does for the thread
+ * counts for whoever had asked for it. Invariant: the handler touches nothing but counters of the thread's vCPU.
+ */
+#include "vmm/sample.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "translator/translator.h"
+
+#define PERIOD_NS 1000000
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+static _Thread_local struct vcpu *sampled;
+static _Thread_local timer_t timer;
+static _Thread_local bool started;
+
+static void handle(int number, siginfo_t *info, void *context)
+{
+    const ucontext_t *uc = context;
+    struct vcpu *v = sampled;
+
+    (void)number, (void)info;
+    if (!v)
+        return;
+    v->stats
+        .samples[translator_holds_code(v, uc->uc_mcontext.gregs[REG_RIP]) ? ACTIVITY_TRANSLATED : v->activity]++;
+}
+
+void sample_start(struct vcpu *v)
+{
+    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
+    struct itimerspec period = {{0, PERIOD_NS}, {0, PERIOD_NS}};
+
+    sampled = v;
+    event.sigev_notify_thread_id = gettid();
+    sigfillset(&action.sa_mask);
+    started = !sigaction(SIGPROF, &action, NULL) && !timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer);
+    if (started)
+        timer_settime(timer, 0, &period, NULL);
+}
+
+void sample_stop(void)
+{
+    if (started)
+        timer_delete(timer);
+    started = false;
+    sampled = NULL;
+}
