@@ -83,9 +83,13 @@ static bool is_loop(const struct lower *l)
     if (!l->windowed || !l->wide || !l->t->options.loop || l->t->leave_each_block || last->row != lower_branch ||
         flow_target(last) != l->block->pc)
         return false;
-    for (unsigned i = 0; i < l->count; i++)
-        if (!lower_keeps_registers(&l->t->insns[i]))
-            return false;
+    for (unsigned i = 0; i < l->count; i++) {
+        const struct insn *in = &l->t->insns[i];
+
+        if (!lower_keeps_registers(in) ||
+            (in != last && in->row == lower_branch && flow_target(in) == l->block->pc))
+            return false; /* an iteration has to be whole */
+    }
     return true;
 }
 

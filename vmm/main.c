@@ -4,6 +4,7 @@
  * Exit status: 0 when the guest powered itself off (or was reset with -no-reboot) and when a signal or Ctrl-A X
  * ended it; what isa-debug-exit says; 1 for errors, with one line on stderr. Nothing else calls exit().
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/personality.h>
@@ -25,10 +26,14 @@ static int fail(const struct error *error)
 static void choose_layout(char **argv)
 {
     int now = personality(0xffffffff);
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
 
-    if (now != -1 && !(now & ADDR_COMPAT_LAYOUT) &&
-        personality((unsigned long)(unsigned)now | ADDR_COMPAT_LAYOUT) != -1)
-        execv("/proc/self/exe", argv);
+    if (length < 0 || now == -1 || now & ADDR_COMPAT_LAYOUT ||
+        personality((unsigned long)(unsigned)now | ADDR_COMPAT_LAYOUT) == -1)
+        return;
+    path[length] = 0;
+    execv(path, argv); /* by its name, which tools show */
 }
 
 static int run(const struct options *options)
