@@ -25,7 +25,7 @@
 #define TURN_CYCLES 500000u
 #define FILL_CYCLES 25000u
 #define GAIN 2u
-#define MAX_LOSSES 6u
+#define MAX_LOSSES 3u    /* waiting 24 ticks costs little; and another process may have got the CR3 */
 #define MISPLACED 1000u  /* accesses that no window serves: the address space is where novt itself is */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
@@ -165,7 +165,7 @@ void tier_tick(struct vcpu *v)
     count_tick(s, in_user_code(v) && !restless);
     if (v->mmu.window->active && tier->unsuitable_since > MISPLACED) {
         demote(v);
-        s->score = -10 * BACKOFF; /* not for ever: another process may get its CR3 */
+        s->score = -BACKOFF;
         return;
     }
     if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
