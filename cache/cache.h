@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 #define CACHE_NO_PAGE UINT64_MAX
-#define CACHE_BUCKETS (1u << 18)
+#define CACHE_BUCKET_BITS 18
+#define CACHE_BUCKETS (1u << CACHE_BUCKET_BITS)
 
 struct block;
 

@@ -15,7 +15,7 @@ static unsigned bucket_of(uint64_t gpa, uint64_t pc, uint32_t mode)
 {
     uint64_t x = (gpa ^ (pc >> 12 << 20) ^ mode) * 0x9e3779b97f4a7c15ull;
 
-    return (unsigned)(x >> 46) & (CACHE_BUCKETS - 1);
+    return (unsigned)(x >> (64 - CACHE_BUCKET_BITS));
 }
 
 struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc, uint32_t mode)

@@ -272,11 +272,13 @@ static enum cpu_status step(struct vcpu *v)
 
 enum cpu_status cpu_step(struct vcpu *v)
 {
+    uint8_t before = activity_begin(&v->activity, ACTIVITY_INTERPRETER);
     enum cpu_status status = step(v);
 
-    if (likely(status == CPU_OK)) {
+    if (likely(status == CPU_OK))
         v->stats.interpreted++;
-        return status;
-    }
-    return status == CPU_FAULT ? cpu_deliver_fault(v) : status;
+    else if (status == CPU_FAULT)
+        status = cpu_deliver_fault(v);
+    v->activity = before;
+    return status;
 }

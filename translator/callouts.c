@@ -160,11 +160,7 @@ static bool go_on_here(struct vcpu *v)
 /* One instruction by the interpreter at v->rip. false: RIP moved, state exact; true: leave. */
 static bool step(struct vcpu *v)
 {
-    uint8_t before = activity_begin(&v->activity, ACTIVITY_INTERPRETER);
-    enum cpu_status status = cpu_step(v);
-
-    v->activity = before;
-    switch (status) {
+    switch (cpu_step(v)) {
     case CPU_OK:
         return false;
     case CPU_EXIT:

@@ -106,9 +106,7 @@ static void enter_compared(struct translator *t, struct vcpu *v, const struct bl
     uint64_t flushes = t->stats.cache_flushes;
 
     simd_save(v);
-    v->activity = ACTIVITY_INTERPRETER;
     lockstep_before(t->lockstep, v, b);
-    v->activity = ACTIVITY_RUN_LOOP;
     if (!enter(t, v, b))
         return;
     finish_without_groups(t, v, b);

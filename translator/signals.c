@@ -110,13 +110,14 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, g
                          enum stage *stage)
 {
     enum tier_fault fault = TIER_UNSUITABLE;
+    uint8_t before;
 
     translator_of(v)->translator->stats.window_signals++;
     *stage = window_is_probe(host) ? STAGE_PROBE : STAGE_ACCESS;
-    v->activity = ACTIVITY_MEMORY;
+    before = activity_begin(&v->activity, ACTIVITY_MEMORY);
     if (*stage == STAGE_ACCESS)
         fault = (b->mode & MODE_CPL) == 3 ? tier_resolve(v, linear, write) : tier_resolve_kernel(v, linear, write);
-    v->activity = ACTIVITY_RUN_LOOP;
+    v->activity = before;
     if (fault == TIER_UNSUITABLE)
         tier_note_unsuitable(v, b);
     return fault != TIER_MAPPED;

@@ -120,6 +120,13 @@ static void demote(struct vcpu *v)
     w->stats.demotions++;
 }
 
+/* The current address space, which has the window, is not to get it back soon. */
+static void give_up(struct vcpu *v)
+{
+    demote(v);
+    space_of(&translator_of(v)->tier, v->cr3)->score = -BACKOFF;
+}
+
 /* Pages that are filled once are an investment; those that are flushed and filled again are not. */
 static void watch_fills(struct vcpu *v)
 {
@@ -138,9 +145,8 @@ static void watch_fills(struct vcpu *v)
         tier->busy--;
     if (tier->busy < DEMOTE_SCORE)
         return;
-    demote(v);
+    give_up(v);
     tier->busy = 0;
-    space_of(tier, v->cr3)->score = -BACKOFF;
 }
 
 static void count_tick(struct tier_space *s, bool in_user)
@@ -163,12 +169,9 @@ void tier_tick(struct vcpu *v)
     if (!v->mmu.window || translator_of(v)->translator->options.tier != TIER_AUTO)
         return;
     count_tick(s, in_user_code(v) && !restless);
-    if (v->mmu.window->active && tier->unsuitable_since > MISPLACED) {
-        demote(v);
-        s->score = -BACKOFF;
-        return;
-    }
-    if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
+    if (v->mmu.window->active && tier->unsuitable_since > MISPLACED)
+        give_up(v);
+    else if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
         demote(v); /* without tags, each switch empties it; and filling it again is dear */
     else if (v->mmu.window->active)
         watch_fills(v);

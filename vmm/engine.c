@@ -70,7 +70,6 @@ static int interp_enter(struct machine *machine, struct error *error)
 static void interp_run(struct machine *machine, struct vcpu *v)
 {
     v->exit.reason = EXIT_REQUEST;
-    v->activity = ACTIVITY_INTERPRETER;
     for (unsigned i = 0; i < INTERP_BATCH; i++) {
         if (cpu_step(v) == CPU_EXIT)
             return;

@@ -87,17 +87,12 @@ static void sleep_halted(struct machine *m, struct vcpu *v)
 /* What the engine came back for. */
 static void handle_exit(struct machine *m, struct vcpu *v)
 {
-    enum cpu_status status;
-
     switch (v->exit.reason) {
     case EXIT_TRIPLE_FAULT:
         triple_fault(m, v);
         break;
     case EXIT_INTERPRET:
-        v->activity = ACTIVITY_INTERPRETER;
-        status = cpu_step(v);
-        v->activity = ACTIVITY_RUN_LOOP;
-        if (status == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
+        if (cpu_step(v) == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
             triple_fault(m, v);
         break;
     case EXIT_LIMIT:
@@ -142,6 +137,7 @@ static void wait_for_start(struct machine *m)
 void *machine_vcpu_thread(void *opaque)
 {
     struct machine *m = opaque;
+    struct sampler sampler = {.started = false};
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     if (signals_enter(m->vcpu, &m->error)) {
@@ -152,11 +148,11 @@ void *machine_vcpu_thread(void *opaque)
         fail(m, NULL);
     } else {
         if (m->options->stats != STATS_NONE)
-            sample_start(m->vcpu);
+            sample_start(&sampler, m->vcpu);
         wait_for_start(m);
         while (!(atomic_load(&m->requests) & REQUEST_STOP))
             turn(m, m->vcpu);
-        sample_stop();
+        sample_stop(&sampler);
         m->engine->leave(m);
     }
     signals_leave();

@@ -7,8 +7,6 @@
 #include "vmm/sample.h"
 
 #include <signal.h>
-#include <string.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -20,40 +18,35 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-static _Thread_local struct vcpu *sampled;
-static _Thread_local timer_t timer;
-static _Thread_local bool started;
-
 static void handle(int number, siginfo_t *info, void *context)
 {
     const ucontext_t *uc = context;
-    struct vcpu *v = sampled;
+    struct vcpu *v = info->si_value.sival_ptr;
 
-    (void)number, (void)info;
-    if (!v)
+    (void)number;
+    if (info->si_code != SI_TIMER)
         return;
     v->stats
         .samples[translator_holds_code(v, uc->uc_mcontext.gregs[REG_RIP]) ? ACTIVITY_TRANSLATED : v->activity]++;
 }
 
-void sample_start(struct vcpu *v)
+void sample_start(struct sampler *s, struct vcpu *v)
 {
     struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
+    struct sigevent event = {
+        .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF, .sigev_value = {.sival_ptr = v}};
     struct itimerspec period = {{0, PERIOD_NS}, {0, PERIOD_NS}};
 
-    sampled = v;
     event.sigev_notify_thread_id = gettid();
     sigfillset(&action.sa_mask);
-    started = !sigaction(SIGPROF, &action, NULL) && !timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer);
-    if (started)
-        timer_settime(timer, 0, &period, NULL);
+    s->started = !sigaction(SIGPROF, &action, NULL) && !timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &s->timer);
+    if (s->started)
+        timer_settime(s->timer, 0, &period, NULL);
 }
 
-void sample_stop(void)
+void sample_stop(struct sampler *s)
 {
-    if (started)
-        timer_delete(timer);
-    started = false;
-    sampled = NULL;
+    if (s->started)
+        timer_delete(s->timer);
+    s->started = false;
 }
