@@ -44,13 +44,13 @@ def resident_kib(pid, ram_mib):
 
 
 class Console:
-    def __init__(self, command, **popen):
+    def __init__(self, command):
         self.text = ""
         self.at = 0
         self.command = command
         self.begin = time.monotonic()
         self.process = subprocess.Popen(unprivileged(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, bufsize=0, start_new_session=True, **popen)
+                                        stderr=subprocess.STDOUT, bufsize=0, start_new_session=True)
 
     @property
     def pid(self):
@@ -65,6 +65,14 @@ class Console:
         except OSError:
             raise Broken("%s is gone; its last words:\n%s" % (self.command[0], self.tail())) from None
 
+    def read(self, seconds):
+        """Takes what comes within so long; False: the program has closed its output."""
+        if select.select([self.process.stdout], [], [], seconds)[0]:
+            data = os.read(self.process.stdout.fileno(), 65536)
+            self.text += data.decode("utf-8", "replace").replace("\r", "")
+            return bool(data)
+        return True
+
     def expect(self, text, timeout):
         """What has come before `text`, since the last time."""
         deadline = time.monotonic() + timeout
@@ -77,22 +85,15 @@ class Console:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Broken("'%s' did not come within %g s; the last words:\n%s" % (text, timeout, self.tail()))
-            if select.select([self.process.stdout], [], [], left)[0]:
-                data = os.read(self.process.stdout.fileno(), 65536)
-                if not data:
-                    raise Broken("%s ended while '%s' was expected; its last words:\n%s" %
-                                 (self.command[0], text, self.tail()))
-                self.text += data.decode("utf-8", "replace").replace("\r", "")
+            if not self.read(left):
+                raise Broken("%s ended while '%s' was expected; its last words:\n%s" %
+                             (self.command[0], text, self.tail()))
 
     def rest(self, timeout):
         """All that comes until the program ends."""
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if select.select([self.process.stdout], [], [], 0.2)[0]:
-                data = os.read(self.process.stdout.fileno(), 65536)
-                if not data:
-                    break
-                self.text += data.decode("utf-8", "replace").replace("\r", "")
+        while time.monotonic() < deadline and self.read(0.2):
+            pass
         self.close()
         return self.text[self.at:]
 

@@ -94,7 +94,7 @@ def parse(arguments):
     options.peers = split_peers(options.peers)
     for peer in options.peers:
         if not peers.is_known(peer):
-            p.error("--peers: no peer '%s'; there are native, novt, novt:OPTIONS, interp, tcg, uml, bochs" % peer)
+            p.error("--peers: no peer '%s'; there are %s and novt:OPTIONS" % (peer, ", ".join(peers.KINDS)))
     return options
 
 
@@ -112,7 +112,7 @@ def split_peers(text):
 def count_steps(run, parts):
     n = len(run.peers)
     programs = len(run.names) or 28
-    return sum({"programs": n * (run.rounds * programs + 1), "software": n * (run.software_rounds * 14 + 1),
+    return sum({"programs": n * (run.rounds * programs + 1), "software": n * (run.software_rounds * len(workloads.software_names(run)) + 1),
                 "boots": run.boots * n, "statistics": 2, "nano": n * run.nano_rounds,
                 "scaling": sum(run.machines), "cost": 2 * len(run.sizes)}[p] for p in parts)
 

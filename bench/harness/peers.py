@@ -12,7 +12,8 @@ import tempfile
 
 import console
 
-BOOT_TIMEOUT = {"bt": 60, "interp": 900, "tcg": 180, "uml": 60}
+KINDS = ["native", "novt", "interp", "tcg", "uml", "bochs"]  # "novt:OPTIONS" is one of the second
+BOOT_TIMEOUT = {"novt": 60, "interp": 900, "tcg": 180, "uml": 60}
 
 
 class Places:
@@ -36,12 +37,17 @@ class Places:
         self.memory = 1024
 
 
-def engine(name):
-    return "bt" if name.split(":")[0] == "novt" else name
-
-
 def is_known(name):
-    return name in ("native", "novt", "interp", "tcg", "uml", "bochs") or name.startswith("novt:")
+    return name in KINDS or name.startswith("novt:")
+
+
+def order(name):
+    """Where tables have it."""
+    return KINDS.index(name.split(":")[0]) if is_known(name) else len(KINDS)
+
+
+def boot_timeout(name):
+    return BOOT_TIMEOUT[name.split(":")[0]]
 
 
 def missing(name, places):
@@ -163,7 +169,7 @@ class Guest:
 
     def start(self):
         self.console = console.Console(self.command("sh /bench/agent"))
-        self.console.expect("agent-ready", BOOT_TIMEOUT[engine(self.name)])
+        self.console.expect("agent-ready", boot_timeout(self.name))
         self.booted = self.console.elapsed()
 
     def begin(self, line):

@@ -6,9 +6,7 @@ Interface: Table; all_tables(rows) makes every table that the rows have somethin
 import html
 
 import figures
-
-
-PEER_ORDER = ["native", "novt", "interp", "tcg", "uml", "bochs"]
+import peers as peers_room
 
 
 class Table:
@@ -54,7 +52,7 @@ def in_order(rows, field):
     """Its values as they first come; peers in the order in which they are told of."""
     values = list(dict.fromkeys(r[field] for r in rows))
     if field == "peer":
-        values.sort(key=lambda p: PEER_ORDER.index(p.split(":")[0]) if p.split(":")[0] in PEER_ORDER else len(PEER_ORDER))
+        values.sort(key=peers_room.order)
     return values
 
 

@@ -3,9 +3,9 @@
  *
  * Used by the boot tests, tools/demo --check and bench/: one small program in place of expect(1).
  *
- *   talk [-p] [-l LOG] [-q] [-r MIB] [-f SCRIPT] [-e LINE]... -- COMMAND ARGUMENT...
+ *   talk [-p] [-l LOG] [-q] [-f SCRIPT] [-e LINE]... -- COMMAND ARGUMENT...
  *     -p  on a pseudo-terminal (else pipes)    -l  copy the output to LOG     -q  do not show the output
- *     -r  size of the guest's RAM, for `mark`  -f, -e  where the script comes from, in order
+ *     -f, -e  where the script comes from, in order
  *
  * A script has one order a line; # begins a comment. TEXT may hold \n \r \t \\ \xHH.
  *   timeout S       of each expect and wait from here on (default 60)
@@ -48,7 +48,6 @@ struct talk {
     char *text; /* all output so far, always ends in 0; other 0 bytes become spaces */
     size_t length, matched, checked;
     double start, last_input, timeout;
-    unsigned long ram_kib;
     char *refused[MAX_REFUSED];
     unsigned refused_count;
 };
@@ -242,7 +241,7 @@ static double cpu_seconds(struct talk *t)
 }
 
 /* KiB resident outside of guest RAM, by Pss: what is mapped twice (the code cache is) counts once. RAM is a memfd
-   named for it, or a mapping of just its size. */
+   named for it. */
 static unsigned long resident_kib(struct talk *t)
 {
     char path[64], line[1024];
@@ -256,7 +255,7 @@ static unsigned long resident_kib(struct talk *t)
         return 0;
     while (fgets(line, sizeof line, f)) {
         if (sscanf(line, "%lx-%lx ", &from, &to) == 2 && strchr(line, '-') < strchr(line, ' '))
-            is_ram = strstr(line, "guest-ram") || strstr(line, "novt-ram") || (to - from) / 1024 == t->ram_kib;
+            is_ram = strstr(line, "guest-ram") || strstr(line, "novt-ram");
         else if (!is_ram && sscanf(line, "Pss: %lu kB", &kib) == 1)
             sum += kib;
     }
@@ -397,7 +396,7 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     t.text = strdup("");
-    while ((option = getopt(argc, argv, "+pql:r:f:e:")) >= 0)
+    while ((option = getopt(argc, argv, "+pql:f:e:")) >= 0)
         switch (option) {
         case 'p':
             pty = true;
@@ -412,9 +411,6 @@ int main(int argc, char **argv)
                 return 1;
             }
             break;
-        case 'r':
-            t.ram_kib = strtoul(optarg, NULL, 0) * 1024;
-            break;
         case 'f':
         case 'e':
             break; /* second pass */
@@ -422,13 +418,13 @@ int main(int argc, char **argv)
             return 1;
         }
     if (optind >= argc) {
-        fprintf(stderr, "usage: talk [-p] [-q] [-l LOG] [-r MIB] [-f SCRIPT] [-e LINE]... -- COMMAND...\n");
+        fprintf(stderr, "usage: talk [-p] [-q] [-l LOG] [-f SCRIPT] [-e LINE]... -- COMMAND...\n");
         return 1;
     }
     t.start = now();
     start_program(&t, argv + optind, pty);
     optind = 1;
-    while ((option = getopt(argc, argv, "+pql:r:f:e:")) >= 0) {
+    while ((option = getopt(argc, argv, "+pql:f:e:")) >= 0) {
         if (option == 'f')
             obey_file(&t, optarg);
         if (option == 'e') {
