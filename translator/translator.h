@@ -52,6 +52,11 @@ struct translator_stats {
     uint64_t window_signals, window_unsuitable;
 };
 
+/* Instructions in the blocks that the code cache holds: the guest's, and those made from them. */
+struct translator_expansion {
+    uint64_t guest, host, host_cold;
+};
+
 struct translator;
 
 void translator_default_options(struct translator_options *options);
@@ -93,5 +98,7 @@ bool translator_holds_code(struct vcpu *v, intptr_t address);
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);
 
 const struct translator_stats *translator_get_stats(const struct translator *t);
+/* Takes about 0.1 s for a million instructions. */
+void translator_measure_expansion(const struct translator *t, struct translator_expansion *out);
 
 #endif

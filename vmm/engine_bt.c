@@ -75,6 +75,16 @@ static void bt_forget(struct machine *m)
         translator_invalidate(m->engine_state, RAM_HOLE_END, ram_high_end(&m->ram) - RAM_HOLE_END);
 }
 
+static void add_expansion(const struct machine *m, struct stats *stats)
+{
+    struct translator_expansion e;
+
+    translator_measure_expansion(m->engine_state, &e);
+    stats_add(stats, "cached_instructions", e.guest);
+    stats_add(stats, "cached_host_instructions", e.host);
+    stats_add(stats, "cached_host_cold_instructions", e.host_cold);
+}
+
 static void bt_stats(const struct machine *m, struct stats *stats)
 {
     static const char *const exit_names[] = {"exit_none",         "exit_request",   "exit_hlt",
@@ -90,6 +100,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "translation_us", s->translation_ns / 1000);
     stats_add(stats, "emitted_bytes", s->host_bytes);
     stats_add(stats, "emitted_cold_bytes", s->cold_bytes);
+    add_expansion(m, stats);
     stats_add(stats, "entries", s->entries);
     for (unsigned i = 0; i < sizeof exit_names / sizeof exit_names[0]; i++)
         stats_add(stats, exit_names[i], s->exits[i]);

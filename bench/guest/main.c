@@ -1,9 +1,10 @@
 /*
  * main.c - runs the benchmarks and prints a line for each: name, group, operations, seconds, ns an operation.
  *
- * usage: bench [-s SCALE] [-t SECONDS] [-l] [NAME...]
+ * usage: bench [-s SCALE] [-t SECONDS] [-m] [-l] [NAME...]
  *   -s  multiplies the number of batches (default 1: a few tenths of a second each, natively)
  *   -t  no new batch of a benchmark is begun after that many seconds (default 3): slow engines do less work
+ *   -m  says when the clock starts, for a guest whose clock is not to be trusted: whoever reads can take the time
  *   -l  lists the names
  * A benchmark whose result is wrong prints WRONG and makes the exit status 1. The first batch warms up and is
  * not counted.
@@ -26,19 +27,28 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static bool run(const struct bench *b, double scale, double limit)
+struct work {
+    double scale, limit;
+    bool mark;
+};
+
+static bool run(const struct bench *b, const struct work *work)
 {
-    unsigned batches = (unsigned)(b->batches * scale);
-    double begin = now(), seconds;
+    unsigned batches = (unsigned)(b->batches * work->scale);
+    double begin, seconds;
     uint64_t operations = b->batch();
 
     if (!operations) {
         printf("bench %s %s WRONG\n", b->name, b->group);
         return false;
     }
+    if (work->mark) {
+        printf("bench-begin %s\n", b->name);
+        fflush(stdout);
+    }
     operations = 0;
     begin = now();
-    for (unsigned i = 0; (i < batches || i == 0) && (now() - begin < limit || i == 0); i++) {
+    for (unsigned i = 0; i == 0 || (i < batches && now() - begin < work->limit); i++) {
         uint64_t n = b->batch();
 
         if (!n) {
@@ -55,7 +65,7 @@ static bool run(const struct bench *b, double scale, double limit)
 }
 
 /* Each benchmark has a process of its own, so that none inherits another's memory. */
-static bool run_apart(const struct bench *b, double scale, double limit)
+static bool run_apart(const struct bench *b, const struct work *work)
 {
     int status;
     pid_t child;
@@ -63,7 +73,7 @@ static bool run_apart(const struct bench *b, double scale, double limit)
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        bool good = run(b, scale, limit);
+        bool good = run(b, work);
 
         fflush(stdout);
         _exit(good ? 0 : 1);
@@ -87,7 +97,7 @@ static bool chosen(const char *name, char **names)
 int main(int argc, char **argv)
 {
     static const struct bench *const tables[] = {bench_integer, bench_memory, bench_float, bench_system};
-    double scale = 1, limit = 3;
+    struct work work = {.scale = 1, .limit = 3};
     bool list = false, good = true;
     char self[4000];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -95,19 +105,22 @@ int main(int argc, char **argv)
 
     self[n > 0 ? n : 0] = 0;
     snprintf(bench_true_path, sizeof bench_true_path, "%s/bench-true", dirname(self));
-    while ((option = getopt(argc, argv, "s:t:l")) >= 0)
+    while ((option = getopt(argc, argv, "s:t:ml")) >= 0)
         switch (option) {
         case 's':
-            scale = atof(optarg);
+            work.scale = atof(optarg);
             break;
         case 't':
-            limit = atof(optarg);
+            work.limit = atof(optarg);
+            break;
+        case 'm':
+            work.mark = true;
             break;
         case 'l':
             list = true;
             break;
         default:
-            fprintf(stderr, "usage: bench [-s SCALE] [-t SECONDS] [-l] [NAME...]\n");
+            fprintf(stderr, "usage: bench [-s SCALE] [-t SECONDS] [-m] [-l] [NAME...]\n");
             return 2;
         }
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
@@ -119,7 +132,7 @@ int main(int argc, char **argv)
             else if (b->available && !b->available())
                 printf("bench %s %s MISSING\n", b->name, b->group);
             else
-                good &= run_apart(b, scale, limit);
+                good &= run_apart(b, &work);
         }
     return good ? 0 : 1;
 }

@@ -1,8 +1,9 @@
 """console - a program with a console, and what is said to it.
 
-Interface: Console. The program runs without privileges, and is dead when close() returns.
+Interface: Console; finish(command) for one that is not talked to. The program runs without privileges, and is dead when close() returns.
 """
 
+import bisect
 import os
 import select
 import signal
@@ -20,6 +21,16 @@ def unprivileged(command):
         return command
     return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all",
             "--inh-caps=-all", "env", "HOME=/"] + command
+
+
+def finish(command, timeout, change_user=True):
+    """(output, exit status) of a command that asks nothing."""
+    try:
+        done = subprocess.run(unprivileged(command) if change_user else command, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        raise Broken("'%s' did not end within %g s" % (command[-1], timeout)) from None
+    return done.stdout.decode("utf-8", "replace"), done.returncode
 
 
 def cpu_seconds(pid):
@@ -44,13 +55,18 @@ def resident_kib(pid, ram_mib):
 
 
 class Console:
-    def __init__(self, command):
+    def __init__(self, command, terminal=None):
+        """terminal: the master side of a pseudo-terminal, which is then the console in place of standard input and
+        output; close() closes it."""
         self.text = ""
         self.at = 0
+        self.lengths, self.times = [], []  # of the text, and when it had come so far
         self.command = command
         self.begin = time.monotonic()
-        self.process = subprocess.Popen(unprivileged(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, bufsize=0, start_new_session=True)
+        here = subprocess.PIPE if terminal is None else subprocess.DEVNULL
+        self.process = subprocess.Popen(unprivileged(command), stdin=here, stdout=here, stderr=subprocess.STDOUT, bufsize=0,
+                                        start_new_session=True)
+        self.ends = [self.process.stdin, self.process.stdout] if terminal is None else [os.fdopen(terminal, "r+b", 0)]
 
     @property
     def pid(self):
@@ -61,15 +77,21 @@ class Console:
 
     def send(self, line):
         try:
-            self.process.stdin.write(line.encode() + b"\n")
+            self.ends[0].write(line.encode() + b"\n")
         except OSError:
             raise Broken("%s is gone; its last words:\n%s" % (self.command[0], self.tail())) from None
 
     def read(self, seconds):
         """Takes what comes within so long; False: the program has closed its output."""
-        if select.select([self.process.stdout], [], [], seconds)[0]:
-            data = os.read(self.process.stdout.fileno(), 65536)
+        if select.select([self.ends[-1]], [], [], seconds)[0]:
+            try:
+                data = os.read(self.ends[-1].fileno(), 65536)
+            except OSError:  # a terminal that nobody has opened yet, or that has been closed
+                time.sleep(0.05)
+                return self.process.poll() is None
             self.text += data.decode("utf-8", "replace").replace("\r", "")
+            self.lengths.append(len(self.text))
+            self.times.append(time.monotonic())
             return bool(data)
         return True
 
@@ -88,6 +110,15 @@ class Console:
             if not self.read(left):
                 raise Broken("%s ended while '%s' was expected; its last words:\n%s" %
                              (self.command[0], text, self.tail()))
+
+    def between(self, begin, end, since):
+        """Seconds from the coming of one text to that of the next, since this position; None: they have not come."""
+        first = self.text.find(begin, since)
+        second = self.text.find(end, first + len(begin)) if first >= 0 else -1
+        if second < 0:
+            return None
+        a, b = (self.times[bisect.bisect_right(self.lengths, at)] for at in (first, second))
+        return b - a
 
     def rest(self, timeout):
         """All that comes until the program ends."""
@@ -112,5 +143,5 @@ class Console:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 continue
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for end in self.ends:
+            end.close()

@@ -9,6 +9,7 @@ import sys
 import time
 
 import console
+import documents
 import host
 import peers
 import report
@@ -25,7 +26,6 @@ class Run:
     def __init__(self, options, places, writer):
         self.places, self.results = places, writer
         self.peers, self.names = [], options.names
-        self.small = []  # peers for the nanobenchmarks only
         self.rounds = options.rounds or (1 if options.quick else 5)
         self.scale, self.limit = (0.2, 0.7) if options.quick else (0.5, 2)
         self.software_rounds = 1 if options.quick else max(1, min(3, self.rounds))
@@ -35,10 +35,20 @@ class Run:
         self.sizes = (128, 1024) if options.quick else (128, 512, 2048)
         self.busy_seconds = 1 if options.quick else 3
         self.most = 5 if options.quick else 30  # seconds that a program may cost a peer and be run again
-        self.failed = False
+        self.quick, self.failed = options.quick, False
         self.expected, self.durations = {}, {}
         self.begin, self.done, self.total = time.monotonic(), 0, 0
         self.terminal = sys.stderr.isatty()
+
+    def members(self, part):
+        """The peers that take part in it; the others are named."""
+        left_out = [p for p in self.peers if part not in self.parts_of(p)]
+        for peer in left_out:
+            self.results.add("skipped", peer=peer, reason="takes no part in %s%s" % (part, " of --quick" if self.quick else ""))
+        return [p for p in self.peers if p not in left_out]
+
+    def parts_of(self, peer):
+        return ("nano",) if self.quick and peer in peers.ONCE else peers.PARTLY.get(peer, PARTS)
 
     def took(self, peer, name, seconds):
         self.durations[peer, name] = seconds
@@ -76,11 +86,13 @@ def parse(arguments):
     p.add_argument("--kernel", default="cloud", metavar="generic|cloud|686|686-pae|FILE",
                    help="an i386 kernel gets the programs built for i386")
     p.add_argument("--peers", metavar="LIST", default="native,novt,novt:tier=tlb,tcg,uml,bochs",
-                   help="some of native,novt,tcg,uml,bochs (nanobenchmarks only),interp; novt:OPTIONS is novt with -accel bt,OPTIONS")
+                   help="some of native,novt,tcg,uml,bochs,interp; novt:OPTIONS is novt with -accel bt,OPTIONS")
     p.add_argument("--parts", metavar="LIST", default=",".join(PARTS), help="some of " + ",".join(PARTS))
     p.add_argument("--out", metavar="FILE", help="raw results, one JSON object a line")
     p.add_argument("--html", metavar="FILE", help="the report (default: beside the raw results)")
     p.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    p.add_argument("--into", metavar="FILE", action="append", default=[],
+                   help="put the tables into a Markdown file, where its comments say (bench/harness/documents.py)")
     p.add_argument("--against", metavar="FILE", help="compare with an earlier run's raw results")
     p.add_argument("--render", metavar="FILE", help="run nothing: tables and report of earlier raw results")
     p.add_argument("names", nargs="*", metavar="PROGRAM", help="only these programs")
@@ -110,10 +122,14 @@ def split_peers(text):
 
 
 def count_steps(run, parts):
-    n = len(run.peers)
+    def count(part):
+        return sum(part in run.parts_of(p) for p in run.peers)
+
+    once = sum("programs" in run.parts_of(p) for p in run.peers if p in peers.ONCE)
     programs = len(run.names) or 28
-    return sum({"programs": n * (run.rounds * programs + 1), "software": n * (run.software_rounds * len(workloads.software_names(run)) + 1),
-                "boots": run.boots * n, "statistics": 2, "nano": n * run.nano_rounds,
+    return sum({"programs": (count("programs") - once) * (run.rounds * programs + 1) + once * 2 * (programs + 1),
+                "software": count("software") * (run.software_rounds * len(workloads.software_names(run)) + 1),
+                "boots": run.boots * count("boots"), "statistics": 2, "nano": count("nano") * run.nano_rounds,
                 "scaling": sum(run.machines), "cost": 2 * len(run.sizes)}[p] for p in parts)
 
 
@@ -124,7 +140,7 @@ def choose_peers(run, wanted):
             run.say("%s: skipped, %s" % (peer, reason))
             run.results.add("skipped", peer=peer, reason=reason)
         else:
-            (run.small if peer == "bochs" else run.peers).append(peer)
+            run.peers.append(peer)
 
 
 def measure(options, path):
@@ -152,6 +168,8 @@ def show(options, rows, path):
     print(tables.host_line(rows) + "\n")
     for table in made:
         print(table.as_markdown() if options.markdown else table.as_text())
+    for document in options.into:
+        documents.put_into(document, rows, made)
     page = options.html or os.path.splitext(path)[0] + ".html"
     with open(page, "w", encoding="utf-8") as f:
         f.write(report.page(rows, made))

@@ -1,4 +1,4 @@
-"""peers - who runs the programs: the host itself, and guests of novt, QEMU's TCG and user-mode Linux.
+"""peers - who runs the programs: the host itself, and guests of novt, QEMU's TCG, user-mode Linux and Bochs.
 
 Interface: make(name, places) gives a Native or a Guest; run() takes a line of shell. A guest stays booted between
 runs, idle, so that peers can take turns within seconds. Invariant: close() leaves no process behind.
@@ -7,13 +7,15 @@ runs, idle, so that peers can take turns within seconds. Invariant: close() leav
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 
+import bochs
 import console
 
 KINDS = ["native", "novt", "interp", "tcg", "uml", "bochs"]  # "novt:OPTIONS" is one of the second
-BOOT_TIMEOUT = {"novt": 60, "interp": 900, "tcg": 180, "uml": 60}
+BOOT_TIMEOUT = {"novt": 60, "interp": 900, "tcg": 180, "uml": 60, "bochs": 300}
+PARTLY = {"uml": ("programs", "boots"), "bochs": ("programs", "nano")}  # the others take part in everything
+ONCE = {"bochs"}  # too slow for more than one round, and never idle: alone with the host, after the others
 
 
 class Places:
@@ -32,6 +34,7 @@ class Places:
         self.nano = place("NANO")
         self.nano_native = place("NANO_NATIVE")
         self.nano_iso = place("NANO_ISO")  # the same guest behind GRUB, for Bochs
+        self.linux_iso = place("LINUX_ISO")  # likewise kernel and initrd
         self.bochs_bios, self.bochs_vga = place("BOCHS_BIOS"), place("BOCHS_VGA")
         self.arch = place("ARCH") or "amd64"
         self.memory = 1024
@@ -59,40 +62,9 @@ def missing(name, places):
             return "linux.uml is not installed (package user-mode-linux)"
         if places.arch != "amd64":
             return "Debian's user-mode Linux is 64-bit only"
-    if name == "bochs" and not (shutil.which("bochs") and places.nano_iso):
-        return "bochs, or what makes a CD for it, is not installed (packages bochs, bochs-term, grub-pc-bin, xorriso, mtools)"
+    if name == "bochs" and not (shutil.which("bochs") and places.linux_iso):
+        return "bochs, or what makes a CD for it, is not installed (packages %s)" % bochs.PACKAGES
     return ""
-
-
-BOCHS = """megs: 64
-cpu: model=corei7_skylake_x, ips=50000000
-romimage: file={0.bochs_bios}
-vgaromimage: file={0.bochs_vga}
-ata0-master: type=cdrom, path={0.nano_iso}, status=inserted
-boot: cdrom
-com1: enabled=1, mode=file, dev={1}/serial
-display_library: term
-clock: sync=none
-log: {1}/log
-"""
-
-
-def bochs_nano(places, timeout):
-    """What the nanobenchmarks print in Bochs, whose debugger is told to go on."""
-    directory = tempfile.mkdtemp(prefix="novt-bench-")
-    try:
-        os.chmod(directory, 0o777)
-        for name, text in (("bochsrc", BOCHS.format(places, directory)), ("go", "c\n")):
-            with open(os.path.join(directory, name), "w", encoding="ascii") as f:
-                f.write(text)
-        command = ["env", "TERM=vt100", "bochs", "-q", "-f", directory + "/bochsrc", "-rc", directory + "/go"]
-        Native.finish(console.unprivileged(command), timeout)
-        with open(os.path.join(directory, "serial"), encoding="ascii", errors="replace") as f:
-            return f.read()
-    except OSError as e:
-        raise console.Broken("bochs wrote nothing to its serial port: %s" % e) from None
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def machine(name, places, memory=None):
@@ -108,6 +80,8 @@ def machine(name, places, memory=None):
 
 
 class Native:
+    keeps_time = True  # its clock is to be trusted
+
     def __init__(self, places):
         self.places = places
 
@@ -116,7 +90,7 @@ class Native:
 
     def run(self, line, timeout):
         """(output, exit status)"""
-        return self.finish(console.unprivileged(["sh", "-c", line]), timeout)
+        return console.finish(["sh", "-c", line], timeout)
 
     def run_in_tree(self, line, timeout):
         """The same in the tree of Debian's packages, which takes root or a user namespace to change to."""
@@ -124,16 +98,7 @@ class Native:
             change = ["chroot", "--userspec=65534:65534"]
         else:
             change = ["unshare", "-Ur", "chroot"]
-        return self.finish(change + [self.places.software, "/bin/sh", "-c", line], timeout)
-
-    @staticmethod
-    def finish(command, timeout):
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  timeout=timeout, check=False)
-        except subprocess.TimeoutExpired:
-            raise console.Broken("'%s' did not end within %g s" % (command[-1], timeout)) from None
-        return done.stdout.decode("utf-8", "replace"), done.returncode
+        return console.finish(change + [self.places.software, "/bin/sh", "-c", line], timeout, change_user=False)
 
     def program(self, name):
         return shlex.quote(os.path.join(self.places.programs, name))
@@ -143,6 +108,8 @@ class Native:
 
 
 class Guest:
+    keeps_time = True
+
     def __init__(self, name, places, initrd=None, memory=None, extra=()):
         self.name, self.places = name, places
         self.initrd = initrd or places.initrd
@@ -167,8 +134,11 @@ class Guest:
             os.chmod(self.directory, 0o777)
         return self.directory
 
+    def open_console(self):
+        return console.Console(self.command("sh /bench/agent"))
+
     def start(self):
-        self.console = console.Console(self.command("sh /bench/agent"))
+        self.console = self.open_console()
         self.console.expect("agent-ready", boot_timeout(self.name))
         self.booted = self.console.elapsed()
 
@@ -182,6 +152,11 @@ class Guest:
     def run(self, line, timeout):
         self.begin(line)
         return self.end(timeout)
+
+    def run_timed(self, line, timeout):
+        """(output, exit status, seconds by the host's clock between what bench-guest -m prints; None: it did not)"""
+        since = self.console.at
+        return self.run(line, timeout) + (self.console.between("bench-begin ", "bench ", since),)
 
     def run_in_tree(self, line, timeout):
         return self.run("chroot /soft /bin/sh -c " + shlex.quote(line), timeout)
@@ -198,5 +173,14 @@ class Guest:
             self.directory = None
 
 
+class Bochs(Guest):
+    keeps_time = False  # it counts instructions
+
+    def open_console(self):
+        return bochs.start(self.places, self.scratch(), self.memory)
+
+
 def make(name, places, **guest):
-    return Native(places) if name == "native" else Guest(name, places, **guest)
+    if name == "native":
+        return Native(places)
+    return (Bochs if name == "bochs" else Guest)(name, places, **guest)

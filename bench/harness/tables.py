@@ -10,8 +10,8 @@ import peers as peers_room
 
 
 class Table:
-    def __init__(self, title, header, rows, notes=()):
-        self.title, self.header, self.rows, self.notes = title, header, rows, list(notes)
+    def __init__(self, key, title, header, rows, notes=()):
+        self.key, self.title, self.header, self.rows, self.notes = key, title, header, rows, list(notes)
 
     def as_text(self):
         widths = [max(len(str(r[i])) for r in [self.header] + self.rows) for i in range(len(self.header))]
@@ -60,6 +60,7 @@ class Programs:
     """The times of one set of programs: ns[name][peer][round]."""
 
     def __init__(self, rows, set_name):
+        self.set_name = set_name
         self.rows = [r for r in rows if r["kind"] == "program" and r["set"] == set_name]
         self.peers = in_order(self.rows, "peer")
         self.names = in_order(self.rows, "name")
@@ -103,7 +104,7 @@ class Programs:
         header = ["program"] + self.peers + ([p + "/native" for p in others] if has_native else [])
         if "novt" in others and "tcg" in others:
             header.append("tcg/novt")
-        return Table(title, header, rows, self.means(others) if has_native else [])
+        return Table(self.set_name, title, header, rows, self.means(others) if has_native else [])
 
     def means(self, others):
         notes = []
@@ -136,7 +137,7 @@ def boot_table(rows):
 
         out.append([peer, cell("userspace", "wall"), cell("userspace", "cpu"), cell("shell", "wall"),
                     cell("shell", "rss_kib", 1 / 1024)])
-    return Table("Boot", ["peer", "userspace wall s", "userspace CPU s", "shell wall s", "MiB beyond RAM"], out)
+    return Table("boots", "Boot", ["peer", "userspace wall s", "userspace CPU s", "shell wall s", "MiB beyond RAM"], out)
 
 
 def nano_table(rows):
@@ -153,7 +154,7 @@ def nano_table(rows):
             cells.append("%.0f" % figures.median(sample) if sample else of[0].get("failed", "-") if of else "-")
         out.append(cells)
     notes = ["Bochs' TSC counts the instructions that the guest executes."] if "bochs" in peers else []
-    return Table("Nanobenchmarks, cycles of the TSC each", ["operation"] + peers, out, notes)
+    return Table("nano", "Nanobenchmarks, cycles of the TSC each", ["operation"] + peers, out, notes)
 
 
 def scaling_table(rows):
@@ -163,7 +164,7 @@ def scaling_table(rows):
     out = [[r["machines"], "busy" if r["busy"] else "idle", "%.1f" % (r["rss_kib"] / 1024),
             "%.2f" % r["cpu_share"], "%.2f" % r["throughput"] if "throughput" in r else "-"]
            for r in rows]
-    return Table("Machines side by side", ["machines", "state", "MiB beyond RAM, each", "CPUs in use", "sieves a second"], out)
+    return Table("scaling", "Machines side by side", ["machines", "state", "MiB beyond RAM, each", "CPUs in use", "sieves a second"], out)
 
 
 def cost_table(rows):
@@ -171,7 +172,7 @@ def cost_table(rows):
     if not rows:
         return None
     out = [["%s %d" % (r["of"], r["value"]), r["peer"], "%.2f" % r["wall"], "%.1f" % (r["rss_kib"] / 1024)] for r in rows]
-    return Table("Cost against the guest's size", ["guest", "peer", "wall s", "MiB beyond RAM"], out)
+    return Table("cost", "Cost against the guest's size", ["guest", "peer", "wall s", "MiB beyond RAM"], out)
 
 
 def stats_table(rows):
@@ -180,7 +181,7 @@ def stats_table(rows):
         return None
     columns = [translation_figures(r["values"]) for r in rows]
     out = [[name] + [c.get(name, "-") for c in columns] for name in columns[0]]
-    return Table("Translation, over a boot", ["figure"] + [r["peer"] for r in rows], out)
+    return Table("statistics", "Translation, over a boot", ["figure"] + [r["peer"] for r in rows], out)
 
 
 def translation_figures(v):
@@ -190,6 +191,9 @@ def translation_figures(v):
     out = {
         "guest instructions translated a second, million": per("translated_instructions", "translation_us"),
         "bytes emitted a guest byte": per("emitted_bytes", "translated_bytes"),
+        "of these, seldom run": per("emitted_cold_bytes", "translated_bytes"),
+        "instructions emitted a guest instruction": per("cached_host_instructions", "cached_instructions"),
+        "and seldom run": per("cached_host_cold_instructions", "cached_instructions"),
     }
     for name in sorted(n for n in v if n.startswith("exit_") and v[n]):
         out[name.replace("_", " ") + ", a second"] = per(name, "wall_us", 1e6)
@@ -211,7 +215,7 @@ def all_tables(rows):
             tables.append(table)
     skipped = [r for r in rows if r["kind"] == "skipped"]
     if skipped:
-        tables.append(Table("Not measured", ["peer", "reason"], [[r["peer"], r["reason"]] for r in skipped]))
+        tables.append(Table("skipped", "Not measured", ["peer", "reason"], [[r["peer"], r["reason"]] for r in skipped]))
     return tables
 
 
@@ -240,5 +244,5 @@ def against(rows, before):
     notes = ["Differences whose 95 % intervals do not touch; others are noise."]
     if not out:
         notes = ["No difference exceeds the noise."]
-    return Table("Against the run of %s" % before[0]["date"], ["program", "set", "peer", "then", "now", "change"], out,
+    return Table("against", "Against the run of %s" % before[0]["date"], ["program", "set", "peer", "then", "now", "change"], out,
                  notes)

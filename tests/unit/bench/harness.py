@@ -11,6 +11,9 @@ from contextlib import redirect_stderr, redirect_stdout
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "..", "bench", "harness"))
 
 # pylint: disable=wrong-import-position
+import bochs
+import console
+import documents
 import figures
 import main
 import peers
@@ -147,6 +150,69 @@ class Tables(unittest.TestCase):
         self.assertEqual(tables.against(sample_rows(), sample_rows()).rows, [])
 
 
+class Documents(unittest.TestCase):
+    def put(self, text):
+        with tempfile.NamedTemporaryFile("w+", suffix=".md") as f:
+            f.write(text)
+            f.flush()
+            documents.put_into(f.name, sample_rows(), tables.all_tables(sample_rows()))
+            with open(f.name, encoding="utf-8") as g:
+                return g.read()
+
+    def test_tables_where_they_are_wanted(self):
+        text = self.put("before\n<!-- tools/bench: amd64 boots -->\nold\n<!-- tools/bench: end -->\nafter\n")
+        self.assertTrue(text.startswith("before\n") and text.endswith("<!-- tools/bench: end -->\nafter\n"))
+        self.assertNotIn("old", text)
+        self.assertIn("| sieve |", text)
+        self.assertIn("\nBoot:\n", text)
+        self.assertEqual(self.put(text), text)
+
+    def test_what_was_not_measured_stays(self):
+        text = "<!-- tools/bench: i386 boots -->\nold\n<!-- tools/bench: end -->\n"
+        self.assertEqual(self.put(text), text)
+
+    def test_no_place(self):
+        for text in ("", "<!-- tools/bench: amd64 -->\n", "<!-- tools/bench: end -->"):
+            with self.assertRaisesRegex(results.BadResults, "no place for tables"):
+                self.put(text)
+
+
+class Consoles(unittest.TestCase):
+    def test_time_between(self):
+        c = console.Console(["sh", "-c", "echo begin; sleep 0.3; echo done"])
+        c.expect("done", 10)
+        self.assertGreater(c.between("begin", "done", 0), 0.2)
+        self.assertIsNone(c.between("done", "begin", 0))
+        c.close()
+
+    def test_terminal_as_console(self):
+        ours, its = os.openpty()
+        os.chmod(os.ttyname(its), 0o666)
+        c = console.Console(["sh", "-c", "read -r x <%s; echo got $x >%s" % ((os.ttyname(its),) * 2)], ours)
+        c.send("something")
+        c.expect("got something", 10)
+        os.close(its)
+        c.close()
+        self.assertIsNotNone(c.process.poll())
+
+    def test_one_that_ends(self):
+        c = console.Console(["true"])
+        with self.assertRaisesRegex(console.Broken, "true ended while 'more' was expected"):
+            c.expect("more", 10)
+        c.close()
+        with self.assertRaisesRegex(console.Broken, "did not end within 0.2 s"):
+            console.finish(["sleep", "5"], 0.2)
+
+    def test_bochs_settings(self):
+        places = peers.Places({"NOVT_BENCH_BOCHS_BIOS": "/bios"})
+        with tempfile.TemporaryDirectory() as directory:
+            line = bochs.command(directory, places=places, megs=64, cd="/cd.iso", serial="mode=file, dev=/serial")
+            with open(line[line.index("-f") + 1], encoding="ascii") as f:
+                text = f.read()
+        self.assertIn("romimage: file=/bios\n", text)
+        self.assertIn("com1: enabled=1, mode=file, dev=/serial\n", text)
+
+
 class Report(unittest.TestCase):
     def test_page_stands_alone(self):
         rows = sample_rows()
@@ -211,6 +277,17 @@ class CommandLine(unittest.TestCase):
         run = main.Run(options, peers.Places({}), None)
         run.peers = ["native", "novt"]
         self.assertEqual(main.count_steps(run, ["programs"]), 4)
+
+    def test_who_takes_part(self):
+        for quick, part, there in (("--quick", "programs", ["native", "uml"]), ("--quick", "nano", ["native", "bochs"]),
+                                   ("--rounds=2", "programs", ["native", "uml", "bochs"]), ("--rounds=2", "software", ["native"])):
+            path = tempfile.mktemp(suffix=".jsonl")
+            run = main.Run(main.parse([quick]), peers.Places({}), results.Writer(path))
+            run.peers = ["native", "uml", "bochs"]
+            self.assertEqual(run.members(part), there)
+            self.assertEqual([r["peer"] for r in run.results.rows], [p for p in run.peers if p not in there])
+            run.results.close()
+            os.unlink(path)
 
     def test_turns_rotate(self):
         self.assertEqual(workloads.rotate(["a", "b", "c"], 4), ["b", "c", "a"])
