@@ -4,10 +4,9 @@
  * Interface: cpu_step of system.h. Invariants: a handler that does not return CPU_OK has changed nothing
  * architectural (CPU_EXIT apart); RIP is written here only, except by the transfers of system.h.
  */
-#include <sys/mman.h>
-
 #include "cpu/interp.h"
 #include "cpu/native.h"
+#include "memory/host.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
 
@@ -41,8 +40,8 @@ static struct cpu_interp *interp_state(struct vcpu *v)
 
     if (__builtin_expect(s != NULL, 1))
         return s;
-    s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (s == MAP_FAILED)
+    s = host_allocate(sizeof *s);
+    if (!s)
         return NULL;
     s->gpa = UINT64_MAX;
     for (unsigned n = 0; n < CACHE_SIZE; n++)
@@ -54,7 +53,7 @@ static struct cpu_interp *interp_state(struct vcpu *v)
 void interp_destroy(struct vcpu *v)
 {
     if (v->interp)
-        munmap(v->interp, sizeof *v->interp);
+        host_unmap(v->interp, sizeof *v->interp);
     v->interp = NULL;
 }
 

@@ -12,6 +12,7 @@
 #include <ucontext.h>
 
 #include "cpu/native_internal.h"
+#include "memory/host.h"
 
 /*
  * void native_call(struct native_frame *f): loads the registers, calls the slot, stores them. When the slot
@@ -63,11 +64,11 @@ struct cpu_native *native_state(struct vcpu *v)
 
     if (n)
         return n;
-    n = mmap(NULL, sizeof *n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (n == MAP_FAILED)
+    n = host_allocate(sizeof *n);
+    if (!n)
         return NULL;
-    if (mprotect(n->code, sizeof n->code, PROT_READ | PROT_WRITE | PROT_EXEC)) {
-        munmap(n, sizeof *n);
+    if (host_protect(n->code, sizeof n->code, PROT_READ | PROT_WRITE | PROT_EXEC)) {
+        host_unmap(n, sizeof *n);
         return NULL;
     }
     host_cpuid(0xd, 2, &n->avx_at);
@@ -81,7 +82,7 @@ struct cpu_native *native_state(struct vcpu *v)
 void native_destroy(struct vcpu *v)
 {
     if (v->native)
-        munmap(v->native, sizeof *v->native);
+        host_unmap(v->native, sizeof *v->native);
     v->native = NULL;
 }
 

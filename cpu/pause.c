@@ -5,17 +5,15 @@
  * follow one another within SPIN_GAP are one spin; behind SPIN_GRACE of it each one sleeps. A delay that the guest
  * measures and an interrupt may come late by that much; a spin that is shorter never does.
  */
-#include <time.h>
-
 #include "cpu/system.h"
+#include "memory/host.h"
 
 #define SPIN_GAP 20000ull   /* cycles of the TSC */
 #define SPIN_GRACE 60000ull /* likewise */
-#define SLEEP_NS 100000l
+#define SLEEP_NS 100000u
 
 void cpu_pause(struct vcpu *v)
 {
-    const struct timespec t = {.tv_nsec = SLEEP_NS};
     uint64_t now = __builtin_ia32_rdtsc();
 
     if (now - v->spin.last > SPIN_GAP)
@@ -23,7 +21,7 @@ void cpu_pause(struct vcpu *v)
     v->spin.last = now;
     if (now - v->spin.since < SPIN_GRACE || atomic_load(&v->exit_request) || v->write_log)
         return;
-    nanosleep(&t, NULL);
+    host_sleep(SLEEP_NS);
     v->stats.pauses++;
     v->spin.last = __builtin_ia32_rdtsc();
 }

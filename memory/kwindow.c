@@ -2,10 +2,12 @@
  * kwindow.c - the runs of the supervisor's window.
  *
  * Interface: kwindow.h. Invariants: while the window is active, what is mapped from WINDOW_LOWEST up to
- * KWINDOW_END is the runs, and between them nothing that can be reached; a page of RAM that ram_may_write does not
- * allow is in no writable run.
+ * KWINDOW_END, or in the claimed units, is the runs, and between them nothing that can be reached; a page of RAM
+ * that ram_may_write does not allow is in no writable run.
  */
 #include "memory/kwindow.h"
+
+#include "memory/host.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,17 +16,24 @@
 
 #define RESERVED (WINDOW_TABLE_SIZE - WINDOW_LOWEST) /* bytes; with a guard for an access at the end */
 
-int kwindow_create(struct kwindow **window, struct ram *ram)
+int kwindow_create(struct kwindow **window, struct ram *ram, bool wide)
 {
-    struct kwindow *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct kwindow *w = host_allocate(sizeof *w);
 
     *window = NULL;
-    if (w == MAP_FAILED)
-        return -errno;
+    if (!w)
+        return -ENOMEM;
     w->ram = ram;
     w->limit = KWINDOW_RUNS;
+    w->has_table = wide && kwindow_reserve(KWINDOW_BASE, WINDOW_NARROW_SIZE);
     *window = w;
     return 0;
+}
+
+static void release(uint64_t at, size_t size)
+{
+    if (host_unmap((void *)(uintptr_t)at, size))
+        abort(); /* what the guest may not reach any more must not stay */
 }
 
 void kwindow_destroy(struct kwindow *w)
@@ -32,43 +41,55 @@ void kwindow_destroy(struct kwindow *w)
     if (!w)
         return;
     kwindow_close(w);
-    munmap(w, sizeof *w);
+    if (w->has_table)
+        release(KWINDOW_BASE, WINDOW_NARROW_SIZE);
+    host_unmap(w, sizeof *w);
 }
 
-static void *host_of(uint64_t page)
+static void *host_of(const struct kwindow *w, uint64_t page)
 {
-    return (void *)(uintptr_t)(page << PAGE_SHIFT);
+    return (void *)(uintptr_t)((page << PAGE_SHIFT) + w->base);
 }
 
 bool kwindow_open(struct kwindow *w)
 {
-    void *lowest = (void *)(uintptr_t)WINDOW_LOWEST, *got;
-
-    if (w->active)
-        return true;
-    got = mmap(lowest, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-               0);
-    w->active = got == lowest;
-    if (got != MAP_FAILED && got != lowest) /* a kernel that does not know MAP_FIXED_NOREPLACE */
-        munmap(got, RESERVED);
+    if (!w->active)
+        w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
     return w->active;
 }
 
 void kwindow_close(struct kwindow *w)
 {
-    if (w->active && munmap((void *)(uintptr_t)WINDOW_LOWEST, RESERVED))
-        abort(); /* what the guest may not reach any more must not stay */
+    if (w->active && !w->wide)
+        release(WINDOW_LOWEST, RESERVED);
+    for (unsigned i = 0; i < w->claim_count; i++)
+        release(w->claim[i] + w->base, KWINDOW_UNIT);
     w->active = false;
-    w->count = 0;
+    w->count = w->claim_count = 0;
+}
+
+/* The run behind the last one that has no other unit's, or another run's, between it and the i-th. */
+static unsigned end_of_unit(const struct kwindow *w, unsigned i)
+{
+    unsigned end = i + 1;
+
+    if (!w->wide)
+        return w->count;
+    while (end < w->count &&
+           w->run[end].from / (KWINDOW_UNIT >> PAGE_SHIFT) == w->run[i].from / (KWINDOW_UNIT >> PAGE_SHIFT))
+        end++;
+    return end;
 }
 
 void kwindow_flush(struct kwindow *w)
 {
     if (!w->count)
         return;
-    if (!window_close_range(host_of(w->run[0].from), (uint64_t)(w->run[w->count - 1].to - w->run[0].from)
-                                                         << PAGE_SHIFT))
-        abort(); /* as above */
+    for (unsigned i = 0, end; i < w->count; i = end) {
+        end = end_of_unit(w, i);
+        if (!window_close_range(host_of(w, w->run[i].from), (w->run[end - 1].to - w->run[i].from) << PAGE_SHIFT))
+            abort(); /* what the guest may not reach any more must not stay */
+    }
     w->count = 0;
     w->local = false;
     w->stats.flushes++;
@@ -119,7 +140,7 @@ static void drop(struct kwindow *w, unsigned at, unsigned count)
 }
 
 /* Takes pages out of the list. Needs room for one more run. Gives the index where they would be. */
-static unsigned cut(struct kwindow *w, uint32_t from, uint32_t to)
+static unsigned cut(struct kwindow *w, uint64_t from, uint64_t to)
 {
     unsigned i = find(w, from), end;
 
@@ -128,7 +149,7 @@ static unsigned cut(struct kwindow *w, uint32_t from, uint32_t to)
 
         w->run[i++].to = from;
         if (rest.to > to) {
-            rest.page += to - rest.from;
+            rest.page += (uint32_t)(to - rest.from);
             rest.from = to;
             insert(w, i, rest);
             return i;
@@ -138,7 +159,7 @@ static unsigned cut(struct kwindow *w, uint32_t from, uint32_t to)
         ;
     drop(w, i, end - i);
     if (i < w->count && w->run[i].from < to) {
-        w->run[i].page += to - w->run[i].from;
+        w->run[i].page += (uint32_t)(to - w->run[i].from);
         w->run[i].from = to;
     }
     return i;
@@ -176,24 +197,28 @@ static void evict(struct kwindow *w)
     w->stats.evictions++;
 }
 
-static bool map_host(const struct kwindow *w, struct kwindow_run run)
+static int map_host(const struct kwindow *w, struct kwindow_run run)
 {
     size_t size = (size_t)(run.to - run.from) << PAGE_SHIFT;
     int flags = MAP_SHARED | MAP_FIXED | (size == PAGE_SIZE ? MAP_POPULATE : 0);
 
-    return mmap(host_of(run.from), size, PROT_READ | (run.writable ? PROT_WRITE : 0), flags, w->ram->fd,
-                (off_t)run.page << PAGE_SHIFT) != MAP_FAILED;
+    return host_map(host_of(w, run.from), size, PROT_READ | (run.writable ? PROT_WRITE : 0), flags, w->ram->fd,
+                    (uint64_t)run.page << PAGE_SHIFT);
 }
 
 static int map_run(struct kwindow *w, struct kwindow_run run)
 {
+    int status;
+
     if (is_full(w))
         evict(w);
-    if (!map_host(w, run)) { /* the process may have no more mappings to give */
+    status = map_host(w, run);
+    if (status) { /* the process may have no more mappings to give */
         evict(w);
-        if (!map_host(w, run))
-            return -errno;
+        status = map_host(w, run);
     }
+    if (status)
+        return status;
     note(w, run);
     w->stats.maps++;
     w->stats.pages += run.to - run.from;
@@ -203,18 +228,17 @@ static int map_run(struct kwindow *w, struct kwindow_run run)
 int kwindow_map(struct kwindow *w, gva_t from, gva_t to, uint64_t offset, bool writable, bool global)
 {
     gva_t first = from < WINDOW_LOWEST ? WINDOW_LOWEST : from;
-    struct kwindow_run run = {(uint32_t)(first >> PAGE_SHIFT), 0,
-                              (uint32_t)((offset + first - from) >> PAGE_SHIFT), 0};
+    struct kwindow_run run = {first >> PAGE_SHIFT, 0, (uint32_t)((offset + first - from) >> PAGE_SHIFT), 0};
     int status = 0;
 
     while (!status && run.from < to >> PAGE_SHIFT) {
         run.writable = writable && ram_may_write(w->ram, run.page);
         run.to = run.from + 1;
         while (run.to < to >> PAGE_SHIFT &&
-               (writable && ram_may_write(w->ram, run.page + (run.to - run.from))) == run.writable)
+               (writable && ram_may_write(w->ram, run.page + (uint32_t)(run.to - run.from))) == run.writable)
             run.to++;
         status = map_run(w, run);
-        run.page += run.to - run.from;
+        run.page += (uint32_t)(run.to - run.from);
         run.from = run.to;
     }
     w->local |= !global; /* now: what has made room has made it false */
@@ -242,10 +266,10 @@ void kwindow_flush_page(struct kwindow *w, gva_t page)
         return;
     w->stats.page_flushes++;
     w->flushed[slot_of(page)] += !is_volatile(w, page);
-    if (is_full(w) || !window_close_range(host_of(page >> PAGE_SHIFT), PAGE_SIZE))
+    if (is_full(w) || !window_close_range(host_of(w, page >> PAGE_SHIFT), PAGE_SIZE))
         evict(w); /* it would be one too many */
     else
-        cut(w, (uint32_t)(page >> PAGE_SHIFT), (uint32_t)(page >> PAGE_SHIFT) + 1);
+        cut(w, page >> PAGE_SHIFT, (page >> PAGE_SHIFT) + 1);
 }
 
 /* The first writable run that holds the page of RAM, or NULL. */
@@ -263,9 +287,9 @@ void kwindow_protect(struct kwindow *w, uint64_t offset)
     const struct kwindow_run *run;
 
     while ((run = writer_of(w, page))) {
-        uint32_t at = run->from + (page - run->page);
+        uint64_t at = run->from + (page - run->page);
 
-        if (is_full(w) || mprotect(host_of(at), PAGE_SIZE, PROT_READ))
+        if (is_full(w) || host_protect(host_of(w, at), PAGE_SIZE, PROT_READ))
             evict(w); /* it would be one too many */
         else
             note(w, (struct kwindow_run){at, at + 1, page, false});

@@ -1,9 +1,22 @@
 /*
- * kwindow.h - a window (memory/window.h) for 32-bit supervisor code: linear address L is at host address L.
+ * kwindow.h - a window (memory/window.h) for supervisor code.
  *
- * The lowest 4 GiB of novt's own address space are reserved for it; an access of translated code is the guest's
- * own, with an address-size prefix, and cannot leave them. What supervisor code reaches is mostly one to one and
- * in large pages, so the window holds runs: many pages that one call has mapped.
+ * Of 32-bit code: linear address L is at host address L. The lowest 4 GiB of novt's own address space are reserved
+ * for it; an access of translated code is the guest's own, with an address-size prefix, and cannot leave them.
+ *
+ * Of 64-bit code it is wide: the kernel's half at L + KWINDOW_BASE, modulo 2^64, which is in the host's user half
+ * for all but the lowest 4 TiB of it. Translated code has KWINDOW_BASE in the FS base; an access is the guest's
+ * own with the FS prefix, behind a probe of its own:
+ *
+ *   read the byte at KWINDOW_BASE + ((L >> 16) mod 2^32)
+ *
+ * which faults unless L lies in a unit of the kernel's half that has been claimed for it. A claim is good for
+ * ever: it takes the unit, and a guard around it, away from what user code's wide window may have, so that neither
+ * reaches the other's; and it is only had where novt itself has nothing. As with the user's, up to WINDOW_GUARD
+ * bytes around a probed address are safe as well.
+ *
+ * What supervisor code reaches is mostly one to one and in large pages, so the window holds runs: many pages that
+ * one call has mapped. User pages are never in it.
  *
  * Rules of the architecture (SDM vol. 3, 4.10): the window is a TLB without tags, emptied by a load of CR3 if it
  * holds a page that is not global.
@@ -13,13 +26,17 @@
 
 #include "memory/window.h"
 
-#define KWINDOW_END WINDOW_NARROW_SIZE
+#define KWINDOW_END WINDOW_NARROW_SIZE /* of a narrow one */
+#define KWINDOW_BASE 0x7c0000000000ull /* where few programs are; the probe table of 4 GiB is there */
+#define KWINDOW_HALF 0xffff800000000000ull
+#define KWINDOW_UNIT (16ull << 30) /* bytes that are claimed at a time */
+#define KWINDOW_CLAIMS 32u
 #define KWINDOW_VOLATILE 4u      /* times that a page has been flushed alone before it is not worth mapping */
 #define KWINDOW_LOCAL_FLUSHES 8u /* of late, before pages that are not global are not worth it either */
 #define KWINDOW_RUNS 4096u       /* each is one mapping of the host's, and may leave a hole behind it */
 
 struct kwindow_run {
-    uint32_t from, to; /* page numbers of linear addresses */
+    uint64_t from, to; /* page numbers of linear addresses */
     uint32_t page;     /* of RAM, at `from` */
     bool writable;
 };
@@ -30,23 +47,43 @@ struct kwindow_stats {
 
 struct kwindow {
     struct ram *ram;
-    bool active;            /* 32-bit supervisor code runs in it; its address space is reserved */
-    bool local;             /* some page is not global */
-    unsigned local_flushes; /* loads of CR3 that have emptied it: for the one who counts time to lower */
-    unsigned count, limit;  /* limit: of count, at most KWINDOW_RUNS and 4 at least; tests lower it */
+    bool active;                           /* supervisor code runs in it; its address space is reserved */
+    bool wide;                             /* 64-bit code */
+    bool has_table;                        /* of probes, for a wide one: reserved */
+    uint64_t base;                         /* host address - linear address: 0 or KWINDOW_BASE */
+    struct window_part part[WINDOW_PARTS]; /* where units may be claimed: not novt's own */
+    unsigned part_count, claim_count;
+    gva_t claim[KWINDOW_CLAIMS]; /* linear addresses of units */
+    bool local;                  /* some page is not global */
+    unsigned local_flushes;      /* loads of CR3 that have emptied it: for the one who counts time to lower */
+    unsigned count, limit;       /* limit: of count, at most KWINDOW_RUNS and 4 at least; tests lower it */
     struct kwindow_run run[KWINDOW_RUNS]; /* ascending, apart */
     uint8_t flushed[1024];                /* pages flushed alone while they were mapped, by page number */
     struct kwindow_stats stats;
 };
 
-/* Not active yet. Errors: -errno. */
-int kwindow_create(struct kwindow **window, struct ram *ram);
+/* Not active yet. wide: it is to be possible as a wide one, too (before the user's window is created). Errors:
+   -errno. */
+int kwindow_create(struct kwindow **window, struct ram *ram, bool wide);
 void kwindow_destroy(struct kwindow *w); /* NULL is fine */
 /* Reserves the address space; false: something else is there. */
 bool kwindow_open(struct kwindow *w);
+/* It becomes a wide one, empty and with nothing claimed; it stays one. `user`: the window of user code, whose
+   allowed parts are where units may be. false: it cannot be, and supervisor code has none. */
+bool kwindow_open_wide(struct kwindow *w, const struct window *user);
+/* The unit of this linear address is the window's from now on, and not the user's (window_forbid). false: it
+   cannot be had, or is had already; kwindow_may_claim asks first. */
+bool kwindow_claim(struct kwindow *w, struct window *user, gva_t linear);
+bool kwindow_may_claim(const struct kwindow *w, gva_t linear);
+/* May there be pages? Of a wide one: has it been claimed? */
+bool kwindow_allows(const struct kwindow *w, gva_t linear);
+/* The linear address that a probe at this host address was for, in 64 KiB; 0: it is no probe's. */
+gva_t kwindow_probed(const struct kwindow *w, uint64_t host);
 /* Empties it and gives the address space back. */
 void kwindow_close(struct kwindow *w);
 
+/* Takes free address space, so that nothing can be reached there. false: something is there. */
+bool kwindow_reserve(uint64_t at, uint64_t size);
 /* Maps the pages from `from` up to `to` to RAM from this offset in the memfd on, in place of what was there; those
    that ram_may_write does not allow for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap,
    when emptying the window did not help. */

@@ -8,8 +8,8 @@
 #include "memory/mmu.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
+#include "memory/host.h"
 #include "memory/walk.h"
 
 static void clear_entry(struct mmu_table *t, uint32_t index)
@@ -48,9 +48,8 @@ bool mmu_init(struct mmu *mmu, struct ram *ram)
 {
     memset(mmu, 0, sizeof *mmu);
     mmu->ram = ram;
-    mmu->writers = mmap(NULL, (ram->size >> PAGE_SHIFT) * sizeof *mmu->writers, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mmu->writers == MAP_FAILED)
+    mmu->writers = host_allocate((ram->size >> PAGE_SHIFT) * sizeof *mmu->writers);
+    if (!mmu->writers)
         return false;
     mmu->reserved_high = 0x000fffffffffffffull & ~((1ull << MMU_PHYS_BITS) - 1);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++)
@@ -63,7 +62,7 @@ bool mmu_init(struct mmu *mmu, struct ram *ram)
 
 void mmu_destroy(struct mmu *mmu)
 {
-    munmap(mmu->writers, (mmu->ram->size >> PAGE_SHIFT) * sizeof *mmu->writers);
+    host_unmap(mmu->writers, (mmu->ram->size >> PAGE_SHIFT) * sizeof *mmu->writers);
 }
 
 /* Empties what one log remembers. An entry that has since been filled with a page of the other kind stays. */
@@ -130,7 +129,7 @@ void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 
 static uint32_t region_of(gva_t linear)
 {
-    return (uint32_t)(linear >> 21) % MMU_LARGE_REGIONS;
+    return (uint32_t)(linear >> 21) % (MMU_LARGE_REGIONS / 2) + (linear >> 63 ? MMU_LARGE_REGIONS / 2 : 0);
 }
 
 static bool is_large(const struct mmu *mmu, gva_t linear)
@@ -177,7 +176,7 @@ void mmu_flush_page(struct mmu *mmu, gva_t linear)
     mmu->flushed_page[mmu->page_flush_count++ % MMU_FLUSHED_PAGES] = linear;
     if (mmu->window)
         window_flush_page(mmu->window, linear);
-    if (mmu->kwindow && linear < KWINDOW_END)
+    if (mmu->kwindow)
         kwindow_flush_page(mmu->kwindow, linear);
     for (unsigned c = 0; c < MMU_CONTEXTS; c++) {
         struct mmu_table *t = &mmu->table[c];

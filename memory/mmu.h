@@ -25,7 +25,7 @@
 #define MMU_TLB_NEVER(index) (0 - (uint64_t)(((index) ^ 1u) << PAGE_SHIFT))
 #define MMU_PCID_MASK 0xfffull /* of CR3, and of a window's owner */
 #define MMU_FLUSHED_PAGES 8
-#define MMU_LARGE_REGIONS 32768u /* of 2 MiB, told apart */
+#define MMU_LARGE_REGIONS 32768u /* of 2 MiB, told apart; each half of the address space has half of them */
 #define MMU_LOG_SIZE 4096        /* filled entries remembered for a quick flush */
 
 enum mmu_context {
@@ -98,7 +98,7 @@ struct mmu {
     uint32_t error_code;
     struct ram *ram;
     struct window *window;       /* of user code; NULL: none. Flushed with the TLB. */
-    struct kwindow *kwindow;     /* of 32-bit supervisor code; likewise */
+    struct kwindow *kwindow;     /* of supervisor code; likewise */
     struct mmu_writers *writers; /* by page of RAM */
     /* What has been flushed, for those that keep translations of their own: they compare the counts with the
        ones they saw last. flushed_page[] holds the last pages flushed singly. */

@@ -7,6 +7,8 @@
  */
 #include "memory/window.h"
 
+#include "memory/host.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,7 @@ static bool open_table(const struct window *w)
         uint64_t from = (w->part[i].from >> WINDOW_PROBE_SHIFT) & PAGE_MASK;
         uint64_t to = ((w->part[i].to - 1) >> WINDOW_PROBE_SHIFT | ~PAGE_MASK) + 1;
 
-        if (mprotect(w->table + from, to - from, PROT_READ))
+        if (host_protect(w->table + from, to - from, PROT_READ))
             return false;
     }
     return true;
@@ -30,16 +32,16 @@ static bool open_table(const struct window *w)
 bool window_close_range(void *from, uint64_t size)
 {
     return !size ||
-           mmap(from, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == from;
+           !host_map(from, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 int window_create(struct window **window, struct ram *ram, uint8_t *table)
 {
-    struct window *w = mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct window *w = host_allocate(sizeof *w);
 
     *window = NULL;
-    if (w == MAP_FAILED)
-        return -errno;
+    if (!w)
+        return -ENOMEM;
     w->ram = ram;
     w->table = table;
     w->owner = WINDOW_NO_OWNER;
@@ -60,6 +62,25 @@ void window_release(struct window *w)
     w->active = false;
 }
 
+static void choose_parts(struct window *w)
+{
+    w->part_count = w->narrow ? 1 : w->wide_count;
+    w->part[0] = narrow_part;
+    if (!w->narrow)
+        memcpy(w->part, w->wide, sizeof w->wide);
+}
+
+bool window_forbid(struct window *w, uint64_t from, uint64_t to)
+{
+    window_release(w);
+    if (!window_parts_split(w, from, to) ||
+        (!w->narrow &&
+         !window_close_range(w->table + (from >> WINDOW_PROBE_SHIFT), (to - from) >> WINDOW_PROBE_SHIFT)))
+        w->spoiled = true;
+    choose_parts(w);
+    return !w->spoiled;
+}
+
 bool window_take(struct window *w, bool narrow)
 {
     window_release(w);
@@ -67,10 +88,7 @@ bool window_take(struct window *w, bool narrow)
         return false;
     if (w->narrow != narrow) {
         w->narrow = narrow;
-        w->part_count = narrow ? 1 : w->wide_count;
-        w->part[0] = narrow_part;
-        if (!narrow)
-            memcpy(w->part, w->wide, sizeof w->wide);
+        choose_parts(w);
         if (!window_close_range(w->table, WINDOW_NARROW_SIZE) || (!narrow && !open_table(w)))
             w->spoiled = true;
     }
@@ -97,7 +115,7 @@ void window_destroy(struct window *w)
     if (!w)
         return;
     window_flush(w);
-    munmap(w, sizeof *w);
+    host_unmap(w, sizeof *w);
 }
 
 /* Index of the allowed part that holds it, or part_count. */
@@ -174,24 +192,20 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     void *address = host_of(w, page);
     int protection = PROT_READ | (writable ? PROT_WRITE : 0);
     int flags = MAP_SHARED | MAP_POPULATE | (is_used(w, slot) || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
-    void *got;
+    int status;
 
     if (!window_allows(w, page) || offset >= w->ram->size ||
         (writable && w->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE))
         return -EFAULT;
     if (!is_used(w, slot) && w->count >= w->limit)
         slot = evict(w, page);
-    got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
-    if (got == MAP_FAILED && errno == ENOMEM && w->count) { /* the process has no more mappings to give */
+    status = host_map(address, PAGE_SIZE, protection, flags, w->ram->fd, offset);
+    if (status == -ENOMEM && w->count) { /* the process has no more mappings to give */
         slot = evict(w, page);
-        got = mmap(address, PAGE_SIZE, protection, flags, w->ram->fd, (off_t)offset);
+        status = host_map(address, PAGE_SIZE, protection, flags, w->ram->fd, offset);
     }
-    if (got == MAP_FAILED)
-        return -errno;
-    if (got != address) { /* a kernel that does not know MAP_FIXED_NOREPLACE, and something is there */
-        munmap(got, PAGE_SIZE);
-        return -EEXIST;
-    }
+    if (status)
+        return status;
     w->count += !is_used(w, slot);
     *slot = (struct window_page){page | w->generation, offset | (writable ? WINDOW_WRITABLE : 0)};
     if (writable)
@@ -210,7 +224,7 @@ static bool unmap(const struct window *w, gva_t from, gva_t to)
 {
     if (w->narrow)
         return window_close_range(host_of(w, from), to - from);
-    return from == to || munmap(host_of(w, from), to - from) == 0;
+    return from == to || !host_unmap(host_of(w, from), to - from);
 }
 
 void window_flush_page(struct window *w, gva_t page)

@@ -27,7 +27,8 @@
 /* Bytes of address space of a narrow window with its guard; the probe table takes the first 4 GiB of it. */
 #define WINDOW_TABLE_SIZE (WINDOW_NARROW_SIZE + 0x10000)
 #define WINDOW_PROBE_SHIFT 16
-#define WINDOW_GUARD 0x100000 /* bytes */
+#define WINDOW_PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT) /* bytes that a page of the table stands for */
+#define WINDOW_GUARD 0x100000                               /* bytes */
 #define WINDOW_SLOTS 65536u
 #define WINDOW_PAGES 24576u /* mapped at most: a process may have 65530 mappings */
 #define WINDOW_PARTS 64u
@@ -86,8 +87,14 @@ bool window_allows(const struct window *w, gva_t linear);
    mmap. */
 int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writable);
 
+/* Takes [from, to), whole units of WINDOW_PROBE_UNIT, away from what a wide window may have; it becomes empty.
+   false: there are too many parts, or the host has no more mappings to give: no wide window any more. Code that
+   has been made for one may rely on what it allowed, and must go. */
+bool window_forbid(struct window *w, uint64_t from, uint64_t to);
 /* Finds those of a wide window; none if /proc/self/maps is not what it should be. */
 void window_find_parts(struct window *w);
+/* Splits what window_find_parts has found. false: too many. */
+bool window_parts_split(struct window *w, uint64_t from, uint64_t to);
 /* Of an empty wide window: is nothing else in the allowed parts? */
 bool window_is_ours(struct window *w);
 /* Flushes: a page; all of them; the pages that map one page of RAM writable (its offset in the memfd). */

@@ -6,7 +6,7 @@
  * takes the window for another address space looks whether that still holds (window_is_ours). Not to be called
  * while the guest's SIMD state is live.
  */
-#include "memory/window.h"
+#include "memory/kwindow.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,6 @@
 #define GUARD_MAPPED 0x100000000ull
 #define GUARD_STACK 0x10000000ull   /* below a stack, which may grow; nothing is ever put above it */
 #define GUARD_PROGRAM 0x80000000ull /* above the program and its heap, which grows; mappings do not come there */
-#define PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT)
 
 /* Takes [from, to) away from the last allowed part; mappings come in ascending order. */
 static bool forbid(struct window *w, uint64_t from, uint64_t to)
@@ -23,8 +22,8 @@ static bool forbid(struct window *w, uint64_t from, uint64_t to)
     struct window_part *last = &w->wide[w->wide_count - 1];
     uint64_t end = last->to;
 
-    from &= ~(PROBE_UNIT - 1);
-    to = (to + PROBE_UNIT - 1) & ~(PROBE_UNIT - 1);
+    from &= ~(WINDOW_PROBE_UNIT - 1);
+    to = (to + WINDOW_PROBE_UNIT - 1) & ~(WINDOW_PROBE_UNIT - 1);
     if (from <= last->from) {
         last->from = to > last->from ? to : last->from;
     } else {
@@ -48,8 +47,10 @@ static void find_guards(struct mapping *m, const char *line)
     bool kernels = strstr(line, "[stack") || strstr(line, "[v"); /* the first stack, and what is next to it */
     bool program = strstr(line, "[heap") || (m->to > (uintptr_t)__executable_start && m->from < (uintptr_t)end);
 
-    m->below = kernels ? GUARD_STACK : program ? WINDOW_GUARD : GUARD_MAPPED;
-    m->above = kernels ? WINDOW_GUARD : program ? GUARD_PROGRAM : GUARD_MAPPED;
+    bool probes = m->from >= KWINDOW_BASE && m->to <= KWINDOW_BASE + WINDOW_NARROW_SIZE; /* begins with a hole */
+
+    m->below = kernels ? GUARD_STACK : probes ? 0 : program ? WINDOW_GUARD : GUARD_MAPPED;
+    m->above = kernels || probes ? WINDOW_GUARD : program ? GUARD_PROGRAM : GUARD_MAPPED;
 }
 
 /* The next line of /proc/self/maps. *good becomes false if it is not understood. */
@@ -83,6 +84,30 @@ void window_find_parts(struct window *w)
         w->wide_count--;
     if (!good)
         w->wide_count = 0;
+}
+
+static bool add_part(struct window *w, uint64_t from, uint64_t to)
+{
+    if (from >= to)
+        return true;
+    if (w->wide_count == WINDOW_PARTS)
+        return false;
+    w->wide[w->wide_count++] = (struct window_part){.from = from, .to = to};
+    return true;
+}
+
+bool window_parts_split(struct window *w, uint64_t from, uint64_t to)
+{
+    for (unsigned i = w->wide_count; i-- > 0;) {
+        struct window_part part = w->wide[i];
+
+        if (part.to <= from || part.from >= to)
+            continue;
+        w->wide[i] = w->wide[--w->wide_count];
+        if (!add_part(w, part.from, from) || !add_part(w, to, part.to))
+            return false;
+    }
+    return true;
 }
 
 bool window_is_ours(struct window *w)

@@ -82,6 +82,7 @@ struct tier {
     unsigned busy;                        /* ticks that found the window being filled */
     uint64_t taken, taken_fills;          /* TSC and window_stats.fills when the window's owner got it */
     unsigned unsuitable_since;            /* accesses since then that no window serves */
+    gva_t claim;                          /* for the supervisor's window: a unit has been reached; or 0 */
     /* window_stats at the last tick */
     uint64_t seen_fills, seen_flushes, seen_page_flushes;
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */
@@ -129,6 +130,7 @@ struct translator_vcpu {
     uint32_t linked_count[2];
     struct block_exit *linked[2][LINK_LOG_SIZE];
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
+    uint64_t host_fs;                    /* FS base of the thread's C code */
     struct tier tier;
     atomic_bool in_guest;   /* emitted code may be running */
     atomic_bool poll_armed; /* the poll page has been made unreadable */

@@ -130,7 +130,7 @@ static void lower_one(struct lower *l)
     l->map[l->index].host_end = (uint32_t)(emit_here(&l->e) - l->block->code);
     l->map[l->index].length = l->in->length;
     group_advance(l);
-    if (l->window)
+    if (l->windowed)
         window_advance(l);
     loop_advance(l);
 }
@@ -204,6 +204,12 @@ static bool touches_simd(const struct lower *l)
     return false;
 }
 
+/* 64-bit supervisor code that has SMAP off is about to reach user pages, which its window never holds. */
+static bool reaches_user(const struct lower *l)
+{
+    return l->wide && l->mode & MODE_AC;
+}
+
 static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
 {
     struct cache *cache = &t->cache;
@@ -224,8 +230,9 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
     l->tag = lookup_mode_tag(mode);
-    l->windowed = l->mode & MODE_WINDOW && !tier_is_unsuitable(l->tv, v->rip);
+    l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
+    l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
     l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;

@@ -38,8 +38,9 @@
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x3fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
-#define MODE_WINDOW 0x40000000u                 /* code that has a window */
-#define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b" /* movzx r11d, byte gs:[r11d] */
+#define MODE_WINDOW 0x40000000u                  /* code that has a window */
+#define WINDOW_PROBE "\x65\x67\x45\x0f\xb6\x1b"  /* movzx r11d, byte gs:[r11d] */
+#define KWINDOW_PROBE "\x64\x67\x45\x0f\xb6\x1b" /* the same through FS, for the supervisor's */
 #define MODE_NO_GROUP 0x80000000u /* with the MODE_* bits in a block's key: translated without groups */
 #define UNGROUPED_BYTES 1024u
 
@@ -240,6 +241,9 @@ void flags_decompose(struct vcpu *v);
 /* --- window.c --- */
 bool window_is_probe(const uint8_t *host);
 /* --- signals.c --- */
-void signals_set_current(struct vcpu *v); /* of this thread */
+void signals_set_current(struct vcpu *v);
+/* May programs change the FS base by themselves? (Linux 5.9, and a processor with WRFSBASE.) Touches no
+ * thread-local. */
+bool signals_host_has_fsgsbase(void); /* of this thread */
 
 #endif

@@ -68,7 +68,7 @@ static uint32_t window_mode(const struct vcpu *v, bool narrow)
     const struct kwindow *k = v->mmu.kwindow;
 
     if (v->cpl < 3)
-        return narrow && k && k->active ? MODE_WINDOW : 0;
+        return k && k->active && k->wide != narrow ? MODE_WINDOW : 0;
     return w && w->active && w->narrow == narrow ? MODE_WINDOW : 0;
 }
 

@@ -59,6 +59,7 @@ struct lower {
     unsigned context;               /* enum mmu_context of data accesses */
     bool windowed;                  /* window.c: accesses go through a window, the user's or the supervisor's */
     struct window *window;          /* the user's, or NULL */
+    struct kwindow *kwindow;        /* the supervisor's, or NULL */
     struct probed probed[PROBED_MAX];
     unsigned next_probed;
     struct window_loop ahead;

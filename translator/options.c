@@ -26,6 +26,7 @@ static const struct {
     {"inline-system", offsetof(struct translator_options, inline_system)},
     {"patch", offsetof(struct translator_options, patch)},
     {"pause", offsetof(struct translator_options, pause)},
+    {"kernel-window", offsetof(struct translator_options, kernel_window)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
@@ -57,6 +58,7 @@ void translator_default_options(struct translator_options *options)
                                            .inline_system = true,
                                            .patch = true,
                                            .pause = true,
+                                           .kernel_window = true,
                                            .segments = true,
                                            .window_pages = WINDOW_PAGES,
                                            .cache_size = 64u << 20};

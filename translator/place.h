@@ -12,6 +12,7 @@ enum pointer_form { POINTER_RAX_ONLY, POINTER_ONE_REGISTER, POINTER_R11, POINTER
 
 #define POINTER_GS 1u /* it begins at the GS base */
 #define POINTER_32 2u /* it has 32 bits */
+#define POINTER_FS 4u /* it is in the supervisor's wide window */
 
 /* A checked access: host base, index (or H_NONE) and displacement. */
 struct pointer {
@@ -19,7 +20,7 @@ struct pointer {
     int index; /* H_R11 */
     int32_t disp;
     /* POINTER_* of an address in a narrow window or the supervisor's: base may be H_NONE, index any register. 0: a
-       host address. */
+       host address, or in the user's wide window. */
     uint8_t prefixes;
     uint8_t scale; /* of the index; 0 is 1 */
 };

@@ -12,6 +12,7 @@
 
 #include "cpu/simd.h"
 #include "cpu/system.h"
+#include "memory/host.h"
 #include "translator/tier.h"
 
 void translator_kick(struct vcpu *v)
@@ -21,13 +22,13 @@ void translator_kick(struct vcpu *v)
     if (!atomic_load(&tv->in_guest))
         return;
     atomic_store(&tv->poll_armed, true);
-    mprotect(&tv->poll, PAGE_SIZE, PROT_NONE);
+    host_protect(&tv->poll, PAGE_SIZE, PROT_NONE);
 }
 
 static void disarm_poll(struct translator_vcpu *tv)
 {
     if (atomic_exchange(&tv->poll_armed, false))
-        mprotect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
+        host_protect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
 }
 
 /* Something to do before any translated code runs. */
@@ -43,6 +44,19 @@ static bool must_stop(struct vcpu *v)
     else
         return false;
     return true;
+}
+
+/* Meanwhile the FS base is the supervisor's wide window's (memory/kwindow.h). */
+static void run_code(struct translator *t, struct vcpu *v, const uint8_t *entry)
+{
+    const struct kwindow *w = v->mmu.kwindow;
+    bool wide = w && w->wide && w->active;
+
+    if (wide)
+        __asm__ volatile("wrfsbase %0" : : "r"(KWINDOW_BASE) : "memory");
+    t->code.enter(v, entry);
+    if (wide)
+        __asm__ volatile("wrfsbase %0" : : "r"(translator_of(v)->host_fs) : "memory");
 }
 
 /* false: a request came first, nothing has run. */
@@ -63,7 +77,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
         flags_decompose(v);
         v->interrupt_shadow = false;
         stack_choose(v);
-        t->code.enter(v, b->entry_saved);
+        run_code(t, v, b->entry_saved);
         v->simd_live &= !b->no_simd;
         entered = true;
     }
@@ -142,9 +156,11 @@ void translator_run(struct translator *t, struct vcpu *v)
 {
     do {
         struct translator_vcpu *tv = translator_of(v);
-        struct block_exit *from = tv->unlinked;
+        struct block_exit *from;
         struct block *b;
 
+        tier_catch_up(v);
+        from = tv->unlinked;
         tv->unlinked = NULL;
         lookup_catch_up(v);
         if (must_stop(v))

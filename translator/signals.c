@@ -8,8 +8,10 @@
  */
 #include "translator/tier.h"
 
+#include <asm/hwcap2.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -28,6 +30,31 @@ static const struct {
 } resident[] = {{REG_RCX, RCX}, {REG_RDX, RDX}, {REG_RBX, RBX}, {REG_RBP, RBP}, {REG_RSI, RSI},
                 {REG_RDI, RDI}, {REG_R8, R8},   {REG_R9, R9},   {REG_R10, RAX}, {REG_R12, R12},
                 {REG_R13, R13}, {REG_R14, R14}, {REG_R15, RSP}};
+
+bool signals_host_has_fsgsbase(void)
+{
+    return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
+__attribute__((no_stack_protector)) uint64_t translator_signal_enter(void)
+{
+    uint64_t fs, host;
+
+    if (!signals_host_has_fsgsbase())
+        return 0;
+    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+    if (fs != KWINDOW_BASE)
+        return 0;
+    __asm__ volatile("mov %%gs:%c1, %0" : "=r"(host) : "i"(TV_OFFSET(host_fs)));
+    __asm__ volatile("wrfsbase %0" : : "r"(host) : "memory");
+    return fs;
+}
+
+__attribute__((no_stack_protector)) void translator_signal_leave(uint64_t fs)
+{
+    if (fs)
+        __asm__ volatile("wrfsbase %0" : : "r"(fs) : "memory");
+}
 
 /* A copied instruction was at work: what it has put aside is the guest's value. */
 static void give_back(struct vcpu *v, const struct insn_map *map)
@@ -102,13 +129,14 @@ static bool is_windowed(const struct vcpu *v, const struct block *b)
 /* Of the access that has faulted; UINT64_MAX: none that a window has. */
 static gva_t linear_of(const struct vcpu *v, const struct block *b, const void *host)
 {
-    return (b->mode & MODE_CPL) == 3 ? window_linear(v->mmu.window, host) : (uintptr_t)host;
+    return (b->mode & MODE_CPL) == 3 ? window_linear(v->mmu.window, host) : (uintptr_t)host - v->mmu.kwindow->base;
 }
 
 /* A fault in a window. false: the access can be tried again; else the interpreter has to run the instruction. */
-static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, gva_t linear, bool write,
+static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, const void *address, bool write,
                          enum stage *stage)
 {
+    gva_t linear = linear_of(v, b, address);
     enum tier_fault fault = TIER_UNSUITABLE;
     uint8_t before;
 
@@ -118,7 +146,7 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, g
     if (*stage == STAGE_ACCESS)
         fault = (b->mode & MODE_CPL) == 3 ? tier_resolve(v, linear, write) : tier_resolve_kernel(v, linear, write);
     v->activity = before;
-    if (fault == TIER_UNSUITABLE)
+    if (fault == TIER_UNSUITABLE && !(*stage == STAGE_PROBE && tier_wants_claim(v, address)))
         tier_note_unsuitable(v, b);
     return fault != TIER_MAPPED;
 }
@@ -150,7 +178,7 @@ bool translator_handle_signal(int number, void *information, void *context)
     missed = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (missed && !is_windowed(v, b))
         return false; /* outside of windows the memory of the guest's accesses is mapped: it is a bug */
-    if (missed && !leave_window(v, b, host, linear_of(v, b, info->si_addr), regs[REG_ERR] & ERROR_WRITE, &stage))
+    if (missed && !leave_window(v, b, host, info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage))
         return true;
     /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
     if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))

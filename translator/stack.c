@@ -10,6 +10,7 @@
  * bit, which translated code changes by itself, is checked by the site. Pages may be mapped anew under a site: it
  * goes on through a cell, which TLB flushes reset.
  */
+#include "memory/host.h"
 #include "translator/internal.h"
 
 #include <sys/mman.h>
@@ -22,7 +23,7 @@ static uint64_t bottom(const struct return_stack *s)
 bool stack_create(struct translator *t, struct translator_vcpu *tv)
 {
     for (unsigned i = 0; i < 2; i++)
-        if (mprotect(tv->stack[i].guard, sizeof tv->stack[i].guard, PROT_NONE))
+        if (host_protect(tv->stack[i].guard, sizeof tv->stack[i].guard, PROT_NONE))
             return false;
     stack_forget(t, tv);
     return true;

@@ -92,7 +92,7 @@ static void promote(struct vcpu *v)
 
     settle(v);
     simd_save(v);
-    if (!is_narrow(v) && v->mmu.kwindow)
+    if (!is_narrow(v) && v->mmu.kwindow && !v->mmu.kwindow->wide)
         kwindow_close(v->mmu.kwindow);
     if (!window_take(w, is_narrow(v)))
         return;
@@ -244,7 +244,7 @@ enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
     struct mmu_run run;
     uint8_t *host;
 
-    if (linear < WINDOW_LOWEST || linear >= KWINDOW_END)
+    if (!kwindow_allows(w, linear))
         return TIER_UNSUITABLE;
     fault = translate(v, linear, write, &host);
     if (fault != TIER_MAPPED)
@@ -258,6 +258,44 @@ enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
         run.to = page + PAGE_SIZE;
     }
     return kwindow_map(w, run.from, run.to, run.offset, run.writable, run.global) ? TIER_UNSUITABLE : TIER_MAPPED;
+}
+
+bool tier_wants_claim(struct vcpu *v, const void *address)
+{
+    struct kwindow *w = v->mmu.kwindow;
+    gva_t linear = w && v->cpl < 3 ? kwindow_probed(w, (uintptr_t)address) : 0;
+
+    if (!linear || !kwindow_may_claim(w, linear))
+        return false;
+    translator_of(v)->tier.claim = linear;
+    return true;
+}
+
+/* 64-bit code of a kernel's that lives in its half of the address space. */
+static bool is_wide_kernel(const struct vcpu *v)
+{
+    return v->cpl < 3 && v->mode & MODE_CODE64 && v->rip >= KWINDOW_HALF;
+}
+
+void tier_catch_up(struct vcpu *v)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    struct kwindow *w = v->mmu.kwindow;
+    gva_t claim = tv->tier.claim;
+
+    if (!w || !v->mmu.window)
+        return;
+    if (!w->wide && w->has_table && is_wide_kernel(v)) {
+        kwindow_open_wide(w, v->mmu.window);
+        tv->unlinked = NULL; /* it belongs to code without the window */
+    }
+    tv->tier.claim = 0;
+    if (!claim || !kwindow_claim(w, v->mmu.window, claim))
+        return;
+    if (v->mmu.window->stats
+            .promotions) /* user code may have been made that relies on what it does not have any more */
+        translator_flush(tv->translator, v);
+    tv->unlinked = NULL;
 }
 
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)

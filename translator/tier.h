@@ -15,6 +15,12 @@ void tier_take_turn(struct vcpu *v);
 /* -accel bt,tier=window: user code has the window at once. */
 void tier_force(struct vcpu *v);
 
+/* A probe has faulted at this host address. true: for want of a claim, which tier_catch_up will try; the
+   supervisor's window can have it. */
+bool tier_wants_claim(struct vcpu *v, const void *address);
+/* Before translated code is looked up: a 64-bit kernel gets its window, and what that has been found to want. */
+void tier_catch_up(struct vcpu *v);
+
 enum tier_fault {
     TIER_MAPPED,      /* try the access again */
     TIER_GUEST_FAULT, /* the guest's tables do not allow it */

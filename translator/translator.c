@@ -109,12 +109,13 @@ static void create_windows(struct translator *t, struct vcpu *v)
     v->mmu.kwindow = NULL;
     if (t->options.tier == TIER_TLB)
         return;
+    if (t->options.kernel_window &&
+        !kwindow_create(&v->mmu.kwindow, t->ram, t->has_rorx && signals_host_has_fsgsbase()))
+        v->mmu.kwindow->limit = limit < KWINDOW_RUNS ? limit : KWINDOW_RUNS;
     if (t->has_rorx && !window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
         v->mmu.window->limit = limit;
-    if (!kwindow_create(&v->mmu.kwindow, t->ram)) {
-        v->mmu.kwindow->limit = limit < KWINDOW_RUNS ? limit : KWINDOW_RUNS;
-        kwindow_open(v->mmu.kwindow);
-    }
+    if (v->mmu.kwindow)
+        kwindow_open(v->mmu.kwindow); /* now: the user's window has looked at what is mapped */
 }
 
 int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
@@ -132,7 +133,9 @@ int translator_attach(struct translator *t, struct vcpu *v, struct error *error)
     lookup_forget_descriptors(v);
     lookup_forget_code_segments(tv);
     if (!stack_create(t, tv))
-        return error_set(error, errno, "cannot protect the page below a return stack: %s", strerror(errno));
+        return error_set(
+            error, ENOMEM,
+            "cannot protect the page below a return stack: the host has no memory for it; close other programs");
     return 0;
 }
 
@@ -151,6 +154,7 @@ int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *
 {
     if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(v + 1)))
         return error_set(error, errno, "cannot set the GS base: %s", strerror(errno));
+    syscall(SYS_arch_prctl, ARCH_GET_FS, &translator_of(v)->host_fs);
     signals_set_current(v);
     return 0;
 }

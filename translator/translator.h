@@ -28,6 +28,7 @@ struct translator_options {
     bool templates;          /* decode by what instructions have in common with others */
     bool pause;              /* a guest that spins in PAUSE sleeps */
     bool patch;              /* immediates that keep being patched are loaded when they are used */
+    bool kernel_window;      /* supervisor code has a window, too (unless tier is TIER_TLB) */
     bool segments;           /* 16-bit code and segments that are not flat are translated, too */
     bool inline_system;      /* system calls and the like without leaving translated code */
     bool single;             /* one instruction a block */
@@ -91,6 +92,11 @@ void translator_kick(struct vcpu *v);
 /* For the process's SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP handlers (siginfo_t *, ucontext_t *): true if the
    fault came from translated code and has been taken care of. */
 bool translator_handle_signal(int number, void *info, void *context);
+/* Every handler of a signal that may interrupt translated code begins and ends with these, on the alternate stack,
+   and uses no thread-local variable outside (the stack protector's is one): translated code may have the FS base
+   for itself. What the first returns is for the second. */
+uint64_t translator_signal_enter(void);
+void translator_signal_leave(uint64_t fs);
 /* Is the host address in code that has been emitted for v? */
 bool translator_holds_code(struct vcpu *v, intptr_t address);
 

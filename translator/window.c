@@ -1,9 +1,9 @@
 /*
- * window.c - memory operands of user code whose address space has a window (memory/window.h): the guest's own
- * address, behind a probe that faults unless a window may be there.
+ * window.c - memory operands of code that has a window (memory/window.h): the guest's own address, behind a probe
+ * that faults unless a window may be there.
  *
  *   rorx r11, base, 16;  movzx r11d, byte gs:[r11d]     ; the probe
- *   the instruction, with [base + disp]
+ *   the instruction, with [base + disp]                 ; a kernel's: fs: in both (memory/kwindow.h)
  *
  * Interface: lower.h. Nothing here touches the host's flags. A fault of the probe or of the access is resolved in
  * signals.c: the page is mapped and the access tried again, or the interpreter runs the instruction. So nothing of
@@ -36,7 +36,8 @@ static bool wanted(const struct lower *l)
 
 bool window_is_probe(const uint8_t *host)
 {
-    return memcmp(host, WINDOW_PROBE, sizeof WINDOW_PROBE - 1) == 0;
+    return memcmp(host, WINDOW_PROBE, sizeof WINDOW_PROBE - 1) == 0 ||
+           memcmp(host, KWINDOW_PROBE, sizeof KWINDOW_PROBE - 1) == 0;
 }
 
 void window_probe(struct lower *l, int reg)
@@ -46,7 +47,7 @@ void window_probe(struct lower *l, int reg)
 
     group_clobber_r11(l);
     emit_bytes(&l->e, rorx, sizeof rorx);
-    emit_bytes(&l->e, WINDOW_PROBE, sizeof WINDOW_PROBE - 1);
+    emit_bytes(&l->e, l->kwindow ? KWINDOW_PROBE : WINDOW_PROBE, sizeof WINDOW_PROBE - 1);
 }
 
 /* Has an address been probed that place + disp is in reach of? */
@@ -86,9 +87,9 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
 {
     int to = form == POINTER_RAX_ONLY ? H_RAX : H_R11;
 
-    if (!window_allows(l->window, linear))
+    if (l->kwindow ? !kwindow_allows(l->kwindow, linear) : !window_allows(l->window, linear))
         return false;
-    if (linear <= INT32_MAX) {
+    if ((int64_t)linear == (int32_t)linear) {
         *pointer = (struct pointer){H_NONE, H_NONE, (int32_t)linear};
         return true;
     }
@@ -103,6 +104,8 @@ void window_emit_prefixes(struct emitter *e, const struct pointer *p)
 {
     if (p->prefixes & POINTER_GS)
         emit8(e, 0x65);
+    if (p->prefixes & POINTER_FS)
+        emit8(e, 0x64);
     if (p->prefixes & POINTER_32)
         emit8(e, 0x67);
 }
@@ -173,7 +176,8 @@ static bool as_it_is(const struct lower *l, const struct operand *op, enum point
     return true;
 }
 
-bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
+static bool wide_operand(struct lower *l, const struct operand *op, enum pointer_form form,
+                         struct pointer *pointer)
 {
     bool segment = place_segment(op) != PLACE_NONE, high;
     bool whole = l->in->address_width == 64 && !segment && op->mem.index == ZYDIS_REGISTER_NONE;
@@ -183,10 +187,6 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
     bool known;
     int32_t at;
 
-    if (!wanted(l))
-        return false;
-    if (!l->wide)
-        return narrow_operand(l, op, form, pointer);
     if (whole && op->mem.base == ZYDIS_REGISTER_RIP)
         return by_fixed(l, l->in->pc + l->in->length + (uint64_t)disp, form, pointer);
     if (whole && op->mem.base == ZYDIS_REGISTER_NONE)
@@ -222,6 +222,22 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
     return true;
 }
 
+/* The pointer is to an address of the guest's. */
+static bool in_wide(const struct lower *l, bool found, struct pointer *pointer)
+{
+    pointer->prefixes = l->kwindow ? POINTER_FS : 0;
+    return found;
+}
+
+bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
+{
+    if (!wanted(l))
+        return false;
+    if (!l->wide)
+        return narrow_operand(l, op, form, pointer);
+    return in_wide(l, wide_operand(l, op, form, pointer), pointer);
+}
+
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer)
 {
     if (!wanted(l))
@@ -231,14 +247,14 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
             (struct pointer){host_register(base), H_NONE, disp, .prefixes = narrow_prefixes(l) | POINTER_32};
         return true;
     }
-    return by_base(l, base, disp, pointer);
+    return in_wide(l, by_base(l, base, disp, pointer), pointer);
 }
 
 void window_advance(struct lower *l)
 {
     bool known = lower_keeps_registers(l->in);
 
-    for (unsigned i = 0; l->window && i < PROBED_MAX; i++) {
+    for (unsigned i = 0; l->wide && i < PROBED_MAX; i++) {
         struct probed *p = &l->probed[i];
         int32_t delta = 0;
 

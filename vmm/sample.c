@@ -23,7 +23,7 @@ static void handle(int number, siginfo_t *info, void *context)
     const ucontext_t *uc = context;
     struct vcpu *v = info->si_value.sival_ptr;
 
-    (void)number;
+    (void)number; /* no translator_signal_enter: there is nothing here that wants the FS base */
     if (info->si_code != SI_TIMER)
         return;
     v->stats

@@ -87,7 +87,7 @@ static bool is_claimed(int number, siginfo_t *info, void *context)
     return cpu_native_fixup(current, number, context);
 }
 
-static void handle(int number, siginfo_t *info, void *context)
+static void handle_in_thread(int number, siginfo_t *info, void *context)
 {
     struct sigaction fallback = {.sa_handler = SIG_DFL};
     int saved = errno;
@@ -100,6 +100,14 @@ static void handle(int number, siginfo_t *info, void *context)
     sigaction(number, &fallback, NULL);
     crash(number, info, context);
     raise(number);
+}
+
+__attribute__((no_stack_protector)) static void handle(int number, siginfo_t *info, void *context)
+{
+    uint64_t fs = translator_signal_enter();
+
+    handle_in_thread(number, info, context);
+    translator_signal_leave(fs);
 }
 
 void signals_install(void)

@@ -22,7 +22,7 @@ static uint8_t *stack;
 static struct vcpu *current;
 static const struct insn_case *current_case;
 
-static void handle(int number, siginfo_t *info, void *opaque)
+static void look(int number, siginfo_t *info, void *opaque)
 {
     const ucontext_t *context = opaque;
 
@@ -36,6 +36,14 @@ static void handle(int number, siginfo_t *info, void *opaque)
         insn_report(current_case, &current_case->in, current_case->expected_data, stdout);
     fflush(stdout);
     raise(number);
+}
+
+__attribute__((no_stack_protector)) static void handle(int number, siginfo_t *info, void *opaque)
+{
+    uint64_t fs = translator_signal_enter();
+
+    look(number, info, opaque);
+    translator_signal_leave(fs);
 }
 
 void insn_signals_case(const struct insn_case *c)

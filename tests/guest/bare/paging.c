@@ -20,8 +20,8 @@ SNIPPET(do_xchg, "xchg %rax, (%rbx)");
 SNIPPET(do_call, "call 1f\n1:");
 SNIPPET(do_movups, "movups %xmm0, (%rbx)");
 
-#define AREA 0x50000000ull /* pages of the test's own */
-#define GIANT 0x8000000000ull
+#define AREA (HALF + 0x50000000ull) /* pages of the test's own */
+#define GIANT (HALF + 0x8000000000ull)
 #define PFEC_P 1
 #define PFEC_W 2
 #define PFEC_U 4

@@ -193,12 +193,12 @@ unsigned run_at(u64 rip, unsigned cpl)
 
 unsigned run(const u8 *snippet, unsigned cpl)
 {
-    return run_at(cpl ? USER(snippet) : (u64)snippet, cpl);
+    return run_at(cpl ? USER(snippet) : KERNEL(snippet), cpl);
 }
 
 u64 last_offset(const u8 *snippet)
 {
-    return last.rip - ((last.cs & 3) ? USER(snippet) : (u64)snippet);
+    return last.rip - ((last.cs & 3) ? USER(snippet) : KERNEL(snippet));
 }
 
 void expect(const u8 *snippet, unsigned cpl, unsigned vector, long error, long offset, const char *name)
@@ -287,8 +287,11 @@ static void start_user_pages(void)
 {
     u64 i;
 
-    for (i = 0; i < (u64)(snip_end - snip_start); i += 4096)
+    for (i = 0; i < (u64)(snip_end - snip_start); i += 4096) {
         map(USER_BASE + i, (u64)snip_start + i, P_P | P_W | P_U);
+        if (HALF)
+            map(KERNEL(snip_start + i), (u64)snip_start + i, P_P | P_W);
+    }
     for (i = 1; i <= 4; i++)
         map(USER_STACK - 4096 * i, page_alloc(), P_P | P_W | P_U | P_NX);
     for (i = 0; i < 4; i++)

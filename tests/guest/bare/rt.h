@@ -51,6 +51,15 @@ extern u8 snip_start[], snip_end[];
 #define USER(address) ((u64)(address) - (u64)snip_start + USER_BASE)
 #define USER_STACK 0x40200000ull /* top */
 #define USER_DATA 0x40300000ull  /* four pages, writable */
+/* Of a test that is built for the upper half, where 64-bit kernels live, its own pages are there, and at CPL 0
+   snippets run there; the runtime stays where it is. */
+#ifdef UPPER
+#define HALF 0xffff900000000000ull
+#define KERNEL(address) ((u64)(address) - (u64)snip_start + HALF + 0x40800000ull)
+#else
+#define HALF 0ull
+#define KERNEL(address) ((u64)(address))
+#endif
 
 #define SNIPPET(name, text)                                                                                       \
     extern u8 name[];                                                                                             \

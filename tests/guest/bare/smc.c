@@ -4,8 +4,8 @@
  */
 #include "rt.h"
 
-#define AREA 0x50000000ull
-#define ALIAS 0x60000000ull
+#define AREA (HALF + 0x50000000ull)
+#define ALIAS (HALF + 0x60000000ull)
 
 static u64 page[3];
 

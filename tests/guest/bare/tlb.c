@@ -35,7 +35,7 @@ SNIPPET(do_setcc, "setc (%rbx)");
 SNIPPET(far_up, "mov 0x7fffffff(%rbx), %rax\nmov (%rbx), %rcx");
 SNIPPET(far_down, "mov -0x80000000(%rbx), %rax\nmov -0x80000000(%rbx), %cl");
 
-#define AREA 0x50000000ull
+#define AREA (HALF + 0x50000000ull)
 #define PFEC_P 1
 #define PFEC_W 2
 #define PFEC_U 4

@@ -26,7 +26,7 @@ static void open_window(void)
     cr_assert_eq(ram_create(&ram, RAM_SIZE, &error), 0);
     for (unsigned i = 0; i < RAM_PAGES; i++)
         *(uint32_t *)(void *)(ram.host + i * PAGE_SIZE) = i;
-    cr_assert_eq(kwindow_create(&window, &ram), 0);
+    cr_assert_eq(kwindow_create(&window, &ram, false), 0);
     cr_assert(kwindow_open(window));
     srand(1);
 }
