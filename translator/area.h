@@ -11,7 +11,7 @@
 #define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
-#define JUMP_MODES 8       /* modes that have a jump cache at a time; segmented ones share one */
+#define JUMP_MODES 16      /* modes that have a jump cache at a time; segmented ones share one */
 #define CODE_SEGMENTS 512u /* bases and limits of CS that are told apart; 0 is of flat code */
 #define JUMP_LOG_SIZE 1024u
 #define CELL_COUNT 262144u
@@ -70,9 +70,10 @@ struct tier_unsuitable {
 };
 #define TIER_SPACES 256u
 struct tier_space {
-    uint64_t root;   /* CR3 without its low bits */
-    int score;       /* ticks that found it in user code; negative: it has to wait */
-    unsigned losses; /* turns with the window, in a row, that cost more than they were worth */
+    uint64_t root;        /* CR3 without its low bits */
+    int score;            /* ticks that found it in user code; negative: it has to wait */
+    uint64_t fingerprint; /* tier.c: of whoever has to wait */
+    unsigned losses;      /* turns with the window, in a row, that cost more than they were worth */
 };
 struct tier {
     struct tier_space space[TIER_SPACES]; /* by a hash of the root */

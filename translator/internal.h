@@ -93,6 +93,8 @@ struct patched {
     uint8_t size, count;
 };
 
+#define TIER_FIXED_UNITS 8192u /* of the user half */
+
 struct translator {
     struct translator_options options;
     struct translator_stats stats;
@@ -102,14 +104,15 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64, decoder32, decoder16;
     struct insn insns[BLOCK_MAX_INSNS];
-    struct template *templates;         /* template.c */
-    bool has_modrm[2][256];             /* by opcode, without and behind 0F */
-    bool leave_each_block;              /* lock-step, -d exec: translated code comes back behind every block */
-    unsigned max_instructions;          /* of the next block, for lock-step; 0: the usual limit */
-    struct lockstep *lockstep;          /* NULL without the option */
-    struct lower *lower;                /* scratch of translator_build */
-    uint8_t ungrouped[UNGROUPED_BYTES]; /* bit per hash of an address whose block had better have no groups */
-    bool has_rorx;                      /* the host has BMI2 */
+    struct template *templates;          /* template.c */
+    bool has_modrm[2][256];              /* by opcode, without and behind 0F */
+    bool leave_each_block;               /* lock-step, -d exec: translated code comes back behind every block */
+    unsigned max_instructions;           /* of the next block, for lock-step; 0: the usual limit */
+    struct lockstep *lockstep;           /* NULL without the option */
+    struct lower *lower;                 /* scratch of translator_build */
+    uint8_t ungrouped[UNGROUPED_BYTES];  /* bit per hash of an address whose block had better have no groups */
+    uint8_t fixed[TIER_FIXED_UNITS / 8]; /* bit per KWINDOW_UNIT of linear addresses: tier_note_fixed */
+    bool has_rorx;                       /* the host has BMI2 */
     struct flags_recipe recipe[RECIPE_MAX + 1]; /* from 1 */
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */

@@ -56,14 +56,49 @@ static uint32_t hash_of(uint64_t address)
     return (uint32_t)(address * 0x9e3779b97f4a7c15ull >> 40);
 }
 
-static struct tier_space *space_of(struct tier *tier, uint64_t cr3)
+/* Of a CR3, without PCID and flags; PDPTs of PAE paging have 32 bytes. */
+static uint64_t root_of(const struct vcpu *v, uint64_t cr3)
 {
-    uint64_t root = cr3 & PAGE_MASK;
+    return cr3 & (v->mmu.pae && !v->mmu.long_mode ? ~(uint64_t)31 : PAGE_MASK);
+}
+
+static struct tier_space *space_of(struct vcpu *v, uint64_t cr3)
+{
+    struct tier *tier = &translator_of(v)->tier;
+    uint64_t root = root_of(v, cr3);
     struct tier_space *s = &tier->space[hash_of(root) % TIER_SPACES];
 
     if (s->root != root)
         *s = (struct tier_space){.root = root};
     return s;
+}
+
+/* Of the top-level entries for user code (SDM vol. 3, 4.3 to 4.5), but for A and D. */
+static uint64_t fingerprint(const struct vcpu *v, uint64_t root)
+{
+    const uint8_t *host = ram_host(v->mmu.ram, root & v->mmu.ram->a20_mask);
+    unsigned words = v->mmu.long_mode || !v->mmu.pae ? 256 : 3;
+    uint64_t sum = 0, word;
+
+    for (unsigned i = 0; host && i < words; i++) {
+        memcpy(&word, host + i * sizeof word, sizeof word);
+        sum = (sum ^ (word & ~0x6000000060ull)) * 0x9e3779b97f4a7c15ull;
+    }
+    return sum;
+}
+
+static void make_wait(struct vcpu *v, struct tier_space *s, int ticks)
+{
+    s->score = -ticks;
+    s->fingerprint = fingerprint(v, s->root);
+}
+
+/* One that waits for what its predecessor has done, which had the page of its top-level table before it, need not.
+ */
+static void forgive(struct vcpu *v, struct tier_space *s)
+{
+    if (s->score < 0 && s->fingerprint != fingerprint(v, s->root))
+        *s = (struct tier_space){.root = s->root};
 }
 
 /* The owner's turn is over: has the window been worth its filling? If not, it has to wait, each time longer. */
@@ -76,13 +111,13 @@ static void settle(struct vcpu *v)
 
     if (w->owner == WINDOW_NO_OWNER)
         return;
-    s = space_of(tier, w->owner);
+    s = space_of(v, w->owner);
     if (__rdtsc() - tier->taken >= (TURN_CYCLES + fills * FILL_CYCLES) * GAIN) {
         s->losses = 0;
         return;
     }
     s->losses += s->losses < MAX_LOSSES;
-    s->score = -(1 << s->losses) * PROMOTE_SCORE;
+    make_wait(v, s, (1 << s->losses) * PROMOTE_SCORE);
 }
 
 static void promote(struct vcpu *v)
@@ -124,7 +159,7 @@ static void demote(struct vcpu *v)
 static void give_up(struct vcpu *v)
 {
     demote(v);
-    space_of(&translator_of(v)->tier, v->cr3)->score = -BACKOFF;
+    make_wait(v, space_of(v, v->cr3), BACKOFF);
 }
 
 /* Pages that are filled once are an investment; those that are flushed and filled again are not. */
@@ -160,7 +195,7 @@ static void count_tick(struct tier_space *s, bool in_user)
 void tier_tick(struct vcpu *v)
 {
     struct tier *tier = &translator_of(v)->tier;
-    struct tier_space *s = space_of(tier, v->cr3);
+    struct tier_space *s = space_of(v, v->cr3);
     bool restless = tier->switches > FEW_SWITCHES;
 
     if (v->mmu.kwindow && v->mmu.kwindow->local_flushes)
@@ -168,6 +203,7 @@ void tier_tick(struct vcpu *v)
     tier->switches = 0;
     if (!v->mmu.window || translator_of(v)->translator->options.tier != TIER_AUTO)
         return;
+    forgive(v, s);
     count_tick(s, in_user_code(v) && !restless);
     if (v->mmu.window->active && tier->unsuitable_since > MISPLACED)
         give_up(v);
@@ -187,7 +223,7 @@ bool tier_is_due(struct vcpu *v)
     tier->switches++;
     tier->due = v->mmu.window && !v->mmu.window->active && tier->switches <= FEW_SWITCHES && in_user_code(v) &&
                 translator_of(v)->translator->options.tier == TIER_AUTO &&
-                space_of(tier, v->cr3)->score >= PROMOTE_SCORE;
+                space_of(v, v->cr3)->score >= PROMOTE_SCORE;
     return tier->due;
 }
 
@@ -204,8 +240,7 @@ void tier_force(struct vcpu *v)
         promote(v);
 }
 
-/* TIER_MAPPED: the guest's tables allow it, and it is RAM that may be reached unseen. */
-static enum tier_fault translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host)
+enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host)
 {
     gpa_t gpa;
 
@@ -228,74 +263,12 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
 
     if (!window_allows(w, page))
         return TIER_UNSUITABLE;
-    fault = translate(v, linear, write, &host);
+    fault = tier_translate(v, linear, write, &host);
     if (fault != TIER_MAPPED)
         return fault;
     return window_map(w, page, host - (linear & ~PAGE_MASK), mmu_entry(&v->mmu, MMU_USER, page)->write == 0 - page)
                ? TIER_UNSUITABLE
                : TIER_MAPPED;
-}
-
-enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write)
-{
-    struct kwindow *w = v->mmu.kwindow;
-    gva_t page = linear & PAGE_MASK;
-    enum tier_fault fault;
-    struct mmu_run run;
-    uint8_t *host;
-
-    if (!kwindow_allows(w, linear))
-        return TIER_UNSUITABLE;
-    fault = translate(v, linear, write, &host);
-    if (fault != TIER_MAPPED)
-        return fault;
-    if (!mmu_find_run(&v->mmu, v->data_context, linear, &run) || run.user ||
-        kwindow_is_volatile(w, linear, run.global))
-        return TIER_UNSUITABLE;
-    if (kwindow_holds(w, linear)) {
-        run.offset += page - run.from;
-        run.from = page;
-        run.to = page + PAGE_SIZE;
-    }
-    return kwindow_map(w, run.from, run.to, run.offset, run.writable, run.global) ? TIER_UNSUITABLE : TIER_MAPPED;
-}
-
-bool tier_wants_claim(struct vcpu *v, const void *address)
-{
-    struct kwindow *w = v->mmu.kwindow;
-    gva_t linear = w && v->cpl < 3 ? kwindow_probed(w, (uintptr_t)address) : 0;
-
-    if (!linear || !kwindow_may_claim(w, linear))
-        return false;
-    translator_of(v)->tier.claim = linear;
-    return true;
-}
-
-/* 64-bit code of a kernel's that lives in its half of the address space. */
-static bool is_wide_kernel(const struct vcpu *v)
-{
-    return v->cpl < 3 && v->mode & MODE_CODE64 && v->rip >= KWINDOW_HALF;
-}
-
-void tier_catch_up(struct vcpu *v)
-{
-    struct translator_vcpu *tv = translator_of(v);
-    struct kwindow *w = v->mmu.kwindow;
-    gva_t claim = tv->tier.claim;
-
-    if (!w || !v->mmu.window)
-        return;
-    if (!w->wide && w->has_table && is_wide_kernel(v)) {
-        kwindow_open_wide(w, v->mmu.window);
-        tv->unlinked = NULL; /* it belongs to code without the window */
-    }
-    tv->tier.claim = 0;
-    if (!claim || !kwindow_claim(w, v->mmu.window, claim))
-        return;
-    if (v->mmu.window->stats
-            .promotions) /* user code may have been made that relies on what it does not have any more */
-        translator_flush(tv->translator, v);
-    tv->unlinked = NULL;
 }
 
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)

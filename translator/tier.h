@@ -18,6 +18,8 @@ void tier_force(struct vcpu *v);
 /* A probe has faulted at this host address. true: for want of a claim, which tier_catch_up will try; the
    supervisor's window can have it. */
 bool tier_wants_claim(struct vcpu *v, const void *address);
+/* User code in its wide window goes to this address without a probe. */
+void tier_note_fixed(struct translator *t, gva_t linear);
 /* Before translated code is looked up: a 64-bit kernel gets its window, and what that has been found to want. */
 void tier_catch_up(struct vcpu *v);
 
@@ -26,6 +28,8 @@ enum tier_fault {
     TIER_GUEST_FAULT, /* the guest's tables do not allow it */
     TIER_UNSUITABLE   /* MMIO, a page with translated code, a forbidden address */
 };
+/* TIER_MAPPED: the guest's tables allow it, and it is RAM that may be reached unseen. */
+enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host);
 /* A fault at `linear` in user code that runs in the window. */
 enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
 /* The same in supervisor code. */

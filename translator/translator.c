@@ -180,6 +180,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     cache_flush(&t->cache);
     t->recipe_count = 0;
     memset(t->ungrouped, 0, sizeof t->ungrouped);
+    memset(t->fixed, 0, sizeof t->fixed);
     tier_forget(tv);
     memset(t->recipe_slot, 0, sizeof t->recipe_slot);
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;

@@ -14,6 +14,7 @@
  * What has been probed needs no other probe while it moves less than WINDOW_GUARD.
  */
 #include "translator/lower.h"
+#include "translator/tier.h"
 
 #include <string.h>
 
@@ -89,6 +90,8 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
 
     if (l->kwindow ? !kwindow_allows(l->kwindow, linear) : !window_allows(l->window, linear))
         return false;
+    if (l->window)
+        tier_note_fixed(l->t, linear);
     if ((int64_t)linear == (int32_t)linear) {
         *pointer = (struct pointer){H_NONE, H_NONE, (int32_t)linear};
         return true;
