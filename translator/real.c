@@ -100,13 +100,16 @@ static void lower_far_return(struct lower *l)
     struct pointer p;
 
     l->ended = true;
-    if (!l->t->options.return_stack)
+    if (!flow_predicts(l))
         flow_poll(l);
     p = segment_frame(l, 0, 4);
     access_emit(l, false, OP_LOAD, H_RAX, p);
     enter_segment(l);
     segment_set_sp(l, H_R15, 4 + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
-    flow_far_return(l);
+    if (flow_predicts(l))
+        flow_far_return(l);
+    else
+        flow_dispatch_tagged(l);
 }
 
 /* test dword gs:[rflags], imm32 */

@@ -223,7 +223,7 @@ static void segment_call(struct lower *l)
 static void segment_return(struct lower *l)
 {
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    bool returns = l->t->options.return_stack && !releases;
+    bool returns = flow_predicts(l) && !releases;
     unsigned bits = l->in->operand_width;
     struct pointer p;
 
