@@ -81,6 +81,7 @@ struct block {
     uint16_t loop_recipe; /* of the flags at the start of each iteration but the first; 0: they are written down */
     bool valid;
     bool no_simd;      /* the translator's: nothing in it looks at SIMD state (known in lock-step only) */
+    uint32_t samples;  /* the translator's: times that a sampler found it running */
     uint32_t failures; /* the translator's: of its assumptions, since the time `failing` (TSC) */
     uint64_t failing;
 };

@@ -309,6 +309,15 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
     return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
 }
 
+/* How many of the instructions decoded lie in front of the next breakpoint; the first one is run in any case. */
+static unsigned before_breakpoint(const struct translator *t, const struct vcpu *v, unsigned count)
+{
+    for (unsigned i = 1; t->breakpoint_count && i < count; i++)
+        if (translator_breaks_at(t, lookup_linear(v, t->insns[i].pc)))
+            return i;
+    return count;
+}
+
 static struct block *build(struct translator *t, struct vcpu *v)
 {
     struct source s = {.second_gpa = CACHE_NO_PAGE};
@@ -335,6 +344,7 @@ static struct block *build(struct translator *t, struct vcpu *v)
             if (straddles)
                 return NULL; /* it reaches beyond the segment's limit */
         }
+        count = before_breakpoint(t, v, count);
         b = lower_block(t, v, &s, count);
         if (!b) { /* out of room: start anew */
             translator_flush(t, v);

@@ -16,15 +16,16 @@ static void dump_bytes(FILE *to, const uint8_t *bytes, size_t size)
             fprintf(to, "   ");
 }
 
-void dump_code(FILE *to, const uint8_t *bytes, size_t size, uint64_t address, unsigned bits)
+static size_t dump(FILE *to, const uint8_t *bytes, size_t size, uint64_t address, unsigned bits, size_t count)
 {
+    const uint8_t *begin = bytes;
     csh handle;
     cs_insn *in;
 
     if (cs_open(CS_ARCH_X86, bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16, &handle) != CS_ERR_OK)
-        return;
+        return size;
     in = cs_malloc(handle);
-    while (size) {
+    while (size && count--) {
         uint64_t at = address;
 
         if (cs_disasm_iter(handle, &bytes, &size, &address, in)) {
@@ -40,4 +41,15 @@ void dump_code(FILE *to, const uint8_t *bytes, size_t size, uint64_t address, un
     }
     cs_free(in, 1);
     cs_close(&handle);
+    return (size_t)(bytes - begin);
+}
+
+void dump_code(FILE *to, const uint8_t *bytes, size_t size, uint64_t address, unsigned bits)
+{
+    dump(to, bytes, size, address, bits, SIZE_MAX);
+}
+
+size_t dump_instruction(FILE *to, const uint8_t *bytes, size_t size, uint64_t address, unsigned bits)
+{
+    return dump(to, bytes, size, address, bits, 1);
 }

@@ -118,8 +118,10 @@ struct translator {
     uint32_t recipe_count;
     uint16_t recipe_slot[RECIPE_SLOTS]; /* hash table of numbers; 0: free */
     struct patched patched[PATCHED_SLOTS];
-    uint8_t first_row[MNEMONICS]; /* index + 1 in the table of rows.c; 0: none */
-    bool lacking[FEATURE_SETS];   /* by enum ZydisISASet */
+    uint8_t first_row[MNEMONICS];             /* index + 1 in the table of rows.c; 0: none */
+    bool lacking[FEATURE_SETS];               /* by enum ZydisISASet */
+    gva_t breakpoint[TRANSLATOR_BREAKPOINTS]; /* linear */
+    unsigned breakpoint_count;
 };
 
 /* --- decode.c --- */
@@ -213,6 +215,13 @@ static inline gva_t lookup_page_behind(const struct vcpu *v)
     gva_t next = (lookup_linear(v, v->rip) | ~PAGE_MASK) + 1;
 
     return v->mode & MODE_CODE64 ? next : (uint32_t)next;
+}
+static inline bool translator_breaks_at(const struct translator *t, gva_t linear)
+{
+    for (unsigned i = 0; i < t->breakpoint_count; i++)
+        if (t->breakpoint[i] == linear)
+            return true;
+    return false;
 }
 /* Does RIP lie outside of the code segment? */
 static inline bool lookup_beyond_limit(const struct vcpu *v)

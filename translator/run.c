@@ -34,12 +34,14 @@ static void disarm_poll(struct translator_vcpu *tv)
 /* Something to do before any translated code runs. */
 static bool must_stop(struct vcpu *v)
 {
+    const struct translator *t = translator_of(v)->translator;
     bool interrupt = atomic_load(&v->interrupt_line) || atomic_load(&v->nmi_pending);
 
     if (atomic_load(&v->exit_request) || cpu_interrupt_ready(v))
         v->exit.reason = EXIT_REQUEST;
-    else if (v->mode & MODE_SINGLE || !translator_handles(translator_of(v)->translator, v->mode) ||
-             (interrupt && v->interrupt_shadow))
+    else if (t->breakpoint_count && translator_breaks_at(t, lookup_linear(v, v->rip)))
+        v->exit.reason = EXIT_STEP;
+    else if (v->mode & MODE_SINGLE || !translator_handles(t, v->mode) || (interrupt && v->interrupt_shadow))
         v->exit.reason = EXIT_INTERPRET;
     else
         return false;

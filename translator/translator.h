@@ -107,4 +107,27 @@ const struct translator_stats *translator_get_stats(const struct translator *t);
 /* Takes about 0.1 s for a million instructions. */
 void translator_measure_expansion(const struct translator *t, struct translator_expansion *out);
 
+/* From now on translator_run comes back with EXIT_STEP in front of each of these `count` linear addresses (all of
+   them: they replace the last ones). No translated block has one in its middle or begins at one, so code away from
+   them costs nothing. On v's thread, outside of translator_run. -E2BIG: more than TRANSLATOR_BREAKPOINTS. */
+#define TRANSLATOR_BREAKPOINTS 64
+int translator_set_breakpoints(struct translator *t, struct vcpu *v, const gva_t *address, unsigned count);
+
+/* A translated block, for people. */
+struct translator_block {
+    uint64_t pc; /* linear, or the offset in a code segment that is not flat */
+    gpa_t gpa;
+    uint32_t mode;                      /* MODE_* */
+    unsigned guest_bytes, instructions; /* of guest code */
+    unsigned host_bytes, cold_bytes;    /* emitted; the second seldom runs */
+    uint64_t host;                      /* address of its code */
+    unsigned links;                     /* jumps of other blocks that lead straight to it */
+    unsigned samples;                   /* of the sampler (translator_note_sample) that found it running */
+};
+/* The next one at or behind *index in the order of their making, and moves *index behind it; false: there are no
+   more. On the thread of the translator's vCPU, outside of translator_run. */
+bool translator_next_block(const struct translator *t, size_t *index, struct translator_block *block);
+/* Counts one sample for the block that holds this host address. In a signal handler of v's thread. */
+void translator_note_sample(struct vcpu *v, intptr_t address);
+
 #endif

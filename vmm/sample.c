@@ -26,8 +26,12 @@ static void handle(int number, siginfo_t *info, void *context)
     (void)number; /* no translator_signal_enter: there is nothing here that wants the FS base */
     if (info->si_code != SI_TIMER)
         return;
-    v->stats
-        .samples[translator_holds_code(v, uc->uc_mcontext.gregs[REG_RIP]) ? ACTIVITY_TRANSLATED : v->activity]++;
+    if (translator_holds_code(v, uc->uc_mcontext.gregs[REG_RIP])) {
+        v->stats.samples[ACTIVITY_TRANSLATED]++;
+        translator_note_sample(v, uc->uc_mcontext.gregs[REG_RIP]);
+    } else {
+        v->stats.samples[v->activity]++;
+    }
 }
 
 void sample_start(struct sampler *s, struct vcpu *v)
