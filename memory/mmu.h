@@ -176,6 +176,19 @@ static inline bool mmu_fetched_global(const struct mmu *mmu, enum mmu_context co
 /* For debuggers: translates without setting A/D and without permission checks. */
 bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);
 
+/* For debuggers: one leaf entry of the page tables. */
+struct mmu_mapping {
+    gva_t linear;
+    uint64_t size; /* bytes */
+    gpa_t gpa;
+    uint64_t entry;                  /* as it is in memory */
+    bool user, writable, executable; /* by all the entries on the way */
+    gva_t next;                      /* where to look on; 0: nowhere */
+};
+/* The first one that reaches to `from` or begins behind it; false: none, no paging, or *walks, how many table
+   walks the search may still take, has come down to 0. Sets no A and D. */
+bool mmu_find_mapping(struct mmu *mmu, gva_t from, struct mmu_mapping *mapping, uint64_t *walks);
+
 static inline struct mmu_tlb_entry *mmu_entry(struct mmu *mmu, enum mmu_context context, gva_t linear)
 {
     return &mmu->table[context].entry[(linear >> PAGE_SHIFT) & (MMU_TLB_SIZE - 1)];

@@ -54,3 +54,12 @@ bool mmu_find_run(struct mmu *mmu, enum mmu_context context, gva_t linear, struc
     }
     return clip_to_ram(mmu, page, gpa, run);
 }
+
+bool mmu_find_mapping(struct mmu *mmu, gva_t from, struct mmu_mapping *mapping, uint64_t *walks)
+{
+    if (!mmu->paging || (!mmu->long_mode && from >> 32))
+        return false;
+    if (mmu->long_mode && from >> 47 && from >> 47 != 0x1ffff)
+        from = ~0ull << 47; /* not canonical */
+    return walk_find_mapping(mmu, from, mapping, walks);
+}

@@ -254,3 +254,53 @@ bool walk_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa)
     *gpa = p.page | (linear & ~PAGE_MASK);
     return true;
 }
+
+/* What the last entry that was read maps, or would. */
+static unsigned reach_of(const struct mmu *mmu, const struct path *p)
+{
+    if (!mmu->pae)
+        return p->count == 0 ? 32 : p->count == 1 ? 22 : PAGE_SHIFT;
+    if (!mmu->long_mode)
+        return p->count == 0 ? 30 : PAGE_SHIFT + 9 * (2 - p->count);
+    return p->count == 0 ? 64 : PAGE_SHIFT + 9 * (4 - p->count);
+}
+
+/* The next address behind what has been looked at; 0: there is none. */
+static gva_t behind(const struct mmu *mmu, gva_t linear, unsigned reach)
+{
+    gva_t next = reach == 64 ? 0 : (linear >> reach << reach) + (1ull << reach);
+
+    if (!mmu->long_mode)
+        return next >> 32 ? 0 : next;
+    return next == 1ull << 47 ? ~0ull << 47 : next;
+}
+
+bool walk_find_mapping(struct mmu *mmu, gva_t from, struct mmu_mapping *mapping, uint64_t *walks)
+{
+    gva_t at = from;
+    struct path p;
+
+    do {
+        bool found;
+        unsigned reach;
+
+        if (!*walks)
+            return false;
+        --*walks;
+        found = walk_path(mmu, at, &p) && !p.reserved;
+        reach = reach_of(mmu, &p);
+        if (found) {
+            mapping->linear = at >> reach << reach;
+            mapping->size = 1ull << reach;
+            mapping->gpa = p.page - ((at - mapping->linear) & PAGE_MASK);
+            mapping->entry = p.step[p.count - 1].value;
+            mapping->user = p.rights & PTE_U;
+            mapping->writable = p.rights & PTE_W;
+            mapping->executable = !(p.rights & PTE_NX);
+            mapping->next = behind(mmu, at, reach);
+            return true;
+        }
+        at = behind(mmu, at, reach);
+    } while (at);
+    return false;
+}

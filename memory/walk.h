@@ -26,6 +26,8 @@ struct walk_run {
     bool user, writable; /* pages of U/S; as in struct walk_result */
 };
 bool walk_find_run(struct mmu *mmu, enum mmu_context context, gva_t page, struct walk_run *run);
+/* mmu_find_mapping, with paging. */
+bool walk_find_mapping(struct mmu *mmu, gva_t from, struct mmu_mapping *mapping, uint64_t *walks);
 /* Without permission checks and without setting A and D; false when not present. */
 bool walk_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);
 
