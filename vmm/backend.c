@@ -151,6 +151,26 @@ static void write_out(void *opaque, const uint8_t *data, size_t size)
     }
 }
 
+size_t backend_write_some(struct backend *b, const void *data, size_t size)
+{
+    struct pollfd p = {.fd = b->out_fd, .events = POLLOUT};
+    ssize_t done;
+
+    if (b->out_fd < 0)
+        return size;
+    if (poll(&p, 1, 0) <= 0)
+        return 0;
+    done = write(b->out_fd, data, size < OUTPUT_CHUNK ? size : OUTPUT_CHUNK);
+    if (done < 0)
+        return errno == EINTR || errno == EAGAIN ? 0 : size;
+    return (size_t)done;
+}
+
+int backend_output(const struct backend *b)
+{
+    return b->out_fd;
+}
+
 /* --- input --- */
 
 /* pending[] -> device, as far as it takes it. */
@@ -174,7 +194,7 @@ static void device_has_room(void *opaque)
     flush_pending(b);
     if (b->input == INPUT_IDLE) {
         b->input = INPUT_OPEN;
-        loop_change(b->host.loop, &b->source, EPOLLIN);
+        loop_add(b->host.loop, &b->source, EPOLLIN);
     }
 }
 
@@ -185,13 +205,35 @@ static void keep(struct backend *b, uint8_t byte)
     b->pending[(b->pending_head + b->pending_count++) % BACKEND_PENDING] = byte;
 }
 
+/* Ctrl-A C. */
+static void turn_to_monitor(struct backend *b)
+{
+    if (!b->has_monitor)
+        return;
+    b->in_monitor = !b->in_monitor;
+    if (b->in_monitor)
+        b->monitor.opened(b->monitor.opaque);
+    else
+        b->monitor.closed(b->monitor.opaque);
+}
+
+static void send_to_front(struct backend *b, uint8_t byte)
+{
+    if (!b->in_monitor)
+        keep(b, byte);
+    else if (b->monitor.can_receive(b->monitor.opaque))
+        b->monitor.receive(b->monitor.opaque, byte);
+}
+
 /* One byte typed or piped in. */
 static void feed(struct backend *b, uint8_t byte)
 {
     enum mux_action action = b->has_mux ? mux_feed(&b->mux, byte) : MUX_SEND;
 
     if (action == MUX_SEND) {
-        keep(b, byte);
+        send_to_front(b, byte);
+    } else if (action == MUX_MONITOR) {
+        turn_to_monitor(b);
     } else if (action == MUX_TEXT) {
         const char *text = mux_text(byte);
 
@@ -216,7 +258,7 @@ static void input_ready(void *opaque, uint32_t events)
         room = BACKEND_PENDING;
     if (room == 0) {
         b->input = INPUT_IDLE;
-        loop_change(b->host.loop, &b->source, 0);
+        loop_remove(b->host.loop, &b->source); /* even one that is deaf would hear of the end, again and again */
         return;
     }
     got = read(b->in_fd, data, room);
@@ -224,6 +266,8 @@ static void input_ready(void *opaque, uint32_t events)
         return;
     if (got <= 0) {
         backend_end_input(b);
+        if (b->front.closed)
+            b->front.closed(b->front.opaque);
         return;
     }
     for (ssize_t i = 0; i < got; i++)
@@ -247,7 +291,7 @@ void backend_start_input(struct backend *b)
 
 void backend_end_input(struct backend *b)
 {
-    if (b->input != INPUT_NONE)
+    if (b->input == INPUT_OPEN)
         loop_remove(b->host.loop, &b->source);
     b->input = INPUT_NONE;
 }
@@ -262,4 +306,29 @@ void backend_attach(struct backend *b, const struct backend_front *front)
     b->front = *front;
     b->attached = true;
     backend_start_input(b);
+    if (b->in_fd >= 0 && front->opened)
+        front->opened(front->opaque);
+}
+
+bool backend_attach_monitor(struct backend *b, const struct backend_front *front)
+{
+    if (!b->has_mux)
+        return false;
+    b->monitor = *front;
+    b->has_monitor = true;
+    return true;
+}
+
+bool backend_is_interactive(const struct backend *b)
+{
+    return b->slave_fd >= 0 || (b->is_terminal && isatty(STDOUT_FILENO));
+}
+
+void backend_hang_up(struct backend *b)
+{
+    if (b->listen_fd < 0)
+        return;
+    backend_drop_client(b);
+    b->pending_count = 0;
+    loop_change(b->host.loop, &b->listen_source, EPOLLIN);
 }

@@ -13,6 +13,10 @@ struct backend_front {
     unsigned (*can_receive)(void *opaque); /* bytes it takes now */
     void (*receive)(void *opaque, uint8_t byte);
     void (*receive_break)(void *opaque); /* may be NULL */
+    /* Of a socket's clients, and of who turns to the monitor with Ctrl-A C; may be NULL. A front that wants to
+       hear of a client's end has to hang up on it when it is through; before that no other one is let in. */
+    void (*opened)(void *opaque);
+    void (*closed)(void *opaque);
     void *opaque;
 };
 
@@ -40,5 +44,17 @@ bool backend_is_stdio(const char *spec);
 struct chardev backend_chardev(struct backend *backend);
 /* Input flows from now on, as far as the device takes it. */
 void backend_attach(struct backend *backend, const struct backend_front *front);
+
+/* A second front, for the console with escape keys (else false): Ctrl-A C turns to it and back. What is typed then
+   and not taken is lost, as all that is typed there. */
+bool backend_attach_monitor(struct backend *backend, const struct backend_front *front);
+/* Is there a person at a terminal, who wants to see what is typed? */
+bool backend_is_interactive(const struct backend *backend);
+/* Writes what goes out without waiting; how many bytes. All of them, to nowhere, if there is no reader. */
+size_t backend_write_some(struct backend *backend, const void *data, size_t size);
+/* The file that backend_write_some writes to, for waiting; -1: none. */
+int backend_output(const struct backend *backend);
+/* The front is through with this client. */
+void backend_hang_up(struct backend *backend);
 
 #endif

@@ -23,6 +23,8 @@ struct backend {
     int slave_fd;      /* pty: kept open so that the master does not hang up */
     int listen_fd;     /* unix server */
     bool owns_fds, is_terminal, drops, has_mux, attached;
+    struct backend_front monitor; /* behind Ctrl-A C */
+    bool has_monitor, in_monitor;
     enum backend_state input;
     struct loop_source source; /* in_fd, or event_fd */
     int event_fd;              /* always readable; stands for a plain file, which epoll does not take */
@@ -41,6 +43,7 @@ int backend_open_pty(struct backend *b, const char *rest, struct error *error);
 int backend_open_null(struct backend *b, const char *rest, struct error *error);
 int backend_open_unix(struct backend *b, const char *rest, struct error *error);
 
+void backend_drop_client(struct backend *b); /* of a socket */
 /* Starts and ends watching in_fd. */
 void backend_start_input(struct backend *b);
 void backend_end_input(struct backend *b);

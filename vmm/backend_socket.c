@@ -56,11 +56,14 @@ static int parse(struct socket_options *o, const struct backend *b, const char *
 static void take_client(struct backend *b, int fd)
 {
     b->in_fd = b->out_fd = fd;
-    if (b->attached)
-        backend_start_input(b);
+    if (!b->attached)
+        return;
+    backend_start_input(b);
+    if (b->front.opened)
+        b->front.opened(b->front.opaque);
 }
 
-static void drop_client(struct backend *b)
+void backend_drop_client(struct backend *b)
 {
     backend_end_input(b);
     if (b->in_fd >= 0)
@@ -71,15 +74,20 @@ static void drop_client(struct backend *b)
 static void listen_ready(void *opaque, uint32_t events)
 {
     struct backend *b = opaque;
-    int fd = accept4(b->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd;
 
+    if (b->in_fd >= 0 && b->front.closed) { /* the front hangs up on the last one first; this one can wait */
+        loop_change(b->host.loop, &b->listen_source, 0);
+        return;
+    }
+    fd = accept4(b->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
     if (b->in_fd >= 0 && b->input != INPUT_NONE) {
         close(fd); /* busy */
         return;
     }
-    drop_client(b);
+    backend_drop_client(b);
     take_client(b, fd);
 }
 

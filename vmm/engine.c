@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cpu/system.h"
+#include "vmm/debug.h"
 #include "vmm/machine.h"
 #include "vmm/text.h"
 
@@ -73,7 +74,7 @@ static void interp_run(struct machine *machine, struct vcpu *v)
     for (unsigned i = 0; i < INTERP_BATCH; i++) {
         if (cpu_step(v) == CPU_EXIT)
             return;
-        if (atomic_load_explicit(&v->exit_request, memory_order_relaxed))
+        if (atomic_load_explicit(&v->exit_request, memory_order_relaxed) || debug_is_at_breakpoint(machine))
             return;
         /* It was held off by IF or a shadow when it came; now it may be due. */
         if ((atomic_load_explicit(&v->interrupt_line, memory_order_relaxed) ||

@@ -137,6 +137,16 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     stats_add(stats, "window_demotions", w->stats.demotions);
 }
 
+static int bt_set_breakpoints(struct machine *m, const gva_t *address, unsigned count)
+{
+    return translator_set_breakpoints(m->engine_state, m->vcpu, address, count);
+}
+
+static bool bt_next_block(const struct machine *m, size_t *index, struct translator_block *block)
+{
+    return translator_next_block(m->engine_state, index, block);
+}
+
 const struct engine engine_bt = {
     .name = "bt",
     .help = "binary translation",
@@ -149,4 +159,6 @@ const struct engine engine_bt = {
     .kick = translator_kick,
     .forget = bt_forget,
     .stats = bt_stats,
+    .set_breakpoints = bt_set_breakpoints,
+    .next_block = bt_next_block,
 };

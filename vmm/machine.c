@@ -74,14 +74,14 @@ static const char *serial_spec(const struct options *o, unsigned i)
 
 static int check_terminal_use(const struct options *o, struct error *error)
 {
-    unsigned users = o->debugcon && backend_is_stdio(o->debugcon);
+    unsigned users = (o->debugcon && backend_is_stdio(o->debugcon)) + (o->monitor && backend_is_stdio(o->monitor));
 
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
         users += backend_is_stdio(serial_spec(o, i));
     if (users > 1)
         return error_set(error, EINVAL,
-                         "-serial stdio: the terminal is asked for %u times; send all but one of -serial "
-                         "and -debugcon elsewhere",
+                         "-serial stdio: the terminal is asked for %u times; send all but one of -serial, "
+                         "-debugcon and -monitor elsewhere",
                          users);
     return 0;
 }
@@ -96,6 +96,8 @@ static int create_backends(struct machine *m, struct error *error)
         status = backend_create(&m->serial[i], "-serial", serial_spec(m->options, i), labels[i], &host, error);
     if (!status && m->options->debugcon)
         status = backend_create(&m->debugcon, "-debugcon", m->options->debugcon, "debugcon", &host, error);
+    if (!status && m->options->monitor)
+        status = backend_create(&m->monitor_line, "-monitor", m->options->monitor, "monitor", &host, error);
     return status;
 }
 
@@ -152,8 +154,10 @@ static int create_board(struct machine *m, struct error *error)
         return -EINVAL;
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
         if (m->serial[i])
-            backend_attach(m->serial[i], &(struct backend_front){serial_room, serial_take, serial_take_break,
-                                                                 m->board->serial[i]});
+            backend_attach(m->serial[i], &(struct backend_front){.can_receive = serial_room,
+                                                                 .receive = serial_take,
+                                                                 .receive_break = serial_take_break,
+                                                                 .opaque = m->board->serial[i]});
     return 0;
 }
 
@@ -305,6 +309,16 @@ static void create_locks(struct machine *m)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&m->wake, &attributes);
     pthread_condattr_destroy(&attributes);
+    call_queue_create(&m->calls);
+}
+
+/* The serial line with escape keys, if any. */
+static struct backend *find_console(const struct machine *m)
+{
+    for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
+        if (!strcmp(serial_spec(m->options, i), "mon:stdio"))
+            return m->serial[i];
+    return NULL;
 }
 
 int machine_create(struct machine **machine, const struct options *options, struct error *error)
@@ -342,6 +356,8 @@ int machine_create(struct machine **machine, const struct options *options, stru
         status = firmware_add_items(&m->firmware, m->board->fw_cfg, &m->ram, &m->kernel, error);
     if (!status)
         start_vcpu(m);
+    if (!status)
+        status = monitor_create(&m->monitor, m, m->monitor_line, find_console(m), error);
     return status;
 }
 
@@ -349,11 +365,13 @@ void machine_destroy(struct machine *m)
 {
     if (!m)
         return;
+    monitor_destroy(m->monitor);
     if (m->engine && m->vcpu)
         m->engine->destroy(m);
     for (unsigned i = 0; i < OPTIONS_SERIALS; i++)
         backend_destroy(m->serial[i]);
     backend_destroy(m->debugcon);
+    backend_destroy(m->monitor_line);
     if (m->board)
         board_destroy(m->board);
     vcpu_destroy(m->vcpu);
@@ -367,6 +385,7 @@ void machine_destroy(struct machine *m)
         unlink(m->options->pidfile);
     loop_destroy(&m->loop);
     log_close(&m->log);
+    call_queue_destroy(&m->calls);
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->lock);
     free(m);

@@ -12,18 +12,23 @@
 #include "devices/board.h"
 #include "memory/ram.h"
 #include "vmm/backend.h"
+#include "vmm/call.h"
+#include "vmm/debug.h"
 #include "vmm/engine.h"
 #include "vmm/firmware.h"
 #include "vmm/kernel.h"
 #include "vmm/loader.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
+#include "vmm/monitor.h"
 #include "vmm/options.h"
+#include "vmm/sample.h"
 
 /* What the vCPU thread is asked to do, as bits; set with machine_request. */
 enum machine_request {
     REQUEST_STOP = 1,  /* leave the run loop: exit_status is set */
     REQUEST_RESET = 2, /* the RESET line */
+    REQUEST_CALL = 4,  /* call_serve */
 };
 
 struct machine {
@@ -35,7 +40,7 @@ struct machine {
     struct ram ram;
     struct cpu_model model;
     struct vcpu *vcpu;
-    struct backend *serial[OPTIONS_SERIALS], *debugcon;
+    struct backend *serial[OPTIONS_SERIALS], *debugcon, *monitor_line;
     struct board *board;
     struct kernel kernel;
     struct firmware firmware;
@@ -43,6 +48,11 @@ struct machine {
     struct engine_options engine_options;
     const struct engine *engine;
     void *engine_state; /* the engine's own */
+    struct monitor *monitor;
+
+    /* the vCPU thread's */
+    struct debug debug;
+    struct sampler sampler;
 
     /* run time, under the lock */
     pthread_mutex_t lock; /* the devices', and all below */
@@ -50,6 +60,7 @@ struct machine {
     bool asleep;          /* the vCPU thread sleeps and watches the timers itself */
     uint64_t deadline;    /* of the earliest timer, CLOCK_MONOTONIC ns */
     bool has_pidfile;
+    struct call_queue calls;
 
     /* cross-thread */
     pthread_t thread;
@@ -84,6 +95,9 @@ void machine_board_hooks(struct machine *machine, struct board_hooks *hooks);
 
 /* run.c: the vCPU's thread. */
 void *machine_vcpu_thread(void *machine);
+/* On it: runs one instruction by the interpreter; acts on vcpu->exit. */
+void machine_interpret(struct machine *machine);
+void machine_handle_exit(struct machine *machine);
 
 uint64_t machine_now_ns(void);
 

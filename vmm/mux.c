@@ -12,9 +12,8 @@ static const char help[] = "\r\n"
                            "C-a h    print this help\r\n"
                            "C-a x    exit novt\r\n"
                            "C-a b    send break\r\n"
-                           "C-a c    switch between console and monitor (comes later)\r\n"
+                           "C-a c    switch between console and monitor\r\n"
                            "C-a C-a  sends C-a\r\n";
-static const char no_monitor[] = "\r\nnovt: the monitor comes in a later version; C-a h lists the keys\r\n";
 
 struct key {
     uint8_t byte;
@@ -23,8 +22,8 @@ struct key {
 };
 
 static const struct key key_table[] = {
-    {'x', MUX_QUIT, NULL},  {'h', MUX_TEXT, help},       {'?', MUX_TEXT, help},
-    {'b', MUX_BREAK, NULL}, {'c', MUX_TEXT, no_monitor}, {MUX_ESCAPE, MUX_SEND, NULL},
+    {'x', MUX_QUIT, NULL},  {'h', MUX_TEXT, help},    {'?', MUX_TEXT, help},
+    {'b', MUX_BREAK, NULL}, {'c', MUX_MONITOR, NULL}, {MUX_ESCAPE, MUX_SEND, NULL},
 };
 
 /* Letters count in either case. */

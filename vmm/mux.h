@@ -13,11 +13,11 @@ struct mux {
     bool escaped; /* the last byte was the escape */
 };
 
-enum mux_action { MUX_NOTHING, MUX_SEND, MUX_QUIT, MUX_TEXT, MUX_BREAK };
+enum mux_action { MUX_NOTHING, MUX_SEND, MUX_QUIT, MUX_TEXT, MUX_BREAK, MUX_MONITOR };
 
 /* What a typed byte means. MUX_SEND: give this byte to the guest. MUX_TEXT: show mux_text(byte). */
 enum mux_action mux_feed(struct mux *mux, uint8_t byte);
-/* Help, or why there is no monitor; lines end in \r\n. */
+/* Help; lines end in \r\n. */
 const char *mux_text(uint8_t key);
 
 #endif

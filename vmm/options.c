@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vmm/log.h"
+#include "vmm/monitor.h"
 #include "vmm/text.h"
 
 struct option {
@@ -92,10 +93,15 @@ static int set_debugcon(struct options *o, const char *value, struct error *erro
 
 static int set_monitor(struct options *o, const char *value, struct error *error)
 {
-    if (!strcmp(value, "none") || !strcmp(value, "null"))
-        return 0;
-    return error_set(error, EINVAL, "-monitor %s: there is no monitor in this version yet; use -monitor none",
-                     value);
+    if (!monitor_accepts(value))
+        return error_set(error, EINVAL,
+                         "-monitor %s: no place for a monitor; use stdio, pty, unix:PATH,server, null or none",
+                         value);
+    if (o->monitor)
+        return error_set(error, EINVAL, "-monitor %s: there is one already, on %s; leave one out", value,
+                         o->monitor);
+    o->monitor = value;
+    return 0;
 }
 
 static int set_none(const char *option, const char *value, struct error *error)
@@ -194,7 +200,8 @@ static const struct option option_table[] = {
     {"vga", "none", NULL, set_vga},
     {"serial", "DEV", "stdio, mon:stdio, file:PATH, pty, unix:PATH,server[,nowait], null or none; repeatable",
      set_serial},
-    {"monitor", "none", "only 'none' is there yet", set_monitor},
+    {"monitor", "DEV", "commands to the running machine: stdio, pty, unix:PATH,server[,nowait], null or none",
+     set_monitor},
     {"debugcon", "DEV", "where bytes written to port 0xe9 go; as -serial", set_debugcon},
     {"device", "NAME",
      "isa-debug-exit,iobase=PORT,iosize=N; loader,file=FILE,addr=N; loader,addr=N,data=N,data-len=N;"

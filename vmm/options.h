@@ -35,7 +35,7 @@ struct options {
     const char *machine;
     const char *serial[OPTIONS_SERIALS];
     unsigned serial_count;
-    const char *debugcon;
+    const char *debugcon, *monitor;
     const char *name, *pidfile;
     bool nographic, nodefaults, no_reboot, paused;
     struct {

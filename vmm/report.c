@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct writer {
     char *text;
@@ -27,6 +28,22 @@ __attribute__((format(printf, 2, 3))) static void put(struct writer *w, const ch
         w->used += (size_t)n < w->size - w->used ? (size_t)n : w->size - w->used - 1;
 }
 
+/* RIP, and the flags by letter as QEMU has them. II: interrupts are held off for one instruction. */
+static void put_flags(struct writer *w, const struct vcpu *v)
+{
+    static const struct {
+        uint32_t flag;
+        char letter;
+    } flags[] = {{FLAG_DF, 'D'}, {FLAG_OF, 'O'}, {FLAG_SF, 'S'}, {FLAG_ZF, 'Z'},
+                 {FLAG_AF, 'A'}, {FLAG_PF, 'P'}, {FLAG_CF, 'C'}};
+
+    put(w, "RIP=%016" PRIx64 " RFL=%08" PRIx64 " [", v->rip, v->rflags);
+    for (unsigned i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        put(w, "%c", v->rflags & flags[i].flag ? flags[i].letter : '-');
+    put(w, "] CPL=%u II=%d A20=%d SMM=0 HLT=%d\n", (unsigned)v->cpl, v->interrupt_shadow,
+        (int)(v->mmu.ram->a20_mask >> 20 & 1), v->halted);
+}
+
 static void put_registers(struct writer *w, const struct vcpu *v)
 {
     static const char *const names[16] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
@@ -36,14 +53,29 @@ static void put_registers(struct writer *w, const struct vcpu *v)
 
     for (unsigned i = 0; i < 16; i++)
         put(w, "%s=%016" PRIx64 "%c", names[order[i]], v->gpr[order[i]], i % 4 == 3 ? '\n' : ' ');
-    put(w, "RIP=%016" PRIx64 " RFL=%08" PRIx64 " CPL=%u%s%s\n", v->rip, v->rflags, (unsigned)v->cpl,
-        v->halted ? " halted" : "", v->interrupt_shadow ? " shadow" : "");
+    put_flags(w, v);
 }
 
+/* The descriptor's second word as it is in a table, and what its type means (SDM vol. 3, 3.4.5.1). */
 static void put_segment(struct writer *w, const char *name, const struct segment *s)
 {
-    put(w, "%-3s=%04x %016" PRIx64 " %08x %04x\n", name, (unsigned)s->selector, s->base, (unsigned)s->limit,
-        (unsigned)s->attributes);
+    unsigned a = s->attributes;
+
+    put(w, "%-3s=%04x %016" PRIx64 " %08x %08x", name, (unsigned)s->selector, s->base, (unsigned)s->limit,
+        (a & 0xff) << 8 | (a & 0xf00) << 12);
+    if (!(a & SEGATTR_P))
+        put(w, "\n");
+    else if (!(a & SEGATTR_S))
+        put(w, " DPL=%u\n", SEGATTR_DPL(a));
+    else if (a & 8)
+        put(w, " DPL=%u CS%s [%c%c%c]\n", SEGATTR_DPL(a),
+            a & SEGATTR_L    ? "64"
+            : a & SEGATTR_DB ? "32"
+                             : "16",
+            a & 4 ? 'C' : '-', a & 2 ? 'R' : '-', a & 1 ? 'A' : '-');
+    else
+        put(w, " DPL=%u DS%s [%c%c%c]\n", SEGATTR_DPL(a), a & SEGATTR_DB ? "" : "16", a & 4 ? 'E' : '-',
+            a & 2 ? 'W' : '-', a & 1 ? 'A' : '-');
 }
 
 static void put_system(struct writer *w, const struct vcpu *v)
@@ -54,12 +86,14 @@ static void put_system(struct writer *w, const struct vcpu *v)
         put_segment(w, names[i], &v->seg[i]);
     put_segment(w, "LDT", &v->ldtr);
     put_segment(w, "TR", &v->tr);
-    put(w, "GDT=%016" PRIx64 " %04x IDT=%016" PRIx64 " %04x\n", v->gdtr.base, (unsigned)v->gdtr.limit,
+    put(w, "GDT=     %016" PRIx64 " %08x\nIDT=     %016" PRIx64 " %08x\n", v->gdtr.base, (unsigned)v->gdtr.limit,
         v->idtr.base, (unsigned)v->idtr.limit);
     put(w, "CR0=%08" PRIx64 " CR2=%016" PRIx64 " CR3=%016" PRIx64 " CR4=%08" PRIx64 "\n", v->cr0, v->cr2, v->cr3,
         v->cr4);
-    put(w, "EFER=%" PRIx64 " XCR0=%" PRIx64 " KGS=%016" PRIx64 " DR6=%08" PRIx64 " DR7=%08" PRIx64 "\n", v->efer,
-        v->xcr0, v->kernel_gs_base, v->dr[6], v->dr[7]);
+    put(w, "DR0=%016" PRIx64 " DR1=%016" PRIx64 " DR2=%016" PRIx64 " DR3=%016" PRIx64 "\n", v->dr[0], v->dr[1],
+        v->dr[2], v->dr[3]);
+    put(w, "DR6=%016" PRIx64 " DR7=%016" PRIx64 "\nEFER=%016" PRIx64 " XCR0=%" PRIx64 " KGS=%016" PRIx64 "\n",
+        v->dr[6], v->dr[7], v->efer, v->xcr0, v->kernel_gs_base);
 }
 
 /* Some bytes in front of RIP, and the instruction there between < and >. */
@@ -83,13 +117,66 @@ static void put_code(struct writer *w, const struct vcpu *v)
     put(w, "\n");
 }
 
-size_t report_vcpu(const struct vcpu *v, char *text, size_t size)
+size_t report_registers(const struct vcpu *v, char *text, size_t size)
 {
     struct writer w = {text, size, 0};
 
     text[0] = '\0';
     put_registers(&w, v);
     put_system(&w, v);
+    return w.used;
+}
+
+size_t report_vcpu(const struct vcpu *v, char *text, size_t size)
+{
+    struct writer w = {text, size, report_registers(v, text, size)};
+
     put_code(&w, v);
+    return w.used;
+}
+
+/* --- x87 and vector registers: the XSAVE image's places, SDM vol. 1, 13.4 and 10.5.1 --- */
+
+#define BV_AT 512
+#define MXCSR_AT 24
+#define ST_AT 32
+#define XMM_AT 160
+#define YMM_HIGH_AT 576
+
+/* 64 bits of a component; one that XSTATE_BV leaves out is in its initial state. */
+static uint64_t component(const struct vcpu *v, unsigned bit, unsigned at)
+{
+    uint64_t value;
+
+    memcpy(&value, v->xsave + at, sizeof value);
+    return v->xsave[BV_AT] >> bit & 1 ? value : 0;
+}
+
+static void put_x87(struct writer *w, const struct vcpu *v)
+{
+    uint64_t control = v->xsave[BV_AT] & 1 ? component(v, 0, 0) : 0x37f;
+    uint32_t mxcsr;
+
+    memcpy(&mxcsr, v->xsave + MXCSR_AT, sizeof mxcsr);
+    put(w, "FCW=%04x FSW=%04x [ST=%u] FTW=%02x MXCSR=%08x\n", (unsigned)(control & 0xffff),
+        (unsigned)(control >> 16 & 0xffff), (unsigned)(control >> 27 & 7), (unsigned)(control >> 32 & 0xff),
+        mxcsr);
+    for (unsigned i = 0; i < 8; i++)
+        put(w, "FPR%u=%016" PRIx64 " %04x%c", i, component(v, 0, ST_AT + 16 * i),
+            (unsigned)(component(v, 0, ST_AT + 16 * i + 8) & 0xffff), i % 2 ? '\n' : ' ');
+}
+
+size_t report_vectors(const struct vcpu *v, char *text, size_t size)
+{
+    struct writer w = {text, size, 0};
+
+    text[0] = '\0';
+    put_x87(&w, v);
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned high = YMM_HIGH_AT + 16 * i, low = XMM_AT + 16 * i;
+
+        put(&w, "YMM%02u=%016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", i,
+            component(v, 2, high + 8), component(v, 2, high), component(v, 1, low + 8), component(v, 1, low));
+    }
     return w.used;
 }

@@ -2,8 +2,8 @@
  * run.c - the vCPU's thread: requests, interrupts, sleep, and the engine in between.
  *
  * Interface: machine.h. Invariants: v's architectural state belongs to this thread; others only set v's atomics
- * and machine->requests, then exit_request. A halted vCPU sleeps on machine->wake and, so that a timer need not
- * cross threads to reach it, waits for the earliest timer itself.
+ * and machine->requests, then exit_request, or have this thread do it for them (call.h). A halted vCPU sleeps on
+ * machine->wake and, so that a timer need not cross threads to reach it, waits for the earliest timer itself.
  */
 #include "vmm/machine.h"
 
@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 
 #include "cpu/system.h"
+#include "vmm/call.h"
+#include "vmm/debug.h"
 #include "vmm/report.h"
 #include "vmm/sample.h"
 #include "vmm/signals.h"
@@ -84,23 +86,36 @@ static void sleep_halted(struct machine *m, struct vcpu *v)
     pthread_mutex_unlock(&m->lock);
 }
 
-/* What the engine came back for. */
-static void handle_exit(struct machine *m, struct vcpu *v)
+void machine_interpret(struct machine *m)
 {
-    switch (v->exit.reason) {
+    if (cpu_step(m->vcpu) == CPU_EXIT && m->vcpu->exit.reason == EXIT_TRIPLE_FAULT)
+        triple_fault(m, m->vcpu);
+}
+
+void machine_handle_exit(struct machine *m)
+{
+    switch (m->vcpu->exit.reason) {
     case EXIT_TRIPLE_FAULT:
-        triple_fault(m, v);
+        triple_fault(m, m->vcpu);
         break;
     case EXIT_INTERPRET:
-        if (cpu_step(v) == CPU_EXIT && v->exit.reason == EXIT_TRIPLE_FAULT)
-            triple_fault(m, v);
+        machine_interpret(m);
         break;
     case EXIT_LIMIT:
         machine_stop(m, 0, "lock-step has reached its limit");
         break;
-    default: /* EXIT_REQUEST, EXIT_HLT: the loop looks at what changed */
+    default: /* EXIT_REQUEST, EXIT_HLT, EXIT_STEP: the loop looks at what changed */
         break;
     }
+}
+
+/* The guest is stopped. Timers go on: the main thread sees to them. */
+static void wait_for_request(struct machine *m)
+{
+    pthread_mutex_lock(&m->lock);
+    while (!atomic_load(&m->requests))
+        pthread_cond_wait(&m->wake, &m->lock);
+    pthread_mutex_unlock(&m->lock);
 }
 
 /* One turn: everything that can be due at an instruction boundary, then guest code. */
@@ -112,49 +127,50 @@ static void turn(struct machine *m, struct vcpu *v)
     if (atomic_load(&m->requests)) {
         if (atomic_load(&m->requests) & REQUEST_RESET)
             do_reset(m);
+        if (atomic_load(&m->requests) & REQUEST_CALL)
+            call_serve(m);
+        return;
+    }
+    if (m->debug.stopped) {
+        wait_for_request(m);
         return;
     }
     if (cpu_take_interrupts(v, &taken) == CPU_EXIT) {
-        handle_exit(m, v);
+        machine_handle_exit(m);
         return;
     }
     if (v->halted) {
         sleep_halted(m, v);
         return;
     }
+    if (debug_turn(m))
+        return;
     m->engine->run(m, v);
-    handle_exit(m, v);
-}
-
-static void wait_for_start(struct machine *m)
-{
-    pthread_mutex_lock(&m->lock);
-    while (m->options->paused && !atomic_load(&m->requests))
-        pthread_cond_wait(&m->wake, &m->lock);
-    pthread_mutex_unlock(&m->lock);
+    machine_handle_exit(m);
 }
 
 void *machine_vcpu_thread(void *opaque)
 {
     struct machine *m = opaque;
-    struct sampler sampler = {.started = false};
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     if (signals_enter(m->vcpu, &m->error)) {
         fail(m, NULL);
+        call_close(m);
         return NULL;
     }
     if (m->engine->enter(m, &m->error)) {
         fail(m, NULL);
     } else {
         if (m->options->stats != STATS_NONE)
-            sample_start(&sampler, m->vcpu);
-        wait_for_start(m);
+            sample_start(&m->sampler, m->vcpu);
+        m->debug.stopped = m->options->paused;
         while (!(atomic_load(&m->requests) & REQUEST_STOP))
             turn(m, m->vcpu);
-        sample_stop(&sampler);
+        sample_stop(&m->sampler);
         m->engine->leave(m);
     }
+    call_close(m);
     signals_leave();
     return NULL;
 }
