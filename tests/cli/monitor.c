@@ -183,6 +183,16 @@ static void run_child(const char **argv, int in, int out, int errors)
     _exit(127);
 }
 
+/* So that what comes back is what novt and the guest write. */
+static void make_raw(int terminal)
+{
+    struct termios t;
+
+    tcgetattr(terminal, &t);
+    cfmakeraw(&t);
+    tcsetattr(terminal, TCSANOW, &t);
+}
+
 /* Options end with NULL. terminal: on a pseudo-terminal, else on pipes. */
 static void start(bool terminal, ...)
 {
@@ -203,6 +213,7 @@ static void start(bool terminal, ...)
         grantpt(novt.console.in);
         unlockpt(novt.console.in);
         in[0] = out[1] = open(ptsname(novt.console.in), O_RDWR | O_NOCTTY);
+        make_raw(in[0]);
     } else {
         novt.console.in = out[0];
         novt.console.out = in[1];
