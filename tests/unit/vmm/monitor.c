@@ -113,7 +113,7 @@ static void wait_until_paused(struct run *r)
     cr_assert(false, "-accel %s: no breakpoint was hit", r->options.accel);
 }
 
-static const char *const engines[] = {"interp", "bt", "bt,lockstep=on", "bt,single=on"};
+static const char *const engines[] = {"interp", "bt", "bt,single=on"};
 #define ENGINES (sizeof engines / sizeof engines[0])
 
 static void try_steps(struct run *r)
