@@ -121,7 +121,7 @@ struct translator_block {
     unsigned guest_bytes, instructions; /* of guest code */
     unsigned host_bytes, cold_bytes;    /* emitted; the second seldom runs */
     uint64_t host;                      /* address of its code */
-    unsigned links;                     /* jumps of other blocks that lead straight to it */
+    unsigned links;                     /* jumps that lead straight to it */
     unsigned samples;                   /* of the sampler (translator_note_sample) that found it running */
 };
 /* The next one at or behind *index in the order of their making, and moves *index behind it; false: there are no
