@@ -46,7 +46,6 @@ bool translator_next_block(const struct translator *t, size_t *index, struct tra
         .instructions = b->instructions,
         .host_bytes = (unsigned)(b->code_end - b->code),
         .cold_bytes = (unsigned)(b->cold_end - b->cold),
-        .host = (uintptr_t)b->code,
         .links = count_links(b),
         .samples = b->samples,
     };

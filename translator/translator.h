@@ -120,7 +120,6 @@ struct translator_block {
     uint32_t mode;                      /* MODE_* */
     unsigned guest_bytes, instructions; /* of guest code */
     unsigned host_bytes, cold_bytes;    /* emitted; the second seldom runs */
-    uint64_t host;                      /* address of its code */
     unsigned links;                     /* jumps that lead straight to it */
     unsigned samples;                   /* of the sampler (translator_note_sample) that found it running */
 };

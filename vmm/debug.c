@@ -37,8 +37,6 @@ static int tell_engine(struct machine *m, struct error *error)
     gva_t address[DEBUG_BREAKPOINTS];
     int status;
 
-    if (!m->engine->set_breakpoints)
-        return 0;
     for (unsigned i = 0; i < m->debug.count; i++)
         address[i] = m->debug.breakpoint[i].address;
     status = m->engine->set_breakpoints(m, address, m->debug.count);
@@ -50,6 +48,8 @@ int debug_add_breakpoint(struct machine *m, gva_t address, unsigned *number, str
     struct debug *d = &m->debug;
     int old = find(d, address);
 
+    if (!m->engine->set_breakpoints)
+        return error_set(error, ENOTSUP, "-accel %s has no breakpoints; step works", m->engine->name);
     if (old >= 0)
         return error_set(error, EEXIST, "breakpoint %u is at 0x%" PRIx64 " already", d->breakpoint[old].number,
                          address);

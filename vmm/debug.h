@@ -31,7 +31,7 @@ struct machine;
 /* Linear address of the next instruction. */
 gva_t debug_linear_rip(const struct machine *machine);
 
-/* Errors: -EEXIST, -ENOSPC. *number: the new breakpoint's. */
+/* Errors: -EEXIST, -ENOSPC, -ENOTSUP (the engine has none). *number: the new breakpoint's. */
 int debug_add_breakpoint(struct machine *machine, gva_t address, unsigned *number, struct error *error);
 /* -ENOENT. */
 int debug_delete_breakpoint(struct machine *machine, unsigned number, struct error *error);

@@ -70,11 +70,15 @@ static int interp_enter(struct machine *machine, struct error *error)
 
 static void interp_run(struct machine *machine, struct vcpu *v)
 {
+    bool has_breakpoints = machine->debug.count;
+
     v->exit.reason = EXIT_REQUEST;
     for (unsigned i = 0; i < INTERP_BATCH; i++) {
         if (cpu_step(v) == CPU_EXIT)
             return;
-        if (atomic_load_explicit(&v->exit_request, memory_order_relaxed) || debug_is_at_breakpoint(machine))
+        if (atomic_load_explicit(&v->exit_request, memory_order_relaxed))
+            return;
+        if (has_breakpoints && debug_is_at_breakpoint(machine))
             return;
         /* It was held off by IF or a shadow when it came; now it may be due. */
         if ((atomic_load_explicit(&v->interrupt_line, memory_order_relaxed) ||
@@ -82,6 +86,12 @@ static void interp_run(struct machine *machine, struct vcpu *v)
             cpu_interrupt_ready(v))
             return;
     }
+}
+
+/* interp_run looks at machine->debug itself. */
+static int interp_set_breakpoints(struct machine *machine, const gva_t *address, unsigned count)
+{
+    return 0;
 }
 
 const struct engine engine_interp = {
@@ -93,4 +103,5 @@ const struct engine engine_interp = {
     .enter = interp_enter,
     .leave = interp_destroy,
     .run = interp_run,
+    .set_breakpoints = interp_set_breakpoints,
 };

@@ -29,7 +29,7 @@ struct engine {
     void (*forget)(struct machine *machine); /* all code may have changed behind its back; may be NULL */
     void (*stats)(const struct machine *machine, struct stats *stats); /* may be NULL */
     /* From now on `run` comes back in front of these linear addresses, in place of the last ones. On the vCPU's
-       thread. NULL: it asks debug_is_at_breakpoint before each instruction. */
+       thread. NULL: it cannot. */
     int (*set_breakpoints)(struct machine *machine, const gva_t *address, unsigned count);
     /* As translator_next_block; NULL: it has no blocks. */
     bool (*next_block)(const struct machine *machine, size_t *index, struct translator_block *block);

@@ -168,7 +168,7 @@ static bool read_plain(struct session *s, char *line)
             line[length - 1] = (char)(byte ? byte : '?');
     line[length < LINE_LIMIT ? length : LINE_LIMIT] = '\0';
     if (byte >= 0 && length > LINE_LIMIT) {
-        say(s, "the line is longer than 2048 characters\n");
+        say(s, "the line is too long; it is left out\n");
         line[0] = '\0';
     }
     return byte >= 0;
