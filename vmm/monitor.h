@@ -18,8 +18,8 @@ bool monitor_accepts(const char *spec);
 
 /*
  * Sessions of the machine, each with a thread of its own: on `line` (-monitor), and behind Ctrl-A C of `console`.
- * Either may be NULL; both outlive the monitor. Errors: -ENOMEM. Free with monitor_destroy, without the machine's
- * lock.
+ * Either may be NULL; both outlive the monitor. Errors: -ENOMEM, -EAGAIN (no thread). Free with monitor_destroy,
+ * without the machine's lock.
  */
 int monitor_create(struct monitor **monitor, struct machine *machine, struct backend *line,
                    struct backend *console, struct error *error);

@@ -8,6 +8,7 @@
 
 #include "vmm/machine.h"
 #include "vmm/monitor_expr.h"
+#include "vmm/monitor_format.h"
 
 /* One command being run. */
 struct command {

@@ -326,8 +326,7 @@ static void check_hostile_lines(void)
 
     memset(bytes, 'x', 100000);
     send_bytes(&client, bytes, 100000);
-    result(ask(&client, "", "too long") && ask(&client, "info status", "running"),
-           "a line of 100000 characters");
+    result(ask(&client, "", "too long") && ask(&client, "info status", "running"), "a line of 100000 characters");
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (char)(i * 7919 >> 3);
     bytes[sizeof bytes - 1] = '\n';

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vmm/monitor_expr.h"
+#include "vmm/monitor_format.h"
 
 static struct error error;
 
