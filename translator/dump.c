@@ -53,6 +53,8 @@ static char *find_number(char *text, uint64_t value, char **after)
         uint64_t number = strtoull(at, after, 16);
         char *begin = at;
 
+        if (number == (uint32_t)value && value > INT64_MAX) /* Capstone cuts absolute addresses at 32 bits */
+            number = value;
         if (begin > text && begin[-1] == '-')
             begin--;
         else if (begin > text + 1 && begin[-1] == ' ' && begin[-2] == '-')

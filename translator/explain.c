@@ -86,7 +86,7 @@ static int describe(struct explainer *x, const struct vcpu *v, unsigned count)
     out->cpl = v->cpl;
     out->translated = x->made != NULL;
     out->why = x->made ? "" : "segments=off: the interpreter runs 16-bit code, and segments that are not flat";
-    out->tier = x->made ? tier_name(x->t->lower) : "the interpreter's own";
+    out->tier = x->made ? tier_name(x->t->lower) : "interpreter";
     status = explain_guest_side(x, count);
     if (!status && x->made)
         status = explain_host_side(x);

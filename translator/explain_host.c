@@ -73,8 +73,8 @@ static void add_entry(struct writer *w)
     if (second > body)
         second = body;
     add_code(w, b->code, second, EXPLAIN_NO_GUEST, EXPLAIN_ENTRY,
-             saves ? "entered with the guest's flags in the host's: they are put away first"
-                   : "entered with the guest's flags in memory: they are fetched first");
+             saves ? "entered with the flags in the host's: they are put away"
+                   : "entered with the flags in memory: they are fetched");
     add_code(w, second, body, EXPLAIN_NO_GUEST, EXPLAIN_ENTRY, "before the first instruction");
 }
 
@@ -96,20 +96,20 @@ static const char *cold_note(const struct cold *c)
 {
     switch (c->kind) {
     case COLD_MEMORY:
-        return c->info & MEMORY_GROUP ? "not all of it in the TLB: C looks, or a block without groups takes over"
-                                      : "not in the TLB: C walks the guest's page tables, or raises its fault";
+        return c->info & MEMORY_GROUP ? "not all in the TLB: C looks, or a block without groups takes over"
+                                      : "not in the TLB: C walks the page tables, or the guest faults";
     case COLD_WRAP:
         return "the address wraps: C raises the fault";
     case COLD_DISPATCH:
         return "not in the jump cache: C looks for the block";
     case COLD_EXIT:
-        return "an exit that is not linked: C looks for the block, or has it made, and links it";
+        return "an exit not linked yet: C finds or makes the block, and links it";
     case COLD_SIDE:
         return "the way out of a conditional jump";
     case COLD_INTERRUPT:
         return "an interrupt is waiting: it is taken now";
     case COLD_STEP:
-        return "another case than the block was made for: the interpreter runs the instruction";
+        return "another case than this: the interpreter runs the instruction";
     case COLD_LOOP:
         return "a pointer leaves its page: back to the checks";
     }

@@ -211,6 +211,10 @@ static bool name_immediate(const struct names *n, uint64_t value, char *text, si
             snprintf(text, size, "exit%u", i);
             return true;
         }
+    if (value > INT64_MAX && value - n->block->pc <= n->block->size) { /* not as a negative number */
+        snprintf(text, size, "0x%llx", (unsigned long long)value);
+        return true;
+    }
     if (value - (uintptr_t)n->t->vcpu < sizeof *n->t->vcpu)
         return names_field((int64_t)(value - (uintptr_t)(n->t->vcpu + 1)), text, size);
     if (value == (uintptr_t)(n->t->vcpu + 1))
