@@ -236,7 +236,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
-    l->ended = false;
+    l->ended = l->returned = false;
     l->t = t;
     l->tv = translator_of(v);
     l->count = count;

@@ -44,12 +44,11 @@ void explain_sensitive_name(const struct sensitive *s, char *text)
 {
     bool both = s->kinds == (SENSITIVE_CONTROL | SENSITIVE_BEHAVIOUR);
 
-    snprintf(text, 128, "%s sensitive, %s%s%s",
+    snprintf(text, 128, "%s sensitive (Popek-Goldberg)%s%s",
              both                           ? "control and behaviour"
              : s->kinds & SENSITIVE_CONTROL ? "control"
                                             : "behaviour",
-             s->privileged ? "privileged" : "not privileged", s->robin ? ", Robin-Irvine " : "",
-             s->robin ? s->robin : "");
+             s->robin ? ", on Robin-Irvine's list: " : "", s->robin ? s->robin : "");
 }
 
 void explain_block_title(const struct explain_block *b, char *text)
@@ -131,7 +130,7 @@ static int explain_one(struct finder *f, uint64_t rip, struct error *error)
 
     if (status == -ENODATA && f->e->count) {
         f->e->rest = rip;
-        f->e->rest_bytes = (unsigned)most;
+        f->e->has_rest = true;
         memset(f->covered + offset, 1, most);
         return 0;
     }

@@ -229,9 +229,9 @@ void explain_write_html(const struct explanation *e, FILE *to)
     put_filter(to, e);
     for (unsigned i = 0; i < e->count; i++)
         put_block(to, i, e->block[i]);
-    if (e->rest_bytes)
-        fprintf(to, "<p class=\"note\">The last %u bytes, at %llx, are only a part of an instruction.</p>\n",
-                e->rest_bytes, (unsigned long long)e->rest);
+    if (e->has_rest)
+        fprintf(to, "<p class=\"note\">The bytes at %llx are only a part of an instruction.</p>\n",
+                (unsigned long long)e->rest);
     if (e->more)
         fprintf(to, "<p class=\"note\">There is more: --blocks N shows more than %llu blocks.</p>\n",
                 (unsigned long long)e->options->blocks);

@@ -74,16 +74,16 @@ struct explanation {
     const struct explain_code *code;
     struct explain_block **block; /* by address */
     unsigned count;
-    bool more;           /* there would be more blocks than were asked for */
-    gva_t rest;          /* instruction pointer of bytes that are only a part of an instruction */
-    unsigned rest_bytes; /* 0: none */
+    bool more;     /* there would be more blocks than were asked for */
+    bool has_rest; /* the last bytes are only a part of an instruction, ... */
+    gva_t rest;    /* ... at this instruction pointer */
 };
 
 /* The number of instructions of a class. */
 unsigned explain_count(const struct explanation *e, enum explain_class class);
 /* "CF ZF", or `none`: into text, of 32 bytes. */
 void explain_flag_names(uint16_t flags, const char *none, char *text);
-/* "privileged, control sensitive", ...: into text, of 128 bytes. */
+/* "control sensitive (Popek-Goldberg)", ...: into text, of 128 bytes. */
 void explain_sensitive_name(const struct sensitive *s, char *text);
 /* The title of a block: its mode and tier. Into text, of 128 bytes. */
 void explain_block_title(const struct explain_block *b, char *text);

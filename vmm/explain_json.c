@@ -152,7 +152,7 @@ int explain_write_json(const struct explanation *e, FILE *to, struct error *erro
         json_object_array_add(blocks, block_object(e->block[i]));
     json_object_object_add(o, "blocks", blocks);
     add_bool(o, "more", e->more);
-    if (e->rest_bytes)
+    if (e->has_rest)
         add_address(o, "rest", e->rest);
     text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
     if (text)

@@ -218,12 +218,12 @@ static void print_block(struct text *t, const struct explain_block *b)
     explain_block_title(b, title);
     fprintf(t->to, "\n%sblock %llx%s: %s\n", t->color ? BOLD : "", (unsigned long long)b->pc,
             t->color ? PLAIN : "", title);
+    fprintf(t->to, "%u instruction%s, %u byte%s; ", b->guest_count, b->guest_count == 1 ? "" : "s", b->guest_bytes,
+            b->guest_bytes == 1 ? "" : "s");
     if (b->translated)
-        fprintf(t->to, "%u instructions, %u bytes; host code: %u bytes, and %u cold ones\n\n", b->guest_count,
-                b->guest_bytes, b->hot_bytes, b->cold_bytes);
+        fprintf(t->to, "host code: %u bytes, and %u cold ones\n\n", b->hot_bytes, b->cold_bytes);
     else
-        fprintf(t->to, "%u instructions, %u bytes; not translated: %s\n\n", b->guest_count, b->guest_bytes,
-                b->why);
+        fprintf(t->to, "not translated: %s\n\n", b->why);
     if (b->differs)
         fputs("the machine's own block was made in other circumstances\n\n", t->to);
     if (b->host_count && b->host[0].guest == EXPLAIN_NO_GUEST) {
@@ -267,9 +267,8 @@ static void print_end(const struct text *t, const struct explanation *e)
             fprintf(t->to, "%5u %s%s%s\n", count, t->color ? class_colors[c] : "",
                     explain_class_name((enum explain_class)c), t->color ? PLAIN : "");
     }
-    if (e->rest_bytes)
-        fprintf(t->to, "the last %u bytes, at %llx, are only a part of an instruction\n", e->rest_bytes,
-                (unsigned long long)e->rest);
+    if (e->has_rest)
+        fprintf(t->to, "the bytes at %llx are only a part of an instruction\n", (unsigned long long)e->rest);
     if (e->more)
         fprintf(t->to, "there is more: --blocks N shows more than %llu blocks\n",
                 (unsigned long long)e->options->blocks);
