@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vmm/explain.h"
 #include "vmm/explain_internal.h"
 
 #define PIPE_WIDTH 120
@@ -274,14 +275,25 @@ static void print_end(const struct text *t, const struct explanation *e)
                 (unsigned long long)e->options->blocks);
 }
 
+static void start(struct text *t, FILE *to, enum explain_color color)
+{
+    *t = (struct text){.to = to, .width = terminal_width(to)};
+    t->color = color == EXPLAIN_COLOR_ALWAYS || (color == EXPLAIN_COLOR_AUTO && isatty(fileno(to)));
+    t->left.width = t->width * 2 / 5 < LEFT_MOST ? t->width * 2 / 5 : LEFT_MOST;
+    t->right.width = t->width - t->left.width - 3;
+}
+
+static void finish(struct text *t)
+{
+    free(t->left.line);
+    free(t->right.line);
+}
+
 void explain_write_text(const struct explanation *e, FILE *to)
 {
-    enum explain_color color = e->options->color;
-    struct text t = {.to = to, .width = terminal_width(to)};
+    struct text t;
 
-    t.color = color == EXPLAIN_COLOR_ALWAYS || (color == EXPLAIN_COLOR_AUTO && isatty(fileno(to)));
-    t.left.width = t.width * 2 / 5 < LEFT_MOST ? t.width * 2 / 5 : LEFT_MOST;
-    t.right.width = t.width - t.left.width - 3;
+    start(&t, to, e->options->color);
     fprintf(to, "%s\n", e->code->name);
     fputs("In host code guest RAX is in R10, guest RSP in R15, guest R10, R11 and R15 in memory; RAX and R11 are\n"
           "scratch, gs: is the vCPU, the host's stack predicts returns. \"cold\" code is seldom run.\n",
@@ -289,6 +301,14 @@ void explain_write_text(const struct explanation *e, FILE *to)
     for (unsigned i = 0; i < e->count; i++)
         print_block(&t, e->block[i]);
     print_end(&t, e);
-    free(t.left.line);
-    free(t.right.line);
+    finish(&t);
+}
+
+void explain_print_block(const struct explain_block *block, FILE *to)
+{
+    struct text t;
+
+    start(&t, to, EXPLAIN_COLOR_NEVER);
+    print_block(&t, block);
+    finish(&t);
 }

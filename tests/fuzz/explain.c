@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm/images.h"
+#include "vmm/explain.h"
 #include "vmm/explain_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -105,6 +106,7 @@ static void write_all(const struct explain_code *code, struct explain_block *b)
     FILE *to = open_memstream(&text, &length);
 
     explain_write_text(&e, to);
+    explain_print_block(b, to);
     if (explain_write_json(&e, to, &error))
         abort();
     explain_write_html(&e, to);
@@ -210,39 +212,39 @@ static uint64_t next_random(void)
     return state;
 }
 
-/* Opcodes that are more than copied. */
-static const char *const seeds[] = {"\x9c",
-                                    "\x9d",
-                                    "\xfa",
-                                    "\xfb",
-                                    "\xc3",
-                                    "\xcf",
-                                    "\xcb",
-                                    "\xe8\x02\0\0\0",
-                                    "\x75\xf0",
-                                    "\xeb\x10",
-                                    "\x0f\x01\xe0",
-                                    "\x48\x8b\x47\x08",
-                                    "\x8b\x03",
-                                    "\xff\xd0",
-                                    "\xff\x20",
-                                    "\xf3\xa4",
-                                    "\x0f\x20\xc0",
-                                    "\x8e\xd8",
-                                    "\x50",
-                                    "\x5b",
-                                    "\x0f\x05",
-                                    "\x48\x0f\x07",
-                                    "\xcd\x80",
-                                    "\x0f\xa2",
-                                    "\x48\x8b\x05\x00\x01\0\0",
-                                    "\x65\x48\x8b\x04\x25\0\0\0\0",
-                                    "\x0f\x01\xf8",
-                                    "\x0f\x31",
-                                    "\xe2\xf0",
-                                    "\xa1\0\0\0\0",
-                                    "\x48\x0f\xab\x07",
-                                    "\x0f\x01\xcb"};
+/* Instructions that are more than copied; what is behind one is of no matter. */
+static const uint8_t seeds[][8] = {"\x9c",
+                                   "\x9d",
+                                   "\xfa",
+                                   "\xfb",
+                                   "\xc3",
+                                   "\xcf",
+                                   "\xcb",
+                                   "\xe8\x02",
+                                   "\x75\xf0",
+                                   "\xeb\x10",
+                                   "\x0f\x01\xe0",
+                                   "\x48\x8b\x47\x08",
+                                   "\x8b\x03",
+                                   "\xff\xd0",
+                                   "\xff\x20",
+                                   "\xf3\xa4",
+                                   "\x0f\x20\xc0",
+                                   "\x8e\xd8",
+                                   "\x50",
+                                   "\x5b",
+                                   "\x0f\x05",
+                                   "\x48\x0f\x07",
+                                   "\xcd\x80",
+                                   "\x0f\xa2",
+                                   "\x48\x8b\x05\x00\x01",
+                                   "\x65\x48\x8b\x04\x25",
+                                   "\x0f\x01\xf8",
+                                   "\x0f\x31",
+                                   "\xe2\xf0",
+                                   "\xa1",
+                                   "\x48\x0f\xab\x07",
+                                   "\x0f\x01\xcb"};
 
 static void one_code(void)
 {
@@ -252,11 +254,8 @@ static void one_code(void)
     for (size_t i = 0; i < sizeof input; i++)
         input[i] = (uint8_t)next_random();
     input[0] = (uint8_t)(next_random() % MODES);
-    for (size_t i = 1; i + 8 < size && next_random() % 4; i += next_random() % 8) {
-        const char *seed = seeds[next_random() % (sizeof seeds / sizeof *seeds)];
-
-        memcpy(input + i, seed, 5 < strlen(seed) ? 5 : strlen(seed));
-    }
+    for (size_t i = 1; i + sizeof *seeds < size && next_random() % 4; i += 1 + next_random() % 8)
+        memcpy(input + i, seeds[next_random() % (sizeof seeds / sizeof *seeds)], sizeof *seeds);
     LLVMFuzzerTestOneInput(input, size > sizeof input ? sizeof input : size);
 }
 
@@ -294,7 +293,7 @@ static void one_elf(void)
 
 int main(int argc, char **argv)
 {
-    unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 4000;
+    unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 1500;
 
     if (argc > 2)
         state = strtoul(argv[2], NULL, 0) | 1;

@@ -167,7 +167,7 @@ Test(explain, shows_all_of_the_host_code)
 Test(explain, tells_the_class_of_each_instruction)
 {
     static const struct {
-        const char *bytes;
+        char bytes[4];
         enum explain_class class;
         const char *robin;
     } rows[] = {
