@@ -71,11 +71,11 @@ static void describe_place(const struct explainer *x, unsigned i, struct explain
     const struct insn_map *m = &((const struct insn_map *)(const void *)x->made->map)[i];
 
     if (!m->flags_saved_start)
-        snprintf(g->flags_at, sizeof g->flags_at, "the host's flags");
+        snprintf(g->flags_at, sizeof g->flags_at, "in the host's");
     else if (m->recipe)
         describe_recipe(&x->t->recipe[m->recipe], g->flags_at, sizeof g->flags_at);
     else
-        snprintf(g->flags_at, sizeof g->flags_at, "memory");
+        snprintf(g->flags_at, sizeof g->flags_at, "in memory");
 }
 
 /* It may leave all of them as they were: a shift by a count that may be 0. */

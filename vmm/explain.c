@@ -68,6 +68,7 @@ struct finder {
     uint64_t *queue; /* instruction pointers that exits lead to */
     unsigned queued, next;
     uint8_t *covered; /* by byte of the code: it is in a block */
+    uint64_t first;   /* those in front of it are */
 };
 
 static uint64_t offset_of(const struct finder *f, uint64_t rip)
@@ -93,12 +94,10 @@ static bool next_address(struct finder *f, uint64_t *rip)
         if (offset_of(f, *rip) < code->size && !is_known(f->e, *rip))
             return true;
     }
-    for (uint64_t i = 0; i < code->size; i++)
-        if (!f->covered[i]) {
-            *rip = code->address + i - f->m->base;
-            return true;
-        }
-    return false;
+    while (f->first < code->size && f->covered[f->first])
+        f->first++;
+    *rip = code->address + f->first - f->m->base;
+    return f->first < code->size;
 }
 
 static int keep_block(struct finder *f, struct explain_block *b)

@@ -77,14 +77,14 @@ static void put_guest(FILE *to, unsigned block, const struct explain_block *b, u
             g->lacking ? "; the CPU model lacks it" : "");
     if (g->sensitive)
         put_sensitive(to, g->sensitive);
-    fputs("<small>", to);
+    fputs("<small>flags: ", to);
     if (g->flags_read)
-        put_flags(to, "reads", g->flags_read);
+        put_flags(to, "read", g->flags_read);
     if (g->flags_written)
-        put_flags(to, "writes", g->flags_written);
+        put_flags(to, "written", g->flags_written);
     put_flags(to, "live behind it:", g->flags_live);
     if (g->flags_at[0])
-        fprintf(to, "they are in: %s", g->flags_at);
+        fprintf(to, "before it they are %s", g->flags_at);
     fputs("</small></div>\n", to);
 }
 

@@ -3,20 +3,19 @@
  *
  * Interface: explain_internal.h. The left column holds a guest instruction and what is known of it, the right one
  * the host instructions made of it: the hot ones, and behind them the cold ones. Both are collected as lines of
- * the columns' widths, then printed side by side.
+ * the columns' widths, then printed side by side (columns.h).
  */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "vmm/explain.h"
+#include "vmm/columns.h"
 #include "vmm/explain_internal.h"
 
 #define PIPE_WIDTH 120
 #define LEAST_WIDTH 60
 #define LEFT_MOST 52
-#define LINE 256
 
 static const char *const class_colors[EXPLAIN_CLASSES] = {
     [EXPLAIN_COPIED] = "\033[32m",      [EXPLAIN_REPLACED] = "\033[36m", [EXPLAIN_MEMORY] = "\033[33m",
@@ -24,17 +23,6 @@ static const char *const class_colors[EXPLAIN_CLASSES] = {
     [EXPLAIN_PRIVILEGED] = "\033[31m"};
 #define BOLD "\033[1m"
 #define DIM "\033[2m"
-#define PLAIN "\033[0m"
-
-struct line {
-    const char *color; /* "" for none */
-    char text[LINE];
-};
-
-struct column {
-    struct line *line;
-    unsigned count, room, width;
-};
 
 struct text {
     FILE *to;
@@ -42,90 +30,6 @@ struct text {
     unsigned width;
     struct column left, right;
 };
-
-/* --- columns --- */
-
-static void add_line(struct column *c, const char *color, const char *text, size_t length)
-{
-    if (c->count == c->room) {
-        unsigned room = c->room ? 2 * c->room : 64;
-        struct line *line = reallocarray(c->line, room, sizeof *line);
-
-        if (!line) /* it is left out */
-            return;
-        c->line = line;
-        c->room = room;
-    }
-    c->line[c->count].color = color;
-    snprintf(c->line[c->count++].text, LINE, "%.*s", (int)length, text);
-}
-
-/* How much of the text fits: up to a blank if there is one. */
-static size_t fitting(const char *text, size_t width)
-{
-    size_t length = strlen(text), at = width;
-
-    if (length <= width)
-        return length;
-    while (at > width / 2 && text[at] != ' ')
-        at--;
-    return text[at] == ' ' ? at : width;
-}
-
-/* Lines of the column's width, those behind the first indented by as many blanks more. */
-static void add_wrapped(struct column *c, const char *color, const char *text, unsigned indent)
-{
-    char line[LINE];
-    unsigned blanks = 0;
-
-    do {
-        size_t length = fitting(text, c->width - blanks);
-
-        snprintf(line, sizeof line, "%*s%.*s", (int)blanks, "", (int)length, text);
-        add_line(c, color, line, strlen(line));
-        text += length;
-        text += strspn(text, " ");
-        blanks = indent;
-    } while (*text);
-}
-
-__attribute__((format(printf, 4, 5))) static void add(struct column *c, const char *color, unsigned indent,
-                                                      const char *format, ...)
-{
-    char text[4 * LINE];
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
-    add_wrapped(c, color, text, indent);
-}
-
-static void print_cell(const struct text *t, const struct column *c, unsigned i, unsigned pad)
-{
-    const struct line *line = i < c->count ? &c->line[i] : NULL;
-    const char *color = line && t->color ? line->color : "";
-    unsigned length = line ? (unsigned)strlen(line->text) : 0;
-
-    fprintf(t->to, "%s%s%s", color, line ? line->text : "", *color ? PLAIN : "");
-    if (pad > length)
-        fprintf(t->to, "%*s", (int)(pad - length), "");
-}
-
-static void print_columns(struct text *t)
-{
-    for (unsigned i = 0; i < t->left.count || i < t->right.count; i++) {
-        bool right = i < t->right.count;
-
-        print_cell(t, &t->left, i, right ? t->left.width : 0);
-        if (right) {
-            fputs(" | ", t->to);
-            print_cell(t, &t->right, i, 0);
-        }
-        fputc('\n', t->to);
-    }
-    t->left.count = t->right.count = 0;
-}
 
 /* --- the guest's side --- */
 
@@ -135,7 +39,7 @@ static void add_bytes(struct column *c, const struct explain_guest *g)
 
     for (unsigned i = 0; i < g->length; i++)
         sprintf(bytes + 3 * i, "%02x ", g->bytes[i]);
-    add(c, DIM, 2, "%llx: %s", (unsigned long long)g->pc, bytes);
+    column_add(c, DIM, 2, "%llx: %s", (unsigned long long)g->pc, bytes);
 }
 
 static void add_flags(struct column *c, const struct explain_guest *g)
@@ -146,12 +50,12 @@ static void add_flags(struct column *c, const struct explain_guest *g)
     explain_flag_names(g->flags_written, "none", written);
     explain_flag_names(g->flags_live, "none", live);
     if (g->flags_read)
-        add(c, "", 4, "  reads %s", read);
+        column_add(c, "", 4, "  flags read: %s", read);
     if (g->flags_written)
-        add(c, "", 4, "  writes %s", written);
-    add(c, "", 4, "  live behind it: %s", live);
+        column_add(c, "", 4, "  flags written: %s", written);
+    column_add(c, "", 4, "  flags live behind it: %s", live);
     if (g->flags_at[0])
-        add(c, "", 4, "  flags are in: %s", g->flags_at);
+        column_add(c, "", 4, "  flags before it: %s", g->flags_at);
 }
 
 static void add_guest(struct column *c, const struct explain_guest *g)
@@ -159,15 +63,15 @@ static void add_guest(struct column *c, const struct explain_guest *g)
     char kind[128];
 
     add_bytes(c, g);
-    add(c, BOLD, 4, "  %s", g->text);
-    add(c, class_colors[g->class], 4, "  %s%s", explain_class_name(g->class),
-        g->interpreted && g->class != EXPLAIN_INTERPRETED ? "; the interpreter runs it" : "");
+    column_add(c, BOLD, 4, "  %s", g->text);
+    column_add(c, class_colors[g->class], 4, "  %s%s", explain_class_name(g->class),
+               g->interpreted && g->class != EXPLAIN_INTERPRETED ? "; the interpreter runs it" : "");
     if (g->lacking)
-        add(c, "", 4, "  the CPU model lacks it");
+        column_add(c, "", 4, "  the CPU model lacks it");
     if (g->sensitive) {
         explain_sensitive_name(g->sensitive, kind);
-        add(c, class_colors[g->class], 4, "  %s", kind);
-        add(c, "", 4, "  %s (%s)", g->sensitive->reason, g->sensitive->manual);
+        column_add(c, class_colors[g->class], 4, "  %s", kind);
+        column_add(c, "", 4, "  %s (%s)", g->sensitive->reason, g->sensitive->manual);
     }
     add_flags(c, g);
 }
@@ -180,9 +84,9 @@ static void add_host(struct column *c, const struct explain_host *h)
     char at[24];
 
     if (h->note)
-        add(c, DIM, 4, "  ; %s", h->note);
+        column_add(c, DIM, 4, "  ; %s", h->note);
     snprintf(at, sizeof at, "%s.%02x", cold ? "cold" : "", h->offset);
-    add(c, cold ? DIM : "", 10, "%-*s %s", cold ? 8 : 5, at, h->text);
+    column_add(c, cold ? DIM : "", 10, "%-*s %s", cold ? 8 : 5, at, h->text);
 }
 
 static void add_hosts(struct column *c, const struct explain_block *b, uint32_t guest)
@@ -191,7 +95,7 @@ static void add_hosts(struct column *c, const struct explain_block *b, uint32_t 
         if (b->host[i].guest == guest)
             add_host(c, &b->host[i]);
     if (!c->count && b->translated)
-        add(c, DIM, 0, "  ; nothing");
+        column_add(c, DIM, 0, "  ; nothing");
 }
 
 /* --- blocks --- */
@@ -218,7 +122,7 @@ static void print_block(struct text *t, const struct explain_block *b)
 
     explain_block_title(b, title);
     fprintf(t->to, "\n%sblock %llx%s: %s\n", t->color ? BOLD : "", (unsigned long long)b->pc,
-            t->color ? PLAIN : "", title);
+            t->color ? COLUMN_PLAIN : "", title);
     fprintf(t->to, "%u instruction%s, %u byte%s; ", b->guest_count, b->guest_count == 1 ? "" : "s", b->guest_bytes,
             b->guest_bytes == 1 ? "" : "s");
     if (b->translated)
@@ -228,14 +132,14 @@ static void print_block(struct text *t, const struct explain_block *b)
     if (b->differs)
         fputs("the machine's own block was made in other circumstances\n\n", t->to);
     if (b->host_count && b->host[0].guest == EXPLAIN_NO_GUEST) {
-        add(&t->left, "", 0, "(the block's entries)");
+        column_add(&t->left, "", 0, "(the block's entries)");
         add_hosts(&t->right, b, EXPLAIN_NO_GUEST);
-        print_columns(t);
+        column_print(&t->left, &t->right, t->color, t->to);
     }
     for (unsigned i = 0; i < b->guest_count; i++) {
         add_guest(&t->left, &b->guest[i]);
         add_hosts(&t->right, b, i);
-        print_columns(t);
+        column_print(&t->left, &t->right, t->color, t->to);
     }
     if (b->exit_count)
         fputc('\n', t->to);
@@ -255,7 +159,7 @@ static unsigned terminal_width(FILE *to)
         width = size.ws_col;
     if (!width)
         width = PIPE_WIDTH;
-    return width < LEAST_WIDTH ? LEAST_WIDTH : width > LINE ? LINE : width;
+    return width < LEAST_WIDTH ? LEAST_WIDTH : width > COLUMN_MOST ? COLUMN_MOST : width;
 }
 
 static void print_end(const struct text *t, const struct explanation *e)
@@ -266,7 +170,7 @@ static void print_end(const struct text *t, const struct explanation *e)
 
         if (count)
             fprintf(t->to, "%5u %s%s%s\n", count, t->color ? class_colors[c] : "",
-                    explain_class_name((enum explain_class)c), t->color ? PLAIN : "");
+                    explain_class_name((enum explain_class)c), t->color ? COLUMN_PLAIN : "");
     }
     if (e->has_rest)
         fprintf(t->to, "the bytes at %llx are only a part of an instruction\n", (unsigned long long)e->rest);
