@@ -141,6 +141,7 @@ void explain_free(struct explain_block *block)
 
 void explain_take_window(struct translator *t, struct vcpu *v)
 {
+    tier_catch_up(v);
     if (t->options.tier == TIER_WINDOW)
         tier_force(v);
 }

@@ -95,7 +95,8 @@ int explain_block(struct explain_block **block, struct translator *t, struct vcp
                   enum dump_syntax syntax, struct error *error);
 void explain_free(struct explain_block *block); /* or NULL */
 
-/* For a machine of explain's own: user code gets its window at once if the options say so, as in a run. */
+/* For a machine of explain's own, its vCPU at the code: a kernel gets its window, and user code if the options
+   want that at once, as in a run. */
 void explain_take_window(struct translator *t, struct vcpu *v);
 
 const char *explain_class_name(enum explain_class class); /* "memory operand", ...: for people */

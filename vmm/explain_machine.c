@@ -139,6 +139,7 @@ static void set_mode(struct explain_machine *m, const struct explain_code *code)
     mmu_configure(&v->mmu, v->cr0, v->cr3, v->cr4, v->efer);
     cpu_update_mode(v);
     m->base = v->seg[SEG_CS].base;
+    v->rip = code->address - m->base;
 }
 
 /* --- life --- */
