@@ -224,7 +224,7 @@ void explain_write_html(const struct explanation *e, FILE *to)
           "right what the translator made of them; hover or click to see what belongs together. In host code "
           "guest RAX "
           "is in R10, guest RSP in R15, guest R10, R11 and R15 in memory; RAX and R11 are scratch, gs: is the "
-          "vCPU, the host's stack predicts returns.</p>\n",
+          "vCPU, fs: a kernel's window; the host's stack predicts returns.</p>\n",
           to);
     put_filter(to, e);
     for (unsigned i = 0; i < e->count; i++)

@@ -200,7 +200,9 @@ void explain_write_text(const struct explanation *e, FILE *to)
     start(&t, to, e->options->color);
     fprintf(to, "%s\n", e->code->name);
     fputs("In host code guest RAX is in R10, guest RSP in R15, guest R10, R11 and R15 in memory; RAX and R11 are\n"
-          "scratch, gs: is the vCPU, the host's stack predicts returns. \"cold\" code is seldom run.\n",
+          "scratch, gs: is the vCPU, fs: a kernel's window; the host's stack predicts returns; \"cold\" code is "
+          "seldom "
+          "run.\n",
           to);
     for (unsigned i = 0; i < e->count; i++)
         print_block(&t, e->block[i]);

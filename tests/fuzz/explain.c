@@ -24,17 +24,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct {
     unsigned bits, cpl;
+    gva_t address;
     const char *accel;
-} modes[] = {{64, 0, "bt"},
-             {64, 3, "bt,tier=tlb"},
-             {64, 3, "bt,tier=window"},
-             {64, 3, "bt,tier=tlb,group=off,lazy-flags=off,return-stack=off,jump-cache=off,chain=off"},
-             {32, 0, "bt"},
-             {32, 3, "bt,tier=window"},
-             {32, 3, "bt,loop=off,extend=off,inline-system=off"},
-             {16, 0, "bt"},
-             {16, 3, "bt"},
-             {16, 0, "bt,segments=off"}};
+} modes[] = {{64, 0, 0xffffffff81000000, "bt"},
+             {64, 3, 0x401000, "bt,tier=tlb"},
+             {64, 3, 0x401000, "bt,tier=window"},
+             {64, 3, 0x401000, "bt,tier=tlb,group=off,lazy-flags=off,return-stack=off,jump-cache=off,chain=off"},
+             {32, 0, 0xc0100000, "bt"},
+             {32, 3, 0x8049000, "bt,tier=window"},
+             {32, 3, 0x8049000, "bt,loop=off,extend=off,inline-system=off"},
+             {16, 0, 0x7000, "bt"},
+             {16, 3, 0x7000, "bt"},
+             {16, 0, 0x7000, "bt,segments=off"}};
 #define MODES (sizeof modes / sizeof *modes)
 
 static struct explain_machine machines[MODES];
@@ -48,7 +49,7 @@ static void open_machine(unsigned i)
 
     codes[i] = (struct explain_code){.bytes = bytes,
                                      .size = sizeof bytes,
-                                     .address = (modes[i].bits == 16 ? 0x7000 : 0x401000) + AT_PAGE_END,
+                                     .address = modes[i].address + AT_PAGE_END,
                                      .bits = modes[i].bits,
                                      .cpl = modes[i].cpl,
                                      .name = "<fuzz> & \"co\""};
