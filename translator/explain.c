@@ -53,7 +53,10 @@ static int why_nothing(const struct translator *t, struct vcpu *v, unsigned coun
     if (!mmu_probe(&v->mmu, lookup_linear(v, v->rip), &gpa) || !ram_host_readable(t->ram, gpa))
         return error_set(error, EFAULT, "address 0x%llx: no memory of the guest is mapped there", rip);
     if (!count)
-        return error_set(error, ENODATA, "address 0x%llx: the bytes end within the instruction there", rip);
+        return error_set(error, ENODATA,
+                         "address 0x%llx: only a part of an instruction is there: the bytes end, or the next page "
+                         "is not mapped",
+                         rip);
     return error_set(error, ENOSPC,
                      "address 0x%llx: no room in the code cache; try again when the guest has run on", rip);
 }

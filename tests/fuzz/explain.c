@@ -129,7 +129,7 @@ static void explain_code(unsigned mode, const uint8_t *data, size_t size)
         return;
     put_code(m, &codes[mode], data, size);
     if (explain_block(&b, m->translator, m->vcpu, codes[mode].address - m->base, size, DUMP_INTEL, &error)) {
-        if (strchr(error.text, '\n') || !strstr(error.text, "end within"))
+        if (strchr(error.text, '\n') || !strstr(error.text, "only a part"))
             abort();
         return;
     }
