@@ -16,12 +16,14 @@ struct before {
     struct translator_stats stats;
     size_t arena_used;
     uint64_t rip;
+    unsigned max_instructions;
     bool came_with_flags;
 };
 
 static void keep(struct before *b, const struct translator *t, struct vcpu *v)
 {
-    *b = (struct before){t->stats, t->cache.arena_used, v->rip, translator_of(v)->came_with_flags};
+    *b = (struct before){t->stats, t->cache.arena_used, v->rip, t->max_instructions,
+                         translator_of(v)->came_with_flags};
 }
 
 static void put_back(const struct before *b, struct translator *t, struct vcpu *v)
@@ -29,6 +31,7 @@ static void put_back(const struct before *b, struct translator *t, struct vcpu *
     t->stats = b->stats;
     t->cache.arena_used = b->arena_used;
     v->rip = b->rip;
+    t->max_instructions = b->max_instructions;
     translator_of(v)->came_with_flags = b->came_with_flags;
 }
 
@@ -122,6 +125,7 @@ int explain_block(struct explain_block **block, struct translator *t, struct vcp
 
     keep(&before, t, v);
     v->rip = rip;
+    t->max_instructions = 0;
     status = explain(&x, v, most, error);
     put_back(&before, t, v);
     if (status) {

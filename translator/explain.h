@@ -89,7 +89,8 @@ struct explain_block {
 /*
  * Explains the block at the instruction pointer `rip` in v's current mode, of which not more than `most` bytes are
  * taken. v must be stopped, with its SIMD state saved. Errors: -EFAULT (nothing is mapped there), -ERANGE (outside
- * of the code segment), -ENODATA (the bytes end within the first instruction), -ENOMEM. Free with explain_free.
+ * of the code segment), -ENODATA (the bytes end within the first instruction), -ENOSPC (the code cache is full),
+ * -ENOMEM. Free with explain_free.
  */
 int explain_block(struct explain_block **block, struct translator *t, struct vcpu *v, uint64_t rip, uint64_t most,
                   enum dump_syntax syntax, struct error *error);
@@ -99,7 +100,7 @@ void explain_free(struct explain_block *block); /* or NULL */
    want that at once, as in a run. */
 void explain_take_window(struct translator *t, struct vcpu *v);
 
-const char *explain_class_name(enum explain_class class); /* "memory operand", ...: for people */
+const char *explain_class_name(enum explain_class class); /* "memory operand rewritten", ...: for people */
 const char *explain_class_word(enum explain_class class); /* "memory", ...: one word */
 const char *explain_exit_name(enum explain_exit_kind kind);
 
