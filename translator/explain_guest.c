@@ -154,7 +154,7 @@ static void take(struct explainer *x, struct dump *d, unsigned i)
 static unsigned count_made(const struct explainer *x, unsigned count)
 {
     const struct insn_map *map = (const struct insn_map *)(const void *)x->made->map;
-    unsigned made = 0;
+    unsigned made = 1;
 
     while (made < count && map[made].length)
         made++;
@@ -168,7 +168,7 @@ int explain_guest_side(struct explainer *x, unsigned count)
 
     if (x->made)
         count = count_made(x, count);
-    out->guest = d ? calloc(count, sizeof *out->guest) : NULL;
+    out->guest = d ? calloc(count + 1, sizeof *out->guest) : NULL;
     if (!out->guest) {
         dump_close(d);
         return -ENOMEM;

@@ -47,7 +47,7 @@ static void add_code(struct writer *w, const uint8_t *from, const uint8_t *to, u
         struct dump_insn insn;
 
         note = NULL;
-        if (address == w->constant && size >= sizeof(uint64_t)) {
+        if (w->constant && address == w->constant && size >= sizeof(uint64_t)) {
             add_constant(w, h, from);
             from += sizeof(uint64_t), address += sizeof(uint64_t);
             continue;

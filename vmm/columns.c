@@ -55,13 +55,17 @@ static void add_wrapped(struct column *c, const char *color, const char *text, u
 
 void column_add(struct column *c, const char *color, unsigned indent, const char *format, ...)
 {
-    char text[4 * COLUMN_MOST];
+    char *text;
     va_list ap;
+    int length;
 
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    length = vasprintf(&text, format, ap);
     va_end(ap);
+    if (length < 0)
+        return;
     add_wrapped(c, color, text, indent);
+    free(text);
 }
 
 static void print_cell(const struct column *c, unsigned i, bool colored, unsigned pad, FILE *to)

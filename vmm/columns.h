@@ -21,7 +21,7 @@ struct column {
     unsigned count, room, width;
 };
 
-/* Formatted text (up to 1 KiB) as lines of the column's width, those behind the first indented by as many blanks.
+/* Formatted text as lines of the column's width, those behind the first indented by as many blanks.
    A line that there is no memory for is left out. */
 __attribute__((format(printf, 4, 5))) void column_add(struct column *c, const char *color, unsigned indent,
                                                       const char *format, ...);

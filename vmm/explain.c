@@ -151,8 +151,10 @@ static int find_blocks(struct explanation *e, struct explain_machine *m, struct 
 {
     struct finder f = {.e = e, .m = m, .covered = calloc(1, e->code->size)};
     uint64_t rip;
-    int status = f.covered ? 0 : error_set(error, ENOMEM, "out of memory");
+    int status = 0;
 
+    if (!f.covered)
+        return error_set(error, ENOMEM, "out of memory");
     while (!status && next_address(&f, &rip)) {
         e->more = e->count == e->options->blocks;
         if (e->more)

@@ -178,6 +178,22 @@ static int start_translator(struct explain_machine *m, struct error *error)
     return m->translator ? translator_attach(m->translator, m->vcpu, error) : -ENOTSUP;
 }
 
+static int open_parts(struct explain_machine *m, const struct explain_options *o, struct error *error)
+{
+    int status = take_accel(m, o->accel, error);
+
+    if (!status)
+        status = cpu_model_parse(&m->model, o->cpu, error);
+    if (!status)
+        status = ram_create(&m->ram, MEMORY, error);
+    if (status)
+        return status;
+    m->vcpu = vcpu_create(&m->ram, &m->model);
+    if (!m->vcpu)
+        return error_set(error, ENOMEM, "out of memory");
+    return start_translator(m, error);
+}
+
 int explain_machine_open(struct explain_machine *m, const struct explain_code *code,
                          const struct explain_options *o, struct error *error)
 {
@@ -185,15 +201,7 @@ int explain_machine_open(struct explain_machine *m, const struct explain_code *c
 
     memset(m, 0, sizeof *m);
     m->ram.fd = -1;
-    status = take_accel(m, o->accel, error);
-    if (!status)
-        status = cpu_model_parse(&m->model, o->cpu, error);
-    if (!status)
-        status = ram_create(&m->ram, MEMORY, error);
-    if (!status && !(m->vcpu = vcpu_create(&m->ram, &m->model)))
-        status = error_set(error, ENOMEM, "out of memory");
-    if (!status)
-        status = start_translator(m, error);
+    status = open_parts(m, o, error);
     if (!status)
         status = place_code(m, code, error);
     if (status)
