@@ -135,7 +135,7 @@ struct cold *lower_add_cold(struct lower *l, enum cold_kind kind)
         l->e.failed = true;
     else
         l->cold_count++;
-    *c = (struct cold){.kind = kind};
+    *c = (struct cold){.kind = kind, .index = l->in ? (uint8_t)l->index : COLD_ENTRY};
     return c;
 }
 

@@ -17,7 +17,12 @@
 
 #define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
 
+/* The page of a linear address, as host memory. */
+typedef bool fetch_function(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa);
+
 struct source {
+    fetch_function *fetch;
+    uint64_t most; /* bytes at RIP that may be looked at */
     const uint8_t *bytes;
     unsigned available; /* to the page's end */
     gpa_t gpa, second_gpa;
@@ -34,11 +39,22 @@ static bool fetch_page(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t
     return true;
 }
 
-/* How many of the bytes at RIP the code segment holds. */
-static unsigned within_segment(const struct vcpu *v, unsigned bytes)
+/* The same without a trace in the guest's page tables and the TLB, whatever the rights to the page. */
+static bool peek_page(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa)
+{
+    if (!mmu_probe(&v->mmu, linear, gpa))
+        return false;
+    *host = ram_host_readable(v->mmu.ram, *gpa);
+    return *host != NULL;
+}
+
+/* How many of the bytes at RIP the code segment holds, and may be looked at. */
+static unsigned within_segment(const struct vcpu *v, const struct source *s, unsigned bytes)
 {
     uint64_t room = v->mode & MODE_CODE64 ? bytes : (uint64_t)v->seg[SEG_CS].limit + 1 - v->rip;
 
+    if (room > s->most)
+        room = s->most;
     return room < bytes ? (unsigned)room : bytes;
 }
 
@@ -47,12 +63,12 @@ static bool fetch_across(struct vcpu *v, struct source *s)
 {
     const uint8_t *second;
 
-    if (!fetch_page(v, lookup_page_behind(v), &second, &s->second_gpa))
+    if (!s->fetch(v, lookup_page_behind(v), &second, &s->second_gpa))
         return false;
     memcpy(s->across, s->bytes, s->available);
     memcpy(s->across + s->available, second, 15);
     s->bytes = s->across;
-    s->available = within_segment(v, s->available + 15);
+    s->available = within_segment(v, s, s->available + 15);
     return true;
 }
 
@@ -153,6 +169,7 @@ static bool lower_all(struct lower *l)
     loop_enter(l);
     window_loop_enter(l);
     group_start(l);
+    l->body = emit_here(&l->e);
     for (l->index = 0; l->index < l->count && !l->ended; l->index++) {
         l->in = &l->t->insns[l->index];
         lower_one(l);
@@ -210,6 +227,7 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
+/* The block is made, in t->lower and the free part of the cache. */
 static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
 {
     struct cache *cache = &t->cache;
@@ -218,7 +236,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
-    l->ended = false;
+    l->ended = l->returned = false;
     l->t = t;
     l->tv = translator_of(v);
     l->count = count;
@@ -251,10 +269,18 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->block->no_simd = t->options.lockstep && !touches_simd(l);
     cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);
     l->block->hash = cache_hash(s->bytes, l->block->size);
-    if (!cache_insert(cache, l->block))
-        return NULL;
-    l->tv->cells_used = l->cells_used;
     return l->block;
+}
+
+/* And findable. */
+static struct block *commit_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
+{
+    struct block *b = lower_block(t, v, s, count);
+
+    if (!b || !cache_insert(&t->cache, b))
+        return NULL;
+    t->lower->tv->cells_used = t->lower->cells_used;
+    return b;
 }
 
 static void count_block(struct translator *t, const struct block *b)
@@ -318,43 +344,59 @@ static unsigned before_breakpoint(const struct translator *t, const struct vcpu 
     return count;
 }
 
-static struct block *build(struct translator *t, struct vcpu *v)
+static bool find_source(struct vcpu *v, struct source *s)
 {
-    struct source s = {.second_gpa = CACHE_NO_PAGE};
-    unsigned count, max = t->options.single ? 1 : BLOCK_MAX_INSNS;
-    struct block *b;
+    if (lookup_beyond_limit(v) || !s->fetch(v, lookup_linear(v, v->rip), &s->bytes, &s->gpa))
+        return false;
+    s->available = within_segment(v, s, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));
+    return true;
+}
+
+/* Into t->insns; how many, or 0: the first one reaches beyond what there is. */
+static unsigned decode_source(struct translator *t, struct vcpu *v, struct source *s)
+{
+    unsigned max = t->options.single ? 1 : BLOCK_MAX_INSNS, count;
     bool straddles;
 
     if (t->max_instructions)
         max = t->max_instructions;
+    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, max, &straddles);
+    if (!straddles)
+        return before_breakpoint(t, v, count);
+    if (!fetch_across(v, s))
+        return 0;
+    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, 1, &straddles);
+    return straddles ? 0 : count;
+}
 
-    if (!translator_handles(t, v->mode) || lookup_beyond_limit(v) ||
-        !fetch_page(v, lookup_linear(v, v->rip), &s.bytes, &s.gpa))
-        return NULL;
-    s.available = within_segment(v, (unsigned)(PAGE_SIZE - (lookup_linear(v, v->rip) & ~PAGE_MASK)));
-    b = revive(t, v, &s);
-    if (!b) {
-        uint32_t mode = translator_block_mode(v);
+static struct block *build_anew(struct translator *t, struct vcpu *v, struct source *s)
+{
+    unsigned count = decode_source(t, v, s);
+    struct block *b = count ? commit_block(t, v, s, count) : NULL;
 
-        count = decode_block(t, mode, v->rip, s.bytes, s.available, max, &straddles);
-        if (straddles) {
-            if (!fetch_across(v, &s))
-                return NULL;
-            count = decode_block(t, mode, v->rip, s.bytes, s.available, 1, &straddles);
-            if (straddles)
-                return NULL; /* it reaches beyond the segment's limit */
-        }
-        count = before_breakpoint(t, v, count);
-        b = lower_block(t, v, &s, count);
-        if (!b) { /* out of room: start anew */
-            translator_flush(t, v);
-            b = lower_block(t, v, &s, count);
-            if (!b)
-                return NULL;
-        }
-        count_block(t, b);
-        log_block(t, b, s.bytes);
+    if (!b && count) { /* out of room: start anew */
+        translator_flush(t, v);
+        b = commit_block(t, v, s, count);
     }
+    if (!b)
+        return NULL;
+    count_block(t, b);
+    log_block(t, b, s->bytes);
+    return b;
+}
+
+static struct block *build(struct translator *t, struct vcpu *v)
+{
+    struct source s = {.fetch = fetch_page, .most = UINT64_MAX, .second_gpa = CACHE_NO_PAGE};
+    struct block *b;
+
+    if (!translator_handles(t, v->mode) || !find_source(v, &s))
+        return NULL;
+    b = revive(t, v, &s);
+    if (!b)
+        b = build_anew(t, v, &s);
+    if (!b)
+        return NULL;
     protect(t, v, b->page[0]);
     protect(t, v, b->page[1]);
     return b;
@@ -369,6 +411,14 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
     t->stats.translation_ns += now_ns() - begin;
     v->activity = before;
     return b;
+}
+
+struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint64_t most, unsigned *count)
+{
+    struct source s = {.fetch = peek_page, .most = most, .second_gpa = CACHE_NO_PAGE};
+
+    *count = find_source(v, &s) ? decode_source(t, v, &s) : 0;
+    return *count && translator_handles(t, v->mode) ? lower_block(t, v, &s, *count) : NULL;
 }
 
 unsigned translator_translate(struct translator *t, struct vcpu *v)

@@ -368,6 +368,7 @@ void flow_far_return(struct lower *l)
     static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
 
     emit_bytes(&l->e, origin_ret, sizeof origin_ret);
+    l->returned = true;
 }
 
 void flow_return(struct lower *l)
@@ -675,6 +676,7 @@ void flow_cold(struct lower *l)
     for (unsigned i = 0; i < l->cold_count; i++) {
         struct cold *c = &l->cold[i];
 
+        c->begin = emit_here(&l->e);
         if (c->kind == COLD_MEMORY) {
             cold_memory(l, c);
         } else if (c->kind == COLD_EXIT) {

@@ -159,6 +159,10 @@ void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *m
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
 struct block *translator_build(struct translator *t, struct vcpu *v);
+/* The same for looking at: nothing finds the block, and the next one takes its place. Of not more than `most`
+   bytes *count instructions are decoded, to t->insns; the guest's page tables and the TLB stay as they are. How it
+   was made is in t->lower. NULL with a *count: the interpreter runs all of this mode, or there is no room. */
+struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint64_t most, unsigned *count);
 
 /* --- translator.c --- */
 /* One line of -d exec; SIMD state must be saved. */

@@ -42,7 +42,10 @@ struct cold {
     uint32_t recipe_after; /* the same, behind the instruction */
     const struct insn *in;
     struct block_exit *exit;
+    const uint8_t *begin; /* executable view: its code */
+    uint8_t index;        /* of the instruction that it belongs to, or COLD_ENTRY */
 };
+#define COLD_ENTRY 0xff /* in front of the first instruction */
 
 struct lower {
     struct emitter e;
@@ -78,10 +81,12 @@ struct lower {
     unsigned cold_count;
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
-    int store_cold; /* index of the cold entry whose copy ends with this instruction, or -1 */
-    bool ended;     /* control has left the block */
-    int r11_guest;  /* R11 holds the value of this guest register, which is not resident; -1: of none */
-    bool grouping;  /* group.c may be used in this block */
+    int store_cold;      /* index of the cold entry whose copy ends with this instruction, or -1 */
+    bool ended;          /* control has left the block */
+    bool returned;       /* by the return stack */
+    const uint8_t *body; /* executable view: the first instruction's code */
+    int r11_guest;       /* R11 holds the value of this guest register, which is not resident; -1: of none */
+    bool grouping;       /* group.c may be used in this block */
     struct group group[GROUPS_MAX];
     unsigned group_count;
     bool borrowing; /* the registers of block.borrowed hold pointers, their guest values are in memory */

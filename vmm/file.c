@@ -106,14 +106,20 @@ int image_file_read(const struct image_file *file, void *to, struct error *error
 
 int image_file_read_part(const struct image_file *file, void *to, uint64_t size, struct error *error)
 {
+    return image_file_read_at(file, to, 0, size, error);
+}
+
+int image_file_read_at(const struct image_file *file, void *to, uint64_t offset, uint64_t size,
+                       struct error *error)
+{
     uint64_t done = 0;
 
     if (file->data) {
-        memcpy(to, file->data, size);
+        memcpy(to, file->data + offset, size);
         return 0;
     }
     while (done < size) {
-        ssize_t got = pread(file->fd, (uint8_t *)to + done, size - done, (off_t)done);
+        ssize_t got = pread(file->fd, (uint8_t *)to + done, size - done, (off_t)(offset + done));
 
         if (got < 0 && errno == EINTR)
             continue;

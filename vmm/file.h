@@ -24,5 +24,8 @@ void image_file_close(struct image_file *file);
 int image_file_read(const struct image_file *file, void *to, struct error *error);
 /* The first `size` of them, which must be there. */
 int image_file_read_part(const struct image_file *file, void *to, uint64_t size, struct error *error);
+/* `size` of them from `offset` on, which must be there. */
+int image_file_read_at(const struct image_file *file, void *to, uint64_t offset, uint64_t size,
+                       struct error *error);
 
 #endif

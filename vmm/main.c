@@ -7,9 +7,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/personality.h>
 #include <unistd.h>
 
+#include "vmm/explain.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 #include "vmm/signals.h"
@@ -56,6 +58,8 @@ int main(int argc, char **argv)
     struct error error;
     int status = 0;
 
+    if (argc > 1 && !strcmp(argv[1], "explain"))
+        exit(explain_command(argc - 1, argv + 1, &error) ? fail(&error) : 0);
     if (options_parse(&options, argc, argv, &error))
         exit(fail(&error));
     switch (options.action) {
