@@ -13,7 +13,7 @@ LC_ALL=C
 export NOVT_ROOT NOVT_BUILD NOVT_GUEST LC_ALL
 
 LIB_BUILD_PACKAGES="gcc libc6-dev meson ninja-build pkg-config libzydis-dev libzycore-dev libcapstone-dev \
-libxxhash-dev libjson-c-dev"
+libxxhash-dev libjson-c-dev libelf-dev"
 LIB_TEST_PACKAGES="libcriterion-dev nasm clang-format clang-tidy binutils gnuplot-nox chromium"
 LIB_BENCH_PACKAGES="qemu-system-x86 user-mode-linux bochs bochs-term grub-common grub-pc-bin xorriso mtools gnuplot-nox"
 # Not installed, only unpacked: what tests/guest/others runs.

@@ -92,3 +92,44 @@ void image_make_multiboot_elf(uint8_t image[IMAGE_MULTIBOOT_SIZE])
     put_multiboot_header(image, 3);
     memset(image + 512, 0xa5, 256);
 }
+
+void image_make_symbols(uint8_t image[IMAGE_SYMBOLS_SIZE])
+{
+    static const char names[] = "\0start\0alias\0helper\0data\0end\0file.c\0constant\0elsewhere";
+    const Elf64_Sym symbols[] = {
+        {0},
+        {29, ELF64_ST_INFO(STB_LOCAL, STT_FILE), 0, SHN_ABS, 0, 0},
+        {13, ELF64_ST_INFO(STB_LOCAL, STT_FUNC), 0, 1, 0x401020, 16},
+        {1, ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), 0, 1, 0x401000, 32},
+        {7, ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE), 0, 1, 0x401000, 0},
+        {20, ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT), 0, 1, 0x402000, 8},
+        {25, ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE), 0, 1, 0x403000, 0},
+        {36, ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE), 0, SHN_ABS, 0x401008, 0},
+        {45, ELF64_ST_INFO(STB_GLOBAL, STT_NOTYPE), 0, SHN_UNDEF, 0, 0},
+    };
+    const Elf64_Shdr sections[] = {
+        {0},
+        {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_addr = 0x401000, .sh_offset = 1024},
+        {.sh_type = SHT_SYMTAB,
+         .sh_offset = IMAGE_SYMBOLS_TABLE,
+         .sh_size = sizeof symbols,
+         .sh_link = 3,
+         .sh_entsize = sizeof symbols[0],
+         .sh_addralign = 8},
+        {.sh_type = SHT_STRTAB, .sh_offset = 512, .sh_size = sizeof names},
+    };
+    Elf64_Ehdr header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                         .e_type = ET_EXEC,
+                         .e_machine = EM_X86_64,
+                         .e_version = EV_CURRENT,
+                         .e_ehsize = sizeof header,
+                         .e_shoff = 640,
+                         .e_shentsize = sizeof sections[0],
+                         .e_shnum = sizeof sections / sizeof sections[0]};
+
+    memset(image, 0, IMAGE_SYMBOLS_SIZE);
+    memcpy(image, &header, sizeof header);
+    memcpy(image + IMAGE_SYMBOLS_TABLE, symbols, sizeof symbols);
+    memcpy(image + 512, names, sizeof names);
+    memcpy(image + 640, sections, sizeof sections);
+}

@@ -10,6 +10,8 @@
 #define IMAGE_BZIMAGE_SIZE 4096u
 #define IMAGE_ELF_SIZE 1024u
 #define IMAGE_MULTIBOOT_SIZE 4096u
+#define IMAGE_SYMBOLS_SIZE 1024u
+#define IMAGE_SYMBOLS_TABLE 256u    /* offset of .symtab */
 #define IMAGE_MULTIBOOT_HEADER 256u /* its offset in both kinds */
 
 /* A valid bzImage: 2 setup sectors, a payload of 2560 bytes, 2.15, load address 16 MiB, init_size 1 MiB. */
@@ -20,5 +22,9 @@ void image_make_elf(uint8_t image[IMAGE_ELF_SIZE]);
 void image_make_multiboot(uint8_t image[IMAGE_MULTIBOOT_SIZE]);
 /* The same as a 32-bit ELF file: of its bytes from 512 on, 256 at 2 MiB, 512 in memory; entry at 2 MiB + 16. */
 void image_make_multiboot_elf(uint8_t image[IMAGE_MULTIBOOT_SIZE]);
+/* An executable with nothing but symbols: "start" (a function of 32 bytes at 0x401000), "alias" (a label there),
+   "helper" (a local function of 16 at 0x401020), "data" (8 bytes at 0x402000), "end" (a label at 0x403000); and
+   what is no address: a file, a constant, an undefined one. */
+void image_make_symbols(uint8_t image[IMAGE_SYMBOLS_SIZE]);
 
 #endif
