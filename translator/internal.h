@@ -107,7 +107,7 @@ struct translator {
     struct insn insns[BLOCK_MAX_INSNS];
     struct template *templates;          /* template.c */
     bool has_modrm[2][256];              /* by opcode, without and behind 0F */
-    bool leave_each_block;               /* lock-step, -d exec: translated code comes back behind every block */
+    bool leave_each_block;               /* lock-step, options.enters: translated code comes back behind every block */
     unsigned max_instructions;           /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep;           /* NULL without the option */
     struct lower *lower;                 /* scratch of translator_build */
@@ -158,9 +158,9 @@ void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *m
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
 struct block *translator_build(struct translator *t, struct vcpu *v);
 
-/* --- translator.c --- */
-/* One line of -d exec; SIMD state must be saved. */
-void translator_log_exec(struct translator *t, const struct vcpu *v);
+/* --- written.c (no SIMD) --- */
+/* ram->code_written: [offset, offset + size) of RAM, in one page with RAM_PAGE_CODE, has been written. */
+void written_note(void *translator, uint64_t offset, unsigned size);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

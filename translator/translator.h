@@ -15,6 +15,18 @@
    32-bit kernels through theirs. */
 enum translator_tier { TIER_AUTO, TIER_TLB, TIER_WINDOW };
 
+/* A block as it has just been translated. The pointers are good during the call, host code as long as the block is
+   (until `flushed`). */
+struct translator_made {
+    gva_t linear; /* of its first byte */
+    uint64_t rip;
+    uint32_t mode;             /* MODE_* bits */
+    const uint8_t *guest;      /* its bytes */
+    const uint8_t *hot, *cold; /* host code: the usual way, and what is seldom run */
+    size_t guest_size, hot_size, cold_size;
+    unsigned instructions;
+};
+
 struct translator_options {
     enum translator_tier tier;
     bool chain;              /* link direct jumps between blocks */
@@ -36,10 +48,11 @@ struct translator_options {
     uint64_t cache_size;     /* bytes of emitted code */
     uint64_t window_pages;   /* mapped in a window at most (runs, in the supervisor's) */
     uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
-    /* -d in_asm,out_asm,exec...: NULL for none */
-    void (*log)(void *opaque, const char *topic, const char *text);
-    void *log_opaque;
-    bool log_in_asm, log_out_asm, log_exec;
+    /* For logs and profilers, on the vCPU's thread with SIMD state saved; each may be NULL. */
+    void (*made)(void *opaque, const struct translator_made *made); /* a block has been translated */
+    void (*flushed)(void *opaque);                                  /* all of them are gone */
+    void (*enters)(void *opaque, const struct vcpu *v); /* a block is about to run; with this none are chained */
+    void *hooks_opaque;
 };
 
 struct translator_stats {

@@ -19,6 +19,7 @@
 
 #include "cpu/native.h"
 #include "translator/translator.h"
+#include "vmm/aftermath.h"
 #include "vmm/report.h"
 #include "vmm/terminal.h"
 
@@ -66,16 +67,20 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 {
     static const char advice[] =
         "novt: please report this with the lines above. The same command with -accel interp tells whether\n"
-        "novt: translation is at fault; with -d int,exec -D FILE the last lines of FILE show how it came here.\n";
-    char text[REPORT_SIZE];
+        "novt: translation is at fault; with -d int,exec,ring=64K the last lines before this are printed below.\n";
+    char text[REPORT_SIZE], more[AFTERMATH_SIZE];
 
     terminal_restore();
     put_host(number, info, context);
     if (current) {
         put("guest:\n", 7);
         put(text, report_vcpu(current, text, sizeof text));
+        put(more, aftermath_events(current->ops_opaque, more, sizeof more)); /* the machine that has the vCPU */
     }
+    put(more, aftermath_command(more, sizeof more));
     put(advice, sizeof advice - 1);
+    if (current)
+        log_dump_crashed(&((struct machine *)current->ops_opaque)->log);
 }
 
 static bool is_claimed(int number, siginfo_t *info, void *context)
