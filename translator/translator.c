@@ -174,6 +174,12 @@ void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size)
     }
 }
 
+const void *translator_permanent_code(const struct translator *t, size_t *size)
+{
+    *size = t->cache.code_base;
+    return t->cache.execute_view;
+}
+
 const struct translator_stats *translator_get_stats(const struct translator *t)
 {
     return &t->stats;

@@ -116,6 +116,9 @@ bool translator_holds_code(struct vcpu *v, intptr_t address);
 /* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);
 
+/* Host code that belongs to no block: how translated code is entered, left, and calls C. */
+const void *translator_permanent_code(const struct translator *t, size_t *size);
+
 const struct translator_stats *translator_get_stats(const struct translator *t);
 /* Takes about 0.1 s for a million instructions. */
 void translator_measure_expansion(const struct translator *t, struct translator_expansion *out);

@@ -18,6 +18,8 @@ static int bt_create(struct machine *m, struct error *error)
 {
     struct translator_options *o = &m->engine_options.bt;
     struct translator *t;
+    const void *permanent;
+    size_t permanent_size;
     int status;
 
     o->hooks_opaque = &m->tracer;
@@ -33,6 +35,8 @@ static int bt_create(struct machine *m, struct error *error)
         return status;
     }
     m->engine_state = t;
+    permanent = translator_permanent_code(t, &permanent_size);
+    tracer_permanent(&m->tracer, permanent, permanent_size);
     return 0;
 }
 

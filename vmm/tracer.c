@@ -171,8 +171,17 @@ void tracer_flushed(void *opaque)
 {
     const struct tracer *t = opaque;
 
-    if (t->perf)
-        perf_map_restart(t->perf);
+    if (!t->perf)
+        return;
+    perf_map_restart(t->perf);
+    perf_map_add(t->perf, t->permanent, t->permanent_size, "novt:permanent");
+}
+
+void tracer_permanent(struct tracer *t, const void *code, size_t size)
+{
+    t->permanent = code;
+    t->permanent_size = size;
+    tracer_flushed(t);
 }
 
 static void log_registers(const struct tracer *t, const struct vcpu *v)

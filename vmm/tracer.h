@@ -26,6 +26,8 @@ struct tracer {
     const char *kernel;      /* a file that may have symbols and has not been asked yet; or NULL */
     struct symbols *symbols; /* NULL: none */
     struct perf_map *perf;   /* likewise */
+    const void *permanent;   /* host code, for perf */
+    size_t permanent_size;
     bool in_asm, out_asm, exec, cpu, mmu, smc;
 };
 
@@ -45,6 +47,8 @@ const char *tracer_name(const struct tracer *tracer, gva_t address, char text[TR
 /* The hooks: of translator_options, and vcpu_ops.tell. */
 void tracer_made(void *tracer, const struct translator_made *made);
 void tracer_flushed(void *tracer);
+/* Host code that belongs to no block, and stays. */
+void tracer_permanent(struct tracer *tracer, const void *code, size_t size);
 void tracer_enters(void *tracer, const struct vcpu *v);
 void tracer_tell(struct tracer *tracer, const struct vcpu *v, enum trace_kind kind,
                  const uint64_t value[TRACE_VALUES]);
