@@ -33,7 +33,8 @@ void ring_destroy(struct ring *r)
 
 void ring_write(struct ring *r, const char *text, size_t size)
 {
-    if (size > r->size) {
+    if (size > r->size) { /* its start would not stay */
+        r->end += size - r->size;
         text += size - r->size;
         size = r->size;
     }
