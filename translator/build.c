@@ -226,6 +226,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->segmented = translator_segmented(v->mode);
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
+    l->seen = lookup_is_seen(t, lookup_linear(v, v->rip));
     l->tag = lookup_mode_tag(mode);
     l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;

@@ -107,7 +107,7 @@ struct translator {
     struct insn insns[BLOCK_MAX_INSNS];
     struct template *templates;          /* template.c */
     bool has_modrm[2][256];              /* by opcode, without and behind 0F */
-    bool leave_each_block;               /* lock-step, options.enters: translated code comes back behind every block */
+    bool leave_each_block;               /* lock-step, options.enters of all: translated code comes back behind every block */
     unsigned max_instructions;           /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep;           /* NULL without the option */
     struct lower *lower;                 /* scratch of translator_build */
@@ -201,6 +201,11 @@ uint32_t translator_block_mode(struct vcpu *v); /* of the next block's key */
 static inline uint64_t lookup_mode_tag(uint32_t mode)
 {
     return mode & MODE_CODE_SEGMENT ? (uint64_t)mode << 32 : 0;
+}
+/* Is the run loop to see each entry of a block there? Then nothing jumps to it by itself. */
+static inline bool lookup_is_seen(const struct translator *t, gva_t linear)
+{
+    return t->leave_each_block || (t->options.enters && ranges_hold(&t->options.enters_at, linear));
 }
 /* Linear address of an instruction pointer in the current code segment. */
 static inline gva_t lookup_linear(const struct vcpu *v, uint64_t rip)

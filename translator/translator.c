@@ -32,7 +32,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     t->ram = ram;
-    t->leave_each_block = options->lockstep || options->enters;
+    t->leave_each_block = options->lockstep || (options->enters && !options->enters_at.count);
     if (t->leave_each_block)
         t->options.chain = t->options.jump_cache = false;
     lower_index_rows(t->first_row);

@@ -10,6 +10,7 @@
 
 #include "cpu/vcpu.h"
 #include "memory/error.h"
+#include "memory/ranges.h"
 
 /* How memory is reached. AUTO: by user code through the TLB at first, through a window if it runs for long; by
    32-bit kernels through theirs. */
@@ -51,7 +52,8 @@ struct translator_options {
     /* For logs and profilers, on the vCPU's thread with SIMD state saved; each may be NULL. */
     void (*made)(void *opaque, const struct translator_made *made); /* a block has been translated */
     void (*flushed)(void *opaque);                                  /* all of them are gone */
-    void (*enters)(void *opaque, const struct vcpu *v); /* a block is about to run; with this none are chained */
+    void (*enters)(void *opaque, const struct vcpu *v);             /* a block is about to run */
+    struct ranges enters_at; /* linear addresses of blocks that `enters` wants to hear of; those are not chained */
     void *hooks_opaque;
 };
 

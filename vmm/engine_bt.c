@@ -26,6 +26,7 @@ static int bt_create(struct machine *m, struct error *error)
     o->made = tracer_wants_made(&m->tracer) ? tracer_made : NULL;
     o->flushed = m->tracer.perf ? tracer_flushed : NULL;
     o->enters = tracer_wants_enters(&m->tracer) ? tracer_enters : NULL;
+    o->enters_at = m->options->trace.filter;
     t = translator_create(&m->ram, o, error);
     if (!t)
         return -ENOTSUP;

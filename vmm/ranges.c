@@ -1,5 +1,5 @@
 /*
- * ranges.c - reads and asks sets of guest addresses.
+ * ranges.c - reads sets of guest addresses.
  *
  * Interface: ranges.h. Invariant: first <= last in each range; none wraps.
  */
@@ -71,12 +71,4 @@ int ranges_parse(struct ranges *r, const char *text, struct error *error)
         text += length + (text[length] == ',');
     }
     return 0;
-}
-
-bool ranges_hold(const struct ranges *r, gva_t address)
-{
-    for (unsigned i = 0; i < r->count; i++)
-        if (address >= r->range[i].first && address <= r->range[i].last)
-            return true;
-    return !r->count;
 }

@@ -1,7 +1,7 @@
 ; hot.asm - a real-mode guest that spends its time in one loop, for perf.
 bits 16
 section .text
-global start, hot, done
+global start, again, hot, done
 
 start:
     xor ax, ax
