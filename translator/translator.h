@@ -114,6 +114,9 @@ uint64_t translator_signal_enter(void);
 void translator_signal_leave(uint64_t fs);
 /* Is the host address in code that has been emitted for v? */
 bool translator_holds_code(struct vcpu *v, intptr_t address);
+/* The block that the host address is in the code of; guest: as its bytes are now, those in its first page; NULL if
+   that is not in RAM. false: there is none. */
+bool translator_find_code(struct vcpu *v, intptr_t address, struct translator_made *made);
 
 /* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);

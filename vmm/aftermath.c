@@ -35,7 +35,7 @@ static void put_event(struct writer *w, const struct tracer *t, const struct rec
                                         [EXIT_REQUEST] = "request or interrupt",
                                         [EXIT_HLT] = "HLT",
                                         [EXIT_TRIPLE_FAULT] = "triple fault",
-                                        [EXIT_TRANSLATE] = "no block there yet",
+                                        [EXIT_TRANSLATE] = "to a block that is not linked",
                                         [EXIT_INTERPRET] = "an instruction for the interpreter",
                                         [EXIT_CHAIN] = "not linked",
                                         [EXIT_STEP] = "step",
@@ -49,7 +49,10 @@ static void put_event(struct writer *w, const struct tracer *t, const struct rec
     else
         put(w, "left translated code: %s",
             e->number < sizeof exits / sizeof exits[0] ? exits[e->number] : "for another reason");
-    put(w, ", cpl %u at %016" PRIx64 "%s\n", e->cpl, e->rip, tracer_name(t, e->rip, name));
+    put(w, ", cpl %u at %016" PRIx64 "%s", e->cpl, e->rip, tracer_name(t, e->rip, name));
+    if (e->times > 1)
+        put(w, ", %u times", e->times);
+    put(w, "\n");
 }
 
 size_t aftermath_events(const struct machine *m, char *text, size_t size)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cpu/native.h"
+#include "translator/dump.h"
 #include "translator/translator.h"
 #include "vmm/aftermath.h"
 #include "vmm/report.h"
@@ -63,11 +64,30 @@ static void put_host(int number, const siginfo_t *info, const ucontext_t *contex
     put(text, (size_t)used);
 }
 
+/* Of the block in whose translation it has happened. Allocates, so it comes last: a crash in here loses nothing
+ * else. */
+static void put_code(struct vcpu *v, intptr_t at)
+{
+    struct translator_made made;
+    char name[TRACER_NAME];
+
+    if (!translator_find_code(v, at, &made))
+        return;
+    fprintf(stderr, "novt: it was in the translation of the guest's code at %016" PRIx64 "%s:\n", made.linear,
+            tracer_name(&((struct machine *)v->ops_opaque)->tracer, made.linear, name));
+    if (made.guest)
+        dump_code(stderr, made.guest, made.guest_size, made.linear, tracer_bits(made.mode));
+    fprintf(stderr, "host code:\n");
+    dump_code(stderr, made.hot, made.hot_size, (uintptr_t)made.hot, 64);
+    fprintf(stderr, "seldom run:\n");
+    dump_code(stderr, made.cold, made.cold_size, (uintptr_t)made.cold, 64);
+}
+
 static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 {
     static const char advice[] =
         "novt: please report this with the lines above. The same command with -accel interp tells whether\n"
-        "novt: translation is at fault; with -d int,exec,ring=64K the last lines before this are printed below.\n";
+        "novt: translation is at fault; with -d int,exec,ring=64K the last lines before this are below.\n";
     char text[REPORT_SIZE], more[AFTERMATH_SIZE];
 
     terminal_restore();
@@ -79,8 +99,10 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
     }
     put(more, aftermath_command(more, sizeof more));
     put(advice, sizeof advice - 1);
-    if (current)
-        log_dump_crashed(&((struct machine *)current->ops_opaque)->log);
+    if (!current)
+        return;
+    log_dump_crashed(&((struct machine *)current->ops_opaque)->log);
+    put_code(current, context->uc_mcontext.gregs[REG_RIP]);
 }
 
 static bool is_claimed(int number, siginfo_t *info, void *context)

@@ -74,7 +74,7 @@ const char *tracer_name(const struct tracer *t, gva_t address, char text[TRACER_
     return text;
 }
 
-static unsigned code_bits(uint32_t mode)
+unsigned tracer_bits(uint32_t mode)
 {
     return mode & MODE_CODE64 ? 64 : mode & MODE_CODE32 ? 32 : 16;
 }
@@ -127,7 +127,7 @@ static void log_code(const struct tracer *t, const char *topic, const char *firs
 
 static void log_made(const struct tracer *t, const struct translator_made *m)
 {
-    unsigned bits = code_bits(m->mode);
+    unsigned bits = tracer_bits(m->mode);
     char first[TRACER_NAME + 96], name[TRACER_NAME];
 
     snprintf(first, sizeof first, "%016" PRIx64 "%s cpl %u, %u-bit, %u instructions", m->linear,
@@ -151,7 +151,7 @@ static void map_made(const struct tracer *t, const struct translator_made *m)
     if (name)
         snprintf(text, sizeof text, "%.200s+0x%" PRIx64, name, offset);
     else
-        snprintf(text, sizeof text, "guest:%u:%u:%" PRIx64, code_bits(m->mode), m->mode & MODE_CPL, m->linear);
+        snprintf(text, sizeof text, "guest:%u:%u:%" PRIx64, tracer_bits(m->mode), m->mode & MODE_CPL, m->linear);
     perf_map_add(t->perf, m->hot, m->hot_size, text);
     snprintf(cold, sizeof cold, "%s [cold]", text);
     perf_map_add(t->perf, m->cold, m->cold_size, cold);

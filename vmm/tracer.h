@@ -44,6 +44,9 @@ void tracer_find_symbols(struct tracer *tracer);
 /* " <name+0x10>" of a guest address, or "": to be put behind it. Returns `text`. Takes no lock. */
 const char *tracer_name(const struct tracer *tracer, gva_t address, char text[TRACER_NAME]);
 
+/* 16, 32 or 64: the size of code of this mode. */
+unsigned tracer_bits(uint32_t mode);
+
 /* The hooks: of translator_options, and vcpu_ops.tell. */
 void tracer_made(void *tracer, const struct translator_made *made);
 void tracer_flushed(void *tracer);
