@@ -95,6 +95,8 @@ void simd_tell(void *opaque, enum trace_kind kind, const uint64_t value[TRACE_VA
     _Alignas(64) uint8_t aside[XSAVE_AREA_SIZE];
     const uint32_t mxcsr = 0x1f80;
 
+    if (!v->ops->tell)
+        return;
     memset(aside + XSAVE_BV, 0, 64); /* XSAVE leaves the rest of the header as it is, and XRSTOR wants zeros */
     __asm__ volatile("xsave64 %0" : "+m"(aside) : "a"((uint32_t)v->simd_mask), "d"(0u) : "memory");
     __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));

@@ -70,7 +70,7 @@ struct vcpu_ops {
     void (*log)(void *opaque, const char *topic, const char *text);
     /* " <name+0x10>" of a linear address, or "", to be put behind it; good until the next call. NULL: no names. */
     const char *(*name)(void *opaque, gva_t address);
-    /* What ram->trace tells, by way of simd_tell. */
+    /* What ram->trace tells, by way of simd_tell. NULL: not now. */
     void (*tell)(void *opaque, enum trace_kind kind, const uint64_t value[TRACE_VALUES]);
 };
 
