@@ -104,6 +104,10 @@ unsigned translator_translate(struct translator *t, struct vcpu *v);
 /* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
 void translator_kick(struct vcpu *v);
 
+/* As a trace_hook's tell, opaque being a vCPU that the translator runs: simd_tell (cpu/simd.h), with C's FS base.
+ */
+void translator_tell(void *v, enum trace_kind kind, const uint64_t value[TRACE_VALUES]);
+
 /* For the process's SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP handlers (siginfo_t *, ucontext_t *): true if the
    fault came from translated code and has been taken care of. */
 bool translator_handle_signal(int number, void *info, void *context);

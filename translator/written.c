@@ -1,11 +1,13 @@
 /*
- * written.c - guest memory that holds translated code has been written.
+ * written.c - guest memory that holds translated code has been written; and what has become of it is told.
  *
- * Interface: internal.h. Called from wherever guest memory is written; compiled without SIMD, because the guest's
- * SIMD state may be live. A page whose code is gone stays protected for some more writes: code that modifies
- * itself comes back at once, and protecting a page is dear.
+ * Interface: internal.h, translator.h. Called from wherever guest memory is reached; compiled without SIMD,
+ * because the guest's SIMD state may be live. A page whose code is gone stays protected for some more writes: code
+ * that modifies itself comes back at once, and protecting a page is dear.
  */
 #include "translator/internal.h"
+
+#include "cpu/simd.h"
 
 static void invalidate(void *translator, struct block *b)
 {
@@ -30,4 +32,13 @@ void written_note(void *opaque, uint64_t offset, unsigned size)
         *flags &= (uint8_t) ~(RAM_PAGE_CODE | RAM_PAGE_QUIET_MASK);
     else
         *flags += RAM_PAGE_QUIET;
+}
+
+__attribute__((no_stack_protector)) void translator_tell(void *v, enum trace_kind kind,
+                                                         const uint64_t value[TRACE_VALUES])
+{
+    uint64_t fs = translator_signal_enter();
+
+    simd_tell(v, kind, value);
+    translator_signal_leave(fs);
 }

@@ -36,6 +36,8 @@ static int bt_create(struct machine *m, struct error *error)
         return status;
     }
     m->engine_state = t;
+    if (m->ram.trace.tell)
+        m->ram.trace.tell = translator_tell;
     permanent = translator_permanent_code(t, &permanent_size);
     tracer_permanent(&m->tracer, permanent, permanent_size);
     return 0;
