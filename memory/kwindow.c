@@ -53,8 +53,11 @@ static void *host_of(const struct kwindow *w, uint64_t page)
 
 bool kwindow_open(struct kwindow *w)
 {
-    if (!w->active)
-        w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
+    if (w->active)
+        return true;
+    w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
+    if (w->active)
+        trace_tell(&w->ram->trace, TRACE_KERNEL_OPEN, false, 0, 0, 0);
     return w->active;
 }
 

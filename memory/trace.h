@@ -25,6 +25,8 @@ enum trace_kind {
     TRACE_WINDOW_MAP,   /* linear page, RAM, 1: writable */
     TRACE_WINDOW_DROP,  /* linear page */
     TRACE_WINDOW_EMPTY, /* how many pages were in it */
+    TRACE_KERNEL_OPEN,  /* 1: for 64-bit code */
+    TRACE_KERNEL_CLAIM, /* linear from, to: may be mapped from now on */
     TRACE_KERNEL_MAP,   /* linear from, to, RAM, 1: writable */
     TRACE_KERNEL_DROP,  /* linear page */
     TRACE_KERNEL_EMPTY, /* how many runs were in it */

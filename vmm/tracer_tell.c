@@ -25,13 +25,15 @@ static const struct {
     [TRACE_DEMOTE] = {"mmu", "window taken from CR3 %x: %s"},
     [TRACE_WINDOW_MAP] = {"mmu", "window maps %a to RAM %x%t[| writable]"},
     [TRACE_WINDOW_DROP] = {"mmu", "window drops %a"},
-    [TRACE_WINDOW_EMPTY] = {"mmu", "window emptied of %u pages"},
+    [TRACE_WINDOW_EMPTY] = {"mmu", "window emptied, pages %u"},
+    [TRACE_KERNEL_OPEN] = {"mmu", "kernel window made, %t[narrow|wide]"},
+    [TRACE_KERNEL_CLAIM] = {"mmu", "kernel window may map %a to %x"},
     [TRACE_KERNEL_MAP] = {"mmu", "kernel window maps %a to %x at RAM %x%t[| writable]"},
     [TRACE_KERNEL_DROP] = {"mmu", "kernel window drops %a"},
-    [TRACE_KERNEL_EMPTY] = {"mmu", "kernel window emptied of %u runs"},
+    [TRACE_KERNEL_EMPTY] = {"mmu", "kernel window emptied, runs %u"},
     [TRACE_CODE_WRITE] = {"smc", "store to RAM %x, bytes %u, blocks dropped %u%t[|, none left in the page]"},
     [TRACE_CODE_BACK] = {"smc", "block %a in RAM page %x is back: its bytes are as they were"},
-    [TRACE_CODE_FLUSH] = {"smc", "code cache full: all %u blocks dropped"},
+    [TRACE_CODE_FLUSH] = {"smc", "code cache full, blocks dropped %u"},
 };
 
 struct line {
