@@ -5,7 +5,6 @@
  */
 #include "vmm/aftermath.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -82,7 +81,7 @@ static void put_argument(struct writer *w, const char *argument)
 
     put(w, quoted ? " '" : " ");
     for (; *argument; argument++)
-        put(w, *argument == '\'' ? "'\\''" : "%c", isprint((unsigned char)*argument) ? *argument : '?');
+        put(w, *argument == '\'' ? "'\\''" : "%c", (unsigned char)*argument >= ' ' ? *argument : '?');
     put(w, quoted ? "'" : "");
 }
 

@@ -267,7 +267,6 @@ static int create_core(struct machine *m, struct error *error)
 
     if (!status)
         status = tracer_open(&m->tracer, &o->trace, &m->log, o->kernel, error);
-
     if (!status)
         status = engine_parse(&m->engine, &m->engine_options, o->accel, error);
     if (!status)

@@ -145,7 +145,7 @@ void *machine_vcpu_thread(void *opaque)
     struct sampler sampler = {.started = false};
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    if (signals_enter(m->vcpu, &m->error)) {
+    if (signals_enter(m, &m->error)) {
         fail(m, NULL);
         return NULL;
     }
