@@ -105,9 +105,9 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64, decoder32, decoder16;
     struct insn insns[BLOCK_MAX_INSNS];
-    struct template *templates;          /* template.c */
-    bool has_modrm[2][256];              /* by opcode, without and behind 0F */
-    bool leave_each_block;               /* lock-step, options.enters of all: translated code comes back behind every block */
+    struct template *templates; /* template.c */
+    bool has_modrm[2][256];     /* by opcode, without and behind 0F */
+    bool leave_each_block; /* lock-step, options.enters of all: translated code comes back behind every block */
     unsigned max_instructions;           /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep;           /* NULL without the option */
     struct lower *lower;                 /* scratch of translator_build */
