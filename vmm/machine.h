@@ -23,6 +23,7 @@
 #include "vmm/monitor.h"
 #include "vmm/options.h"
 #include "vmm/sample.h"
+#include "vmm/tracer.h"
 
 /* What the vCPU thread is asked to do, as bits; set with machine_request. */
 enum machine_request {
@@ -36,6 +37,7 @@ struct machine {
 
     /* owned parts, in the order of their making */
     struct log log;
+    struct tracer tracer;
     struct loop loop;
     struct ram ram;
     struct cpu_model model;
@@ -61,6 +63,7 @@ struct machine {
     uint64_t deadline;    /* of the earliest timer, CLOCK_MONOTONIC ns */
     bool has_pidfile;
     struct call_queue calls;
+    char name[TRACER_NAME]; /* of the address that the vCPU has asked for last */
 
     /* cross-thread */
     pthread_t thread;
