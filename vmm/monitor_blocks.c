@@ -1,5 +1,5 @@
 /*
- * monitor_blocks.c - translated code: info blocks.
+ * monitor_blocks.c - translated code: info blocks, explain.
  *
  * Interface: monitor_command.h. Blocks do not count how often they run, which would cost them time; which are busy
  * is known from samples, one a millisecond of CPU time, that are taken from the first question on.
@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+
+#include "vmm/explain.h"
 
 #define SHOWN 20u
 
@@ -143,4 +145,25 @@ int info_blocks(struct command *c)
     }
     free(list.block);
     return status;
+}
+
+/* What the translator makes of the code there in the CPU's present mode: made anew, and not kept. */
+int command_explain(struct command *c)
+{
+    struct machine *m = c->machine;
+    uint64_t at = m->vcpu->rip;
+    struct explain_block *block;
+    int status = command_is_at_end(c) ? 0 : command_read_expression(c, &at);
+
+    if (!status)
+        status = command_expect_end(c);
+    if (!status && m->engine != &engine_bt)
+        status = error_set(&c->error, ENOTSUP, "-accel %s translates nothing; use -accel bt", m->engine->name);
+    if (!status)
+        status = explain_block(&block, m->engine_state, m->vcpu, at, UINT64_MAX, DUMP_INTEL, &c->error);
+    if (status)
+        return status;
+    explain_print_block(block, c->to);
+    explain_free(block);
+    return 0;
 }

@@ -73,8 +73,9 @@ int info_status(struct command *command);
 int info_registers(struct command *command); /* monitor_info.c */
 int info_stats(struct command *command);
 int info_version(struct command *command);
-int info_blocks(struct command *command); /* monitor_blocks.c */
-int info_mem(struct command *command);    /* monitor_paging.c */
+int command_explain(struct command *command); /* monitor_blocks.c */
+int info_blocks(struct command *command);
+int info_mem(struct command *command); /* monitor_paging.c */
 int info_tlb(struct command *command);
 int info_irq(struct command *command); /* monitor_irq.c */
 int info_pic(struct command *command);

@@ -27,6 +27,8 @@ const struct command_row monitor_command_table[] = {
      ARGUMENT_EXPRESSION, .takes_format = true},
     {"disassemble", NULL, "[ADDRESS [COUNT]]", "instructions at a linear address, or where the CPU is",
      command_disassemble_at, ARGUMENT_EXPRESSION},
+    {"explain", NULL, "[ADDRESS]", "the block at an instruction pointer and its translation, side by side",
+     command_explain, ARGUMENT_EXPRESSION},
     {"stop", NULL, "", "stops the CPU", command_stop},
     {"cont", "c", "", "lets it go on", command_cont},
     {"step", "s", "[COUNT]", "runs instructions, one by one, without interrupts, and stops", command_step,

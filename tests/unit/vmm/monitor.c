@@ -247,6 +247,8 @@ Test(monitor, shows, .timeout = 60)
     expect(&r, "info blocks 1", "samples");
     expect(&r, "info blocks 0x1000000 0x1001000", "0000000001000200");
     expect(&r, "info blocks 0x2000 0x3000", "0 blocks");
+    expect(&r, "explain 0x1000203", "lea rbx, [rax + rax]");
+    expect(&r, "explain 0x8000000000000000", "0x8000000000000000");
     finish(&r);
 }
 
@@ -291,6 +293,8 @@ Test(monitor, mistakes, .timeout = 60)
         {"delete 0x100000001", "no breakpoint 4294967297"},
         {"help foo", "unknown command: 'foo'"},
         {"info blocks", "-accel interp has no translated blocks"},
+        {"explain", "-accel interp translates nothing"},
+        {"explain 1 2", "too many"},
         {"quit now", "too many"},
     };
     struct run r;
