@@ -36,8 +36,19 @@ unsigned command_code_bits(const struct command *c)
     return code == MODE_CODE64 ? 64 : code == MODE_CODE32 ? 32 : 16;
 }
 
+/* A line with the name, where another function begins than that of the line before. */
+static void print_name(struct command *c, const char *name, char last[TRACER_NAME])
+{
+    size_t length = strcspn(name, "+");
+
+    if (*name && strncmp(name, last, length + 1))
+        fprintf(c->to, "%s:\n", name + 1);
+    snprintf(last, TRACER_NAME, "%s", name);
+}
+
 static int disassemble(struct command *c, bool physical, uint64_t at, unsigned count)
 {
+    char name[TRACER_NAME], last[TRACER_NAME] = "";
     uint8_t bytes[INSN_MAX];
 
     for (; count; count--) {
@@ -45,6 +56,7 @@ static int disassemble(struct command *c, bool physical, uint64_t at, unsigned c
 
         if (!size)
             return command_cannot_access(c, at);
+        print_name(c, physical ? "" : tracer_name(&c->machine->tracer, at, name), last);
         at += dump_instruction(c->to, bytes, size, at, command_code_bits(c));
     }
     return 0;

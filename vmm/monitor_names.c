@@ -96,10 +96,18 @@ static int find_register(void *opaque, const char *name, uint64_t *value, struct
                      near ? near : "");
 }
 
+/* Of -symbols, or of a kernel that has some. */
 static int find_symbol(void *opaque, const char *name, uint64_t *value, struct error *error)
 {
+    struct machine *m = opaque;
+    uint64_t size;
+
     *value = 0;
-    return error_set(error, EINVAL, "'%.40s' is neither a number nor a register; registers begin with $", name);
+    tracer_find_symbols(&m->tracer);
+    if (m->tracer.symbols && symbols_find(m->tracer.symbols, name, value, &size))
+        return 0;
+    return error_set(error, EINVAL, "'%.40s' is neither a number nor a register%s; registers begin with $", name,
+                     m->tracer.symbols ? " nor a symbol" : "");
 }
 
 struct expr_names monitor_names(struct machine *m)

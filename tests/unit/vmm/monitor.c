@@ -295,6 +295,7 @@ Test(monitor, mistakes, .timeout = 60)
         {"info blocks", "-accel interp has no translated blocks"},
         {"explain", "-accel interp translates nothing"},
         {"explain 1 2", "too many"},
+        {"break start_kernel", "'start_kernel' is neither a number nor a register;"},
         {"quit now", "too many"},
     };
     struct run r;
