@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define ARENA_PER_CODE 3 /* metadata takes less than this many times the code */
 #define CODE_PER_BLOCK 64
@@ -24,9 +23,32 @@ static void *reserve(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
+static void release(void *p, size_t size)
+{
+    if (p)
+        munmap(p, size);
+}
+
+/* Memory that is mapped twice, but without a file: a memfd has a name, and perf(1) does not look into its map
+   (--perf-map) for what has one. */
+static void map_code(struct cache *cache)
+{
+    size_t size = cache->code_size;
+    void *write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *execute =
+        write == MAP_FAILED ? write : mremap(write, 0, size, MREMAP_MAYMOVE); /* 0: the old one stays */
+
+    if (execute != MAP_FAILED && mprotect(execute, size, PROT_READ | PROT_EXEC)) {
+        munmap(execute, size);
+        execute = MAP_FAILED;
+    }
+    cache->write_view = write == MAP_FAILED ? NULL : write;
+    cache->execute_view = execute == MAP_FAILED ? NULL : execute;
+}
+
 int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
 {
-    int fd, status = 0;
+    int status = 0;
 
     memset(cache, 0, sizeof *cache);
     cache->code_size = code_size;
@@ -34,35 +56,20 @@ int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
     cache->arena_size = code_size * ARENA_PER_CODE;
     cache->order_capacity = code_size / CODE_PER_BLOCK;
     cache->page_count = page_count;
-    fd = memfd_create("novt-code", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, (off_t)code_size) < 0) {
-        status = -errno;
-        goto out;
-    }
-    cache->write_view = mmap(NULL, code_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    cache->execute_view = mmap(NULL, code_size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    map_code(cache);
     cache->arena = reserve(cache->arena_size);
     cache->order = reserve(cache->order_capacity * sizeof *cache->order);
     cache->page_blocks = reserve(page_count * sizeof *cache->page_blocks);
     cache->page_dead = reserve(page_count * sizeof *cache->page_dead);
-    if (cache->write_view == MAP_FAILED || cache->execute_view == MAP_FAILED || !cache->arena || !cache->order ||
-        !cache->page_blocks || !cache->page_dead)
+    if (!cache->write_view || !cache->execute_view || !cache->arena || !cache->order || !cache->page_blocks ||
+        !cache->page_dead)
         status = -ENOMEM;
     else
         madvise(cache->arena, cache->arena_size,
                 MADV_HUGEPAGE); /* a TLB entry for many blocks; or not: no matter */
-out:
-    if (fd >= 0)
-        close(fd);
     if (status)
         cache_destroy(cache);
     return status;
-}
-
-static void release(void *p, size_t size)
-{
-    if (p && p != MAP_FAILED)
-        munmap(p, size);
 }
 
 void cache_destroy(struct cache *cache)

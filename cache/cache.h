@@ -1,9 +1,10 @@
 /*
  * cache.h - the code cache: translated blocks, their index, links between them, and invalidation.
  *
- * Emitted code lives in one memfd mapped twice, writable and executable, so no page is both. Blocks are laid
- * one behind the other and never moved or reused; when the buffer is full, everything is dropped (cache_flush).
- * What a block seldom runs lies apart from the rest, in the buffer's second part, so that the first is dense.
+ * Emitted code lives in shared memory that is mapped twice, writable and executable, so no page is both. Blocks
+ * are laid one behind the other and never moved or reused; when the buffer is full, everything is dropped
+ * (cache_flush). What a block seldom runs lies apart from the rest, in the buffer's second part, so that the first
+ * is dense.
  *
  * A block is keyed by guest-physical address, linear address and mode. Blocks of RAM pages also hang on a list
  * of each page they lie in, so that a write finds them.

@@ -305,23 +305,31 @@ static enum cpu_status shut_down(struct vcpu *v, unsigned vector)
 
 static void log_event(struct vcpu *v, const struct event *e)
 {
-    char text[160];
+    gva_t linear = v->mode & MODE_CODE64 ? e->rip : (uint32_t)(v->seg[SEG_CS].base + e->rip);
+    char text[400];
 
-    snprintf(text, sizeof text, "v=%02x e=%04x cpl=%u ip=%04x:%016llx sp=%04x:%016llx cr2=%016llx", e->vector,
+    snprintf(text, sizeof text, "v=%02x e=%04x cpl=%u ip=%04x:%016llx%s sp=%04x:%016llx cr2=%016llx", e->vector,
              e->has_error ? e->error : 0, v->cpl, v->seg[SEG_CS].selector, (unsigned long long)e->rip,
-             v->seg[SEG_SS].selector, (unsigned long long)v->gpr[RSP], (unsigned long long)v->cr2);
+             v->ops->name ? v->ops->name(v->ops_opaque, linear) : "", v->seg[SEG_SS].selector,
+             (unsigned long long)v->gpr[RSP], (unsigned long long)v->cr2);
     v->ops->log(v->ops_opaque, "int", text);
 }
 
+static void note_event(struct vcpu *v, const struct event *e, enum recent_kind kind)
+{
+    recent_note(&v->recent, kind, e->vector, e->has_error ? e->error : 0, e->rip, v->cpl);
+    if (v->log_topics & VCPU_LOG_INT)
+        log_event(v, e);
+}
+
 /* Whatever faults meanwhile is delivered instead, or as a double fault, or ends the guest. */
-static enum cpu_status deliver_escalating(struct vcpu *v, struct event e)
+static enum cpu_status deliver_escalating(struct vcpu *v, struct event e, enum recent_kind kind)
 {
     for (;;) {
         enum fault_class first = classify(e.vector), second;
         enum cpu_status status;
 
-        if (v->log_topics & VCPU_LOG_INT)
-            log_event(v, &e);
+        note_event(v, &e, kind);
         status = deliver(v, &e);
         if (status == CPU_NEED_FULL)
             v->fault = (struct cpu_fault){.vector = e.vector,
@@ -344,6 +352,7 @@ static enum cpu_status deliver_escalating(struct vcpu *v, struct event e)
         note_fault(v);
         v->stats.exceptions[v->fault.vector & 31]++;
         e = event_of_fault(v);
+        kind = RECENT_EXCEPTION;
     }
 }
 
@@ -355,7 +364,7 @@ enum cpu_status cpu_deliver_fault(struct vcpu *v)
         return CPU_NEED_FULL;
     note_fault(v);
     v->stats.exceptions[fault.vector & 31]++;
-    return deliver_escalating(v, event_of_fault(v));
+    return deliver_escalating(v, event_of_fault(v), RECENT_EXCEPTION);
 }
 
 enum cpu_status cpu_deliver_interrupt(struct vcpu *v, uint8_t vector)
@@ -368,7 +377,7 @@ enum cpu_status cpu_deliver_interrupt(struct vcpu *v, uint8_t vector)
     v->stats.interrupts++;
     if (vector == EXC_NMI)
         v->nmi_blocked = true;
-    return deliver_escalating(v, e);
+    return deliver_escalating(v, e, RECENT_INTERRUPT);
 }
 
 /* Virtual-8086 mode extensions: the redirection bitmap below the I/O bitmap says whether the guest's own
@@ -424,8 +433,7 @@ static enum cpu_status software_interrupt(struct vcpu *v, uint8_t vector, uint64
         if ((v->rflags & FLAG_IOPL) != FLAG_IOPL)
             return cpu_raise_error(v, EXC_GP, 0);
     }
-    if (v->log_topics & VCPU_LOG_INT)
-        log_event(v, &e);
+    note_event(v, &e, RECENT_INTERRUPT);
     return deliver(v, &e);
 }
 

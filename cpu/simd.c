@@ -88,3 +88,18 @@ void simd_reset(struct vcpu *v)
     v->xsave[XSAVE_MXCSR + 1] = 0x1f;
     v->xsave[XSAVE_BV] = 3; /* x87 and SSE from the image, the rest in its initial state */
 }
+
+void simd_tell(void *opaque, enum trace_kind kind, const uint64_t value[TRACE_VALUES])
+{
+    struct vcpu *v = opaque;
+    _Alignas(64) uint8_t aside[XSAVE_AREA_SIZE];
+    const uint32_t mxcsr = 0x1f80;
+
+    if (!v->ops->tell)
+        return;
+    memset(aside + XSAVE_BV, 0, 64); /* XSAVE leaves the rest of the header as it is, and XRSTOR wants zeros */
+    __asm__ volatile("xsave64 %0" : "+m"(aside) : "a"((uint32_t)v->simd_mask), "d"(0u) : "memory");
+    __asm__ volatile("fninit\n\tldmxcsr %0" : : "m"(mxcsr));
+    v->ops->tell(v->ops_opaque, kind, value);
+    __asm__ volatile("xrstor64 %0" : : "m"(aside), "a"((uint32_t)v->simd_mask), "d"(0u) : "memory");
+}

@@ -14,6 +14,9 @@ void simd_load(struct vcpu *v);
 void simd_discard(struct vcpu *v);
 /* Initial state (FINIT, MXCSR 0x1f80, all else zero) in v->xsave. */
 void simd_reset(struct vcpu *v);
+/* As a trace_hook's tell, opaque being the vCPU: has its ops told, with what is in the host's registers put aside,
+   whoever's it is. */
+void simd_tell(void *v, enum trace_kind kind, const uint64_t value[TRACE_VALUES]);
 /* Bytes the standard-format image needs for all that the host saves. */
 uint32_t simd_area_size(void);
 

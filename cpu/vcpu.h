@@ -14,6 +14,7 @@
 
 #include "cpu/activity.h"
 #include "cpu/mode.h"
+#include "cpu/recent.h"
 #include "cpu/registers.h"
 #include "memory/mmu.h"
 
@@ -67,6 +68,10 @@ struct vcpu_ops {
     void (*cr8_write)(void *opaque, uint64_t value);
     /* A line for the log, under a topic of -d ("int", "guest_errors"). */
     void (*log)(void *opaque, const char *topic, const char *text);
+    /* " <name+0x10>" of a linear address, or "", to be put behind it; good until the next call. NULL: no names. */
+    const char *(*name)(void *opaque, gva_t address);
+    /* What ram->trace tells, by way of simd_tell. NULL: not now. */
+    void (*tell)(void *opaque, enum trace_kind kind, const uint64_t value[TRACE_VALUES]);
 };
 
 #define VCPU_CLOSED (1ull << 62)
@@ -139,6 +144,7 @@ struct vcpu {
         uint64_t last, since; /* host TSC: the last PAUSE, the first of those that came close behind one another */
     } spin;
     struct vcpu_stats stats;
+    struct recent recent;
     volatile uint8_t activity; /* enum cpu_activity */
 
     /* --- cross-thread --- */

@@ -53,8 +53,11 @@ static void *host_of(const struct kwindow *w, uint64_t page)
 
 bool kwindow_open(struct kwindow *w)
 {
-    if (!w->active)
-        w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
+    if (w->active)
+        return true;
+    w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
+    if (w->active)
+        trace_tell(&w->ram->trace, TRACE_KERNEL_OPEN, false, 0, 0, 0);
     return w->active;
 }
 
@@ -85,6 +88,7 @@ void kwindow_flush(struct kwindow *w)
 {
     if (!w->count)
         return;
+    trace_tell(&w->ram->trace, TRACE_KERNEL_EMPTY, w->count, 0, 0, 0);
     for (unsigned i = 0, end; i < w->count; i = end) {
         end = end_of_unit(w, i);
         if (!window_close_range(host_of(w, w->run[i].from), (w->run[end - 1].to - w->run[i].from) << PAGE_SHIFT))
@@ -222,6 +226,8 @@ static int map_run(struct kwindow *w, struct kwindow_run run)
     note(w, run);
     w->stats.maps++;
     w->stats.pages += run.to - run.from;
+    trace_tell(&w->ram->trace, TRACE_KERNEL_MAP, (gva_t)run.from << PAGE_SHIFT, (gva_t)run.to << PAGE_SHIFT,
+               (uint64_t)run.page << PAGE_SHIFT, run.writable);
     return 0;
 }
 
@@ -265,6 +271,7 @@ void kwindow_flush_page(struct kwindow *w, gva_t page)
     if (!kwindow_holds(w, page))
         return;
     w->stats.page_flushes++;
+    trace_tell(&w->ram->trace, TRACE_KERNEL_DROP, page, 0, 0, 0);
     w->flushed[slot_of(page)] += !is_volatile(w, page);
     if (is_full(w) || !window_close_range(host_of(w, page >> PAGE_SHIFT), PAGE_SIZE))
         evict(w); /* it would be one too many */

@@ -27,6 +27,8 @@ bool kwindow_open_wide(struct kwindow *w, const struct window *user)
     memcpy(w->part, user->wide, sizeof w->part);
     w->part_count = user->wide_count;
     w->active = w->has_table && w->part_count && !user->spoiled;
+    if (w->active)
+        trace_tell(&w->ram->trace, TRACE_KERNEL_OPEN, true, 0, 0, 0);
     return w->active;
 }
 
@@ -86,6 +88,7 @@ bool kwindow_claim(struct kwindow *w, struct window *user, gva_t linear)
         w->part_count = 0; /* no use in trying others */
         return false;
     }
+    trace_tell(&w->ram->trace, TRACE_KERNEL_CLAIM, unit, unit + KWINDOW_UNIT, 0, 0);
     w->claim[w->claim_count++] = unit;
     open_table(w, unit); /* or the probe will keep faulting: slow, not wrong */
     return true;

@@ -107,7 +107,7 @@ static void flush_kwindow(struct mmu *mmu, bool global_too)
         kwindow_flush_local(mmu->kwindow);
 }
 
-void mmu_flush(struct mmu *mmu, bool global_too)
+static void flush_all(struct mmu *mmu, bool global_too)
 {
     flush_tables(mmu, global_too);
     if (mmu->window)
@@ -117,10 +117,17 @@ void mmu_flush(struct mmu *mmu, bool global_too)
         memset(mmu->large, 0, sizeof mmu->large);
 }
 
+void mmu_flush(struct mmu *mmu, bool global_too)
+{
+    trace_tell(&mmu->ram->trace, TRACE_FLUSH, global_too, 0, 0, 0);
+    flush_all(mmu, global_too);
+}
+
 void mmu_flush_for_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 {
     struct window *w = mmu->window;
 
+    trace_tell(&mmu->ram->trace, TRACE_FLUSH_CR3, cr3, keep, 0, 0);
     flush_tables(mmu, false);
     flush_kwindow(mmu, false);
     if (w && !keep && (!mmu->pcid || ((cr3 ^ w->owner) & MMU_PCID_MASK) == 0))
@@ -157,6 +164,7 @@ void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
 {
     struct window *w = mmu->window;
 
+    trace_tell(&mmu->ram->trace, TRACE_FLUSH_PCID, pcid, 0, 0, 0);
     if (!w || (w->owner & MMU_PCID_MASK) != pcid)
         return;
     if (linear && !is_large(mmu, *linear))
@@ -168,8 +176,9 @@ void mmu_flush_other_pcid(struct mmu *mmu, uint64_t pcid, const gva_t *linear)
 void mmu_flush_page(struct mmu *mmu, gva_t linear)
 {
     mmu->stats.page_flushes++;
+    trace_tell(&mmu->ram->trace, TRACE_FLUSH_PAGE, linear, is_large(mmu, linear), 0, 0);
     if (is_large(mmu, linear)) {
-        mmu_flush(mmu, true);
+        flush_all(mmu, true);
         return;
     }
     linear &= PAGE_MASK;
@@ -247,8 +256,10 @@ void mmu_configure(struct mmu *mmu, uint64_t cr0, uint64_t cr3, uint64_t cr4, ui
     mmu->pcid = cr4 >> 17 & 1;
     mmu->nx = efer >> 11 & 1;
     mmu->root = cr3 & 0x000ffffffffff000ull;
-    if (paging_modes(mmu) != old)
-        mmu_flush(mmu, true);
+    if (paging_modes(mmu) != old) {
+        trace_tell(&mmu->ram->trace, TRACE_FLUSH_MODES, old, paging_modes(mmu), 0, 0);
+        flush_all(mmu, true);
+    }
     if (mmu->window)
         mmu->window->active = mmu->paging && mmu->window->owner == cr3;
 }
@@ -319,6 +330,9 @@ static void fill(struct mmu *mmu, enum mmu_context context, gva_t page, uint8_t 
     e->addend = (uintptr_t)host_page - page;
     t->flags[index] = walk->global ? MMU_ENTRY_GLOBAL : 0;
     mmu->stats.fills++;
+    trace_tell(&mmu->ram->trace, TRACE_FILL, context, page, walk->page,
+               (walk->readable ? TRACE_RIGHT_READ : 0) | (e->write == 0 - page ? TRACE_RIGHT_WRITE : 0) |
+                   (walk->global ? TRACE_RIGHT_GLOBAL : 0));
 }
 
 static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context, gva_t page, gpa_t *gpa)
@@ -342,6 +356,8 @@ static enum mmu_result fetch_translate(struct mmu *mmu, enum mmu_context context
     *gpa = walk.page & mmu->ram->a20_mask;
     t->fetch[(page >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)] =
         (struct mmu_fetch_entry){page, *gpa, walk.global ? MMU_ENTRY_GLOBAL : 0, t->fetch_generation[walk.global]};
+    trace_tell(&mmu->ram->trace, TRACE_FILL, context, page, *gpa,
+               TRACE_RIGHT_FETCH | (walk.global ? TRACE_RIGHT_GLOBAL : 0));
     return MMU_OK;
 }
 

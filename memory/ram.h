@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "memory/error.h"
+#include "memory/trace.h"
 
 typedef uint64_t gva_t; /* guest linear address */
 typedef uint64_t gpa_t; /* guest physical address */
@@ -62,8 +63,9 @@ struct ram {
        translated code. NULL when nothing is translated. */
     void (*code_written)(void *opaque, uint64_t offset, unsigned size);
     void *code_written_opaque;
-    bool log_dirty;    /* mmu_log_dirty */
-    uint64_t a20_mask; /* ~0, or ~(1 << 20) while A20 is masked */
+    struct trace_hook trace; /* who wants to hear of all that is made of this memory */
+    bool log_dirty;          /* mmu_log_dirty */
+    uint64_t a20_mask;       /* ~0, or ~(1 << 20) while A20 is masked */
 };
 
 /* size: bytes, a multiple of 4096. Errors: -EINVAL, -ENOMEM. Free with ram_destroy. */

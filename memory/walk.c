@@ -164,12 +164,14 @@ static bool mark(struct mmu *mmu, struct path *p, bool write)
     return true;
 }
 
-static enum mmu_result page_fault(struct mmu *mmu, enum mmu_context context, enum mmu_access access, uint32_t bits)
+static enum mmu_result page_fault(struct mmu *mmu, enum mmu_context context, gva_t linear, enum mmu_access access,
+                                  uint32_t bits)
 {
     mmu->error_code = bits | (access == MMU_WRITE ? PF_WRITE : 0) | (context == MMU_USER ? PF_USER : 0);
     if (access == MMU_FETCH && ((mmu->nx && mmu->pae) || mmu->smep))
         mmu->error_code |= PF_FETCH;
     mmu->stats.faults++;
+    trace_tell(&mmu->ram->trace, TRACE_FAULT, context, linear, mmu->error_code, 0);
     return MMU_FAULT;
 }
 
@@ -182,15 +184,15 @@ enum mmu_result walk_page(struct mmu *mmu, enum mmu_context context, gva_t linea
     mmu->stats.walks++;
     do {
         if (!walk_path(mmu, linear, &p))
-            return page_fault(mmu, context, access, 0);
+            return page_fault(mmu, context, linear, access, 0);
         if (p.reserved)
-            return page_fault(mmu, context, access, PF_PRESENT | PF_RESERVED);
+            return page_fault(mmu, context, linear, access, PF_PRESENT | PF_RESERVED);
         decide(mmu, context, &p, result);
         allowed = access == MMU_FETCH   ? result->executable
                   : access == MMU_WRITE ? result->writable
                                         : result->readable;
         if (!allowed)
-            return page_fault(mmu, context, access, PF_PRESENT);
+            return page_fault(mmu, context, linear, access, PF_PRESENT);
     } while (!mark(mmu, &p, access == MMU_WRITE));
     result->writable &= !!(p.step[p.count - 1].value & PTE_D);
     result->global = mmu->pge && p.step[p.count - 1].value & PTE_G;

@@ -217,6 +217,7 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     part->low = page < part->low ? page : part->low;
     part->high = page + PAGE_SIZE > part->high ? page + PAGE_SIZE : part->high;
     w->stats.fills++;
+    trace_tell(&w->ram->trace, TRACE_WINDOW_MAP, page, offset, writable, 0);
     return 0;
 }
 
@@ -234,6 +235,7 @@ void window_flush_page(struct window *w, gva_t page)
     if (!is_used(w, slot))
         return;
     w->stats.page_flushes++;
+    trace_tell(&w->ram->trace, TRACE_WINDOW_DROP, page, 0, 0, 0);
     if (unmap(w, page, page + PAGE_SIZE))
         forget(w, slot);
     else /* it would be one mapping too many */
@@ -244,6 +246,7 @@ void window_flush(struct window *w)
 {
     if (!w->count)
         return;
+    trace_tell(&w->ram->trace, TRACE_WINDOW_EMPTY, w->count, 0, 0, 0);
     for (unsigned i = 0; i < w->part_count; i++) {
         if (!unmap(w, w->part[i].low, w->part[i].high))
             abort(); /* what the guest may not reach any more must not stay */

@@ -5,13 +5,10 @@
  * memory access, the flags are saved at once, and callers that have them saved enter behind that (entry_saved);
  * else callers that have them saved get them restored first.
  */
-#include "translator/dump.h"
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 #include "translator/tier.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -247,6 +244,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->segmented = translator_segmented(v->mode);
     l->code_base = (uint32_t)v->seg[SEG_CS].base;
     l->code_limit = v->seg[SEG_CS].limit;
+    l->seen = lookup_is_seen(t, lookup_linear(v, v->rip));
     l->tag = lookup_mode_tag(mode);
     l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
@@ -292,29 +290,22 @@ static void count_block(struct translator *t, const struct block *b)
     t->stats.cold_bytes += (uint64_t)(b->cold_end - b->cold);
 }
 
-static void log_code(struct translator *t, const char *topic, const uint8_t *bytes, size_t size, uint64_t address)
+static void tell_made(const struct translator *t, const struct vcpu *v, const struct block *b,
+                      const uint8_t *guest)
 {
-    char *text = NULL;
-    size_t length;
-    FILE *to = open_memstream(&text, &length);
+    const struct translator_made made = {.linear = lookup_linear(v, b->pc),
+                                         .rip = b->pc,
+                                         .mode = v->mode,
+                                         .guest = guest,
+                                         .hot = b->code,
+                                         .cold = b->cold,
+                                         .guest_size = b->size,
+                                         .hot_size = (size_t)(b->code_end - b->code),
+                                         .cold_size = (size_t)(b->cold_end - b->cold),
+                                         .instructions = b->instructions};
 
-    if (!to)
-        return;
-    fputc('\n', to);
-    dump_code(to, bytes, size, address, 64);
-    fclose(to);
-    t->options.log(t->options.log_opaque, topic, text);
-    free(text);
-}
-
-static void log_block(struct translator *t, const struct block *b, const uint8_t *guest)
-{
-    if (t->options.log && t->options.log_in_asm)
-        log_code(t, "in_asm", guest, b->size, b->pc);
-    if (t->options.log && t->options.log_out_asm) {
-        log_code(t, "out_asm", b->code, (size_t)(b->code_end - b->code), (uintptr_t)b->code);
-        log_code(t, "out_asm", b->cold, (size_t)(b->cold_end - b->cold), (uintptr_t)b->cold);
-    }
+    if (t->options.made)
+        t->options.made(t->options.hooks_opaque, &made);
 }
 
 static uint64_t now_ns(void)
@@ -328,11 +319,15 @@ static uint64_t now_ns(void)
 static struct block *revive(struct translator *t, struct vcpu *v, const struct source *s)
 {
     uint64_t page = page_number(t, s->gpa);
+    struct block *b;
 
     if (t->max_instructions || page == CACHE_NO_PAGE || !t->cache.page_dead[page] ||
         lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), v->rip))
         return NULL;
-    return cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
+    b = cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
+    if (b)
+        trace_tell(&t->ram->trace, TRACE_CODE_BACK, lookup_linear(v, b->pc), page << PAGE_SHIFT, 0, 0);
+    return b;
 }
 
 static bool find_source(struct vcpu *v, struct source *s)
@@ -372,7 +367,7 @@ static struct block *build_anew(struct translator *t, struct vcpu *v, struct sou
     if (!b)
         return NULL;
     count_block(t, b);
-    log_block(t, b, s->bytes);
+    tell_made(t, v, b, s->bytes);
     return b;
 }
 

@@ -39,6 +39,14 @@ static uint64_t cached_entry(struct vcpu *v)
                : 0;
 }
 
+/* The block at v->rip, unless the run loop is to see that it is entered; or NULL. */
+static struct block *find_unseen(struct vcpu *v)
+{
+    struct translator *t = translator_of(v)->translator;
+
+    return lookup_is_seen(t, lookup_linear(v, v->rip)) ? NULL : lookup_block(t, v);
+}
+
 /* Goes on at v->rip, whatever is there now. rflags is exact; so is it when this returns true. */
 static bool go_on(struct vcpu *v)
 {
@@ -56,7 +64,7 @@ static bool go_on(struct vcpu *v)
         flags_decompose(v);
         return false;
     }
-    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
+    b = find_unseen(v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     lookup_remember_jump(v, b);
@@ -135,10 +143,10 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
     lookup_catch_up(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
-    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
+    b = find_unseen(v);
     if (!b) {
         tv->came_with_flags = exit->flags != BLOCK_FLAGS_SAVED;
-        tv->unlinked = tv->translator->leave_each_block ? NULL : exit;
+        tv->unlinked = lookup_is_seen(tv->translator, lookup_linear(v, v->rip)) ? NULL : exit;
         return leave(v, EXIT_TRANSLATE);
     }
     lookup_link(v, exit, b);
@@ -396,7 +404,7 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
     flags_compose(v);
     lookup_group_failed(tv->translator, from);
     tv->no_group = true;
-    b = tv->translator->leave_each_block ? NULL : lookup_block(tv->translator, v);
+    b = find_unseen(v);
     if (!b)
         return leave(v, EXIT_TRANSLATE);
     tv->no_group = false;

@@ -105,9 +105,9 @@ struct translator {
     struct translator_code code;
     ZydisDecoder decoder64, decoder32, decoder16;
     struct insn insns[BLOCK_MAX_INSNS];
-    struct template *templates;          /* template.c */
-    bool has_modrm[2][256];              /* by opcode, without and behind 0F */
-    bool leave_each_block;               /* lock-step, -d exec: translated code comes back behind every block */
+    struct template *templates; /* template.c */
+    bool has_modrm[2][256];     /* by opcode, without and behind 0F */
+    bool leave_each_block; /* lock-step, options.enters of all: translated code comes back behind every block */
     unsigned max_instructions;           /* of the next block, for lock-step; 0: the usual limit */
     struct lockstep *lockstep;           /* NULL without the option */
     struct lower *lower;                 /* scratch of translator_build */
@@ -162,9 +162,9 @@ struct block *translator_build(struct translator *t, struct vcpu *v);
    was made is in t->lower. NULL with a *count: the interpreter runs all of this mode, or there is no room. */
 struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint64_t most, unsigned *count);
 
-/* --- translator.c --- */
-/* One line of -d exec; SIMD state must be saved. */
-void translator_log_exec(struct translator *t, const struct vcpu *v);
+/* --- written.c (no SIMD) --- */
+/* ram->code_written: [offset, offset + size) of RAM, in one page with RAM_PAGE_CODE, has been written. */
+void written_note(void *translator, uint64_t offset, unsigned size);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);
@@ -205,6 +205,11 @@ uint32_t translator_block_mode(struct vcpu *v); /* of the next block's key */
 static inline uint64_t lookup_mode_tag(uint32_t mode)
 {
     return mode & MODE_CODE_SEGMENT ? (uint64_t)mode << 32 : 0;
+}
+/* Is the run loop to see each entry of a block there? Then nothing jumps to it by itself. */
+static inline bool lookup_is_seen(const struct translator *t, gva_t linear)
+{
+    return t->leave_each_block || (t->options.enters && ranges_hold(&t->options.enters_at, linear));
 }
 /* Linear address of an instruction pointer in the current code segment. */
 static inline gva_t lookup_linear(const struct vcpu *v, uint64_t rip)

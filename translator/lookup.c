@@ -297,7 +297,7 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
     gva_t linear = lookup_linear(v, b->pc);
     unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, linear);
 
-    if (slot == JUMP_MODES)
+    if (slot == JUMP_MODES || lookup_is_seen(tv->translator, linear))
         return;
     if (m->log_count[global] < JUMP_LOG_SIZE)
         m->log[global][m->log_count[global]] = (uint16_t)index;
@@ -315,7 +315,8 @@ void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
 
     /* A block that reaches into a second page is good while both are mapped so: only a flush of cells undoes it.
      */
-    if (!tv->translator->options.chain || (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
+    if (!tv->translator->options.chain || lookup_is_seen(tv->translator, lookup_linear(v, to->pc)) ||
+        (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
         return;
     if (exit->cell) {
         gva_t linear = lookup_linear(v, to->pc);

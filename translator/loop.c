@@ -102,7 +102,7 @@ static bool is_loop(struct lower *l)
 {
     const struct insn *last = &l->t->insns[l->count - 1];
 
-    if (!l->grouping || !l->t->options.loop || l->t->leave_each_block || last->row != lower_branch ||
+    if (!l->grouping || !l->t->options.loop || l->seen || last->row != lower_branch ||
         flow_target(last) != l->block->pc || !flags_look_ahead(l, 0).overwritten)
         return false;
     for (unsigned i = 0; i + 1 < l->count; i++)

@@ -58,6 +58,7 @@ struct lower {
     unsigned word;                  /* bytes of an address, 8 or 4 */
     bool segmented;                 /* segment.c */
     uint32_t code_base, code_limit; /* of CS, in segmented code */
+    bool seen;                      /* the run loop is to see each entry of the block */
     uint64_t tag;                   /* lookup_mode_tag of the mode */
     unsigned context;               /* enum mmu_context of data accesses */
     bool windowed;                  /* window.c: accesses go through a window, the user's or the supervisor's */

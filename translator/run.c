@@ -86,6 +86,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     if (v->exit.reason == EXIT_REQUEST)
         tier_tick(v);
     t->stats.exits[v->exit.reason]++;
+    recent_note(&v->recent, RECENT_EXIT, v->exit.reason, 0, v->rip, v->cpl);
     return entered;
 }
 
@@ -152,6 +153,14 @@ static struct block *find_block(struct translator *t, struct vcpu *v, struct blo
     return b;
 }
 
+static void tell_enters(const struct translator *t, struct vcpu *v)
+{
+    if (!t->options.enters)
+        return;
+    simd_save(v);
+    t->options.enters(t->options.hooks_opaque, v);
+}
+
 void translator_run(struct translator *t, struct vcpu *v)
 {
     do {
@@ -163,8 +172,11 @@ void translator_run(struct translator *t, struct vcpu *v)
         from = tv->unlinked;
         tv->unlinked = NULL;
         lookup_catch_up(v);
-        if (must_stop(v))
+        if (must_stop(v)) {
+            if (v->exit.reason == EXIT_INTERPRET)
+                tell_enters(t, v);
             break;
+        }
         if (t->options.tier == TIER_WINDOW) {
             tier_force(v);
             from = NULL;
@@ -174,10 +186,7 @@ void translator_run(struct translator *t, struct vcpu *v)
             from = NULL; /* it belongs to code without the window */
         }
         b = find_block(t, v, from);
-        if (t->options.log_exec && t->options.log) {
-            simd_save(v);
-            translator_log_exec(t, v);
-        }
+        tell_enters(t, v);
         tv->no_group = false;
         tv->came_with_flags = false;
         if (!b) {

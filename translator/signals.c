@@ -200,3 +200,26 @@ bool translator_holds_code(struct vcpu *v, intptr_t address)
 
     return tv->translator && cache_holds(&tv->translator->cache, (const uint8_t *)address);
 }
+
+bool translator_find_code(struct vcpu *v, intptr_t address, struct translator_made *made)
+{
+    const struct translator *t = translator_of(v)->translator;
+    const uint8_t *host = (const uint8_t *)address;
+    const struct block *b = t && cache_holds(&t->cache, host) ? cache_find_host(&t->cache, host) : NULL;
+    uint64_t room;
+
+    if (!b)
+        return false;
+    room = PAGE_SIZE - (b->gpa & ~PAGE_MASK);
+    *made = (struct translator_made){.linear = lookup_linear(v, b->pc),
+                                     .rip = b->pc,
+                                     .mode = b->mode,
+                                     .guest = ram_host(t->ram, b->gpa),
+                                     .hot = b->code,
+                                     .cold = b->cold,
+                                     .guest_size = b->size < room ? b->size : room,
+                                     .hot_size = (size_t)(b->code_end - b->code),
+                                     .cold_size = (size_t)(b->cold_end - b->cold),
+                                     .instructions = b->instructions};
+    return true;
+}

@@ -131,6 +131,7 @@ static void promote(struct vcpu *v)
         kwindow_close(v->mmu.kwindow);
     if (!window_take(w, is_narrow(v)))
         return;
+    trace_tell(&w->ram->trace, TRACE_PROMOTE, v->cr3, w->narrow, 0, 0);
     w->owner = v->cr3;
     w->active = true;
     w->stats.promotions++;
@@ -146,19 +147,20 @@ static void promote(struct vcpu *v)
     }
 }
 
-static void demote(struct vcpu *v)
+static void demote(struct vcpu *v, const char *why)
 {
     struct window *w = v->mmu.window;
 
+    trace_tell(&w->ram->trace, TRACE_DEMOTE, w->owner, (uintptr_t)why, 0, 0);
     settle(v);
     window_release(w);
     w->stats.demotions++;
 }
 
 /* The current address space, which has the window, is not to get it back soon. */
-static void give_up(struct vcpu *v)
+static void give_up(struct vcpu *v, const char *why)
 {
-    demote(v);
+    demote(v, why);
     make_wait(v, space_of(v, v->cr3), BACKOFF);
 }
 
@@ -180,7 +182,7 @@ static void watch_fills(struct vcpu *v)
         tier->busy--;
     if (tier->busy < DEMOTE_SCORE)
         return;
-    give_up(v);
+    give_up(v, "filled or flushed too often");
     tier->busy = 0;
 }
 
@@ -206,9 +208,10 @@ void tier_tick(struct vcpu *v)
     forgive(v, s);
     count_tick(s, in_user_code(v) && !restless);
     if (v->mmu.window->active && tier->unsuitable_since > MISPLACED)
-        give_up(v);
+        give_up(v, "where novt itself is");
     else if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
-        demote(v); /* without tags, each switch empties it; and filling it again is dear */
+        demote(v, "address spaces change too often"); /* without tags, each switch empties it; and filling it again
+                                                         is dear */
     else if (v->mmu.window->active)
         watch_fills(v);
     else if (s->score >= PROMOTE_SCORE && in_user_code(v))

@@ -7,7 +7,6 @@
 
 #include <asm/prctl.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,32 +15,6 @@
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 #include "translator/tier.h"
-
-static void invalidate(void *translator, struct block *b)
-{
-    lookup_invalidate(translator, b);
-}
-
-/* ram->code_written: called without SIMD, from wherever guest memory was written. A page whose code is gone stays
-   protected for some more writes: code that modifies itself comes back at once, and protecting a page is dear. */
-static void code_written(void *opaque, uint64_t offset, unsigned size)
-{
-    struct translator *t = opaque;
-    uint8_t *flags = &t->ram->page_flags[offset >> PAGE_SHIFT];
-    unsigned count;
-    bool empty;
-
-    count = cache_written(&t->cache, offset, size, invalidate, t, &empty);
-    t->stats.invalidated_blocks += count;
-    if (count)
-        patch_note(t, offset, size);
-    if (count || !empty)
-        *flags &= (uint8_t)~RAM_PAGE_QUIET_MASK;
-    else if ((*flags & RAM_PAGE_QUIET_MASK) == RAM_PAGE_QUIET_MASK)
-        *flags &= (uint8_t) ~(RAM_PAGE_CODE | RAM_PAGE_QUIET_MASK);
-    else
-        *flags += RAM_PAGE_QUIET;
-}
 
 struct translator *translator_create(struct ram *ram, const struct translator_options *options,
                                      struct error *error)
@@ -59,7 +32,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     t->ram = ram;
-    t->leave_each_block = options->lockstep || (options->log && options->log_exec);
+    t->leave_each_block = options->lockstep || (options->enters && !options->enters_at.count);
     if (t->leave_each_block)
         t->options.chain = t->options.jump_cache = false;
     lower_index_rows(t->first_row);
@@ -75,7 +48,7 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     thunks_emit(t);
-    ram->code_written = code_written;
+    ram->code_written = written_note;
     ram->code_written_opaque = t;
     return t;
 fail:
@@ -165,18 +138,11 @@ void translator_thread_leave(struct translator *t, struct vcpu *v)
     syscall(SYS_arch_prctl, ARCH_SET_GS, 0ul);
 }
 
-void translator_log_exec(struct translator *t, const struct vcpu *v)
-{
-    char text[96];
-
-    snprintf(text, sizeof text, "%016llx cpl %u mode %x", (unsigned long long)v->rip, v->cpl, v->mode);
-    t->options.log(t->options.log_opaque, "exec", text);
-}
-
 void translator_flush(struct translator *t, struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
 
+    trace_tell(&t->ram->trace, TRACE_CODE_FLUSH, t->cache.order_count, 0, 0, 0);
     cache_flush(&t->cache);
     t->recipe_count = 0;
     memset(t->ungrouped, 0, sizeof t->ungrouped);
@@ -191,6 +157,8 @@ void translator_flush(struct translator *t, struct vcpu *v)
     for (unsigned i = 0; i < JUMP_MODES; i++)
         tv->jump_mode[i].used = false;
     t->stats.cache_flushes++;
+    if (t->options.flushed)
+        t->options.flushed(t->options.hooks_opaque);
 }
 
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size)
@@ -201,9 +169,15 @@ void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size)
         if (part > size)
             part = size;
         if (offset != UINT64_MAX && t->ram->page_flags[offset >> PAGE_SHIFT] & RAM_PAGE_CODE)
-            code_written(t, offset, (unsigned)part);
+            written_note(t, offset, (unsigned)part);
         gpa += part, size -= part;
     }
+}
+
+const void *translator_permanent_code(const struct translator *t, size_t *size)
+{
+    *size = t->cache.code_base;
+    return t->cache.execute_view;
 }
 
 const struct translator_stats *translator_get_stats(const struct translator *t)

@@ -10,10 +10,23 @@
 
 #include "cpu/vcpu.h"
 #include "memory/error.h"
+#include "memory/ranges.h"
 
 /* How memory is reached. AUTO: by user code through the TLB at first, through a window if it runs for long; by
    32-bit kernels through theirs. */
 enum translator_tier { TIER_AUTO, TIER_TLB, TIER_WINDOW };
+
+/* A block as it has just been translated. The pointers are good during the call, host code as long as the block is
+   (until `flushed`). */
+struct translator_made {
+    gva_t linear; /* of its first byte */
+    uint64_t rip;
+    uint32_t mode;             /* MODE_* bits */
+    const uint8_t *guest;      /* its bytes */
+    const uint8_t *hot, *cold; /* host code: the usual way, and what is seldom run */
+    size_t guest_size, hot_size, cold_size;
+    unsigned instructions;
+};
 
 struct translator_options {
     enum translator_tier tier;
@@ -36,10 +49,12 @@ struct translator_options {
     uint64_t cache_size;     /* bytes of emitted code */
     uint64_t window_pages;   /* mapped in a window at most (runs, in the supervisor's) */
     uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
-    /* -d in_asm,out_asm,exec...: NULL for none */
-    void (*log)(void *opaque, const char *topic, const char *text);
-    void *log_opaque;
-    bool log_in_asm, log_out_asm, log_exec;
+    /* For logs and profilers, on the vCPU's thread with SIMD state saved; each may be NULL. */
+    void (*made)(void *opaque, const struct translator_made *made); /* a block has been translated */
+    void (*flushed)(void *opaque);                                  /* all of them are gone */
+    void (*enters)(void *opaque, const struct vcpu *v);             /* a block is about to run */
+    struct ranges enters_at; /* linear addresses of blocks that `enters` wants to hear of; those are not chained */
+    void *hooks_opaque;
 };
 
 struct translator_stats {
@@ -89,6 +104,10 @@ unsigned translator_translate(struct translator *t, struct vcpu *v);
 /* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
 void translator_kick(struct vcpu *v);
 
+/* As a trace_hook's tell, opaque being a vCPU that the translator runs: simd_tell (cpu/simd.h), with C's FS base.
+ */
+void translator_tell(void *v, enum trace_kind kind, const uint64_t value[TRACE_VALUES]);
+
 /* For the process's SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP handlers (siginfo_t *, ucontext_t *): true if the
    fault came from translated code and has been taken care of. */
 bool translator_handle_signal(int number, void *info, void *context);
@@ -99,9 +118,15 @@ uint64_t translator_signal_enter(void);
 void translator_signal_leave(uint64_t fs);
 /* Is the host address in code that has been emitted for v? */
 bool translator_holds_code(struct vcpu *v, intptr_t address);
+/* The block that the host address is in the code of; guest: as its bytes are now, those in its first page; NULL if
+   that is not in RAM. false: there is none. */
+bool translator_find_code(struct vcpu *v, intptr_t address, struct translator_made *made);
 
 /* Memory was written behind the vCPUs' back (DMA, loaders): drops code made from it. */
 void translator_invalidate(struct translator *t, gpa_t gpa, uint64_t size);
+
+/* Host code that belongs to no block: how translated code is entered, left, and calls C. */
+const void *translator_permanent_code(const struct translator *t, size_t *size);
 
 const struct translator_stats *translator_get_stats(const struct translator *t);
 /* Takes about 0.1 s for a million instructions. */

@@ -69,8 +69,12 @@ static int interp_enter(struct machine *machine, struct error *error)
 
 static void interp_run(struct machine *machine, struct vcpu *v)
 {
+    const bool told = tracer_wants_enters(&machine->tracer);
+
     v->exit.reason = EXIT_REQUEST;
     for (unsigned i = 0; i < INTERP_BATCH; i++) {
+        if (told)
+            tracer_enters(&machine->tracer, v);
         if (cpu_step(v) == CPU_EXIT)
             return;
         if (atomic_load_explicit(&v->exit_request, memory_order_relaxed))

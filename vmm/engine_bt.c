@@ -14,24 +14,19 @@ static int bt_parse(struct engine_options *options, const char *properties, stru
     return *properties ? translator_parse_options(&options->bt, properties, error) : 0;
 }
 
-static void write_log(void *opaque, const char *topic, const char *text)
-{
-    struct machine *m = opaque;
-
-    log_write(&m->log, topic, text);
-}
-
 static int bt_create(struct machine *m, struct error *error)
 {
     struct translator_options *o = &m->engine_options.bt;
     struct translator *t;
+    const void *permanent;
+    size_t permanent_size;
     int status;
 
-    o->log = write_log;
-    o->log_opaque = m;
-    o->log_in_asm = log_wants(&m->log, "in_asm");
-    o->log_out_asm = log_wants(&m->log, "out_asm");
-    o->log_exec = log_wants(&m->log, "exec");
+    o->hooks_opaque = &m->tracer;
+    o->made = tracer_wants_made(&m->tracer) ? tracer_made : NULL;
+    o->flushed = m->tracer.perf ? tracer_flushed : NULL;
+    o->enters = tracer_wants_enters(&m->tracer) ? tracer_enters : NULL;
+    o->enters_at = m->options->trace.filter;
     t = translator_create(&m->ram, o, error);
     if (!t)
         return -ENOTSUP;
@@ -41,6 +36,10 @@ static int bt_create(struct machine *m, struct error *error)
         return status;
     }
     m->engine_state = t;
+    if (m->ram.trace.tell)
+        m->ram.trace.tell = translator_tell;
+    permanent = translator_permanent_code(t, &permanent_size);
+    tracer_permanent(&m->tracer, permanent, permanent_size);
     return 0;
 }
 

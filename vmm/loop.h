@@ -27,7 +27,8 @@ struct loop {
     atomic_bool stopped;
 };
 
-/* Blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT in this thread (and those it starts) and reads them in the loop. */
+/* Blocks SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGUSR2 in this thread (and those it starts) and reads them in the
+ * loop. */
 int loop_create(struct loop *loop, pthread_mutex_t *lock, struct error *error);
 void loop_destroy(struct loop *loop);
 

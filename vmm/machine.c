@@ -48,6 +48,10 @@ static void quit_by_key(void *opaque)
 
 static void on_signal(void *opaque, int number, int pid)
 {
+    if (number == SIGUSR2) {
+        log_dump(&((struct machine *)opaque)->log, "SIGUSR2");
+        return;
+    }
     fprintf(stderr, "novt: terminating on signal %d from pid %d\n", number, pid);
     machine_stop(opaque, 0, "signal");
 }
@@ -176,7 +180,7 @@ static int load_without_firmware(struct machine *m, struct error *error)
     return status ? status : kernel_load(&m->kernel, &m->ram, rsdp, error);
 }
 
-__attribute__((format(printf, 2, 3))) static void log_boot(const struct machine *m, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void log_boot(struct machine *m, const char *format, ...)
 {
     char text[512];
     va_list ap;
@@ -187,7 +191,7 @@ __attribute__((format(printf, 2, 3))) static void log_boot(const struct machine 
     log_write(&m->log, "boot", text);
 }
 
-static void log_kernel(const struct machine *m)
+static void log_kernel(struct machine *m)
 {
     static const char *const kinds[] = {[KERNEL_LINUX_64] = "Linux, 64-bit entry",
                                         [KERNEL_LINUX_32] = "Linux, 32-bit entry",
@@ -259,8 +263,10 @@ static int open_images(struct machine *m, struct error *error)
 static int create_core(struct machine *m, struct error *error)
 {
     const struct options *o = m->options;
-    int status = log_open(&m->log, o->log_topics, o->log_file, error);
+    int status = log_open(&m->log, &o->log, error);
 
+    if (!status)
+        status = tracer_open(&m->tracer, &o->trace, &m->log, o->kernel, error);
     if (!status)
         status = engine_parse(&m->engine, &m->engine_options, o->accel, error);
     if (!status)
@@ -366,6 +372,7 @@ void machine_destroy(struct machine *m)
     if (m->has_pidfile)
         unlink(m->options->pidfile);
     loop_destroy(&m->loop);
+    tracer_close(&m->tracer);
     log_close(&m->log);
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->lock);

@@ -19,6 +19,7 @@
 #include "vmm/log.h"
 #include "vmm/loop.h"
 #include "vmm/options.h"
+#include "vmm/tracer.h"
 
 /* What the vCPU thread is asked to do, as bits; set with machine_request. */
 enum machine_request {
@@ -31,6 +32,7 @@ struct machine {
 
     /* owned parts, in the order of their making */
     struct log log;
+    struct tracer tracer;
     struct loop loop;
     struct ram ram;
     struct cpu_model model;
@@ -50,6 +52,7 @@ struct machine {
     bool asleep;          /* the vCPU thread sleeps and watches the timers itself */
     uint64_t deadline;    /* of the earliest timer, CLOCK_MONOTONIC ns */
     bool has_pidfile;
+    char name[TRACER_NAME]; /* of the address that the vCPU has asked for last */
 
     /* cross-thread */
     pthread_t thread;

@@ -146,12 +146,23 @@ static int set_topics(struct options *o, const char *value, struct error *error)
         o->action = ACTION_DONE;
         return 0;
     }
-    return log_parse_topics(&o->log_topics, value, error);
+    return log_parse_topics(&o->log, value, error);
 }
 
 static int set_log_file(struct options *o, const char *value, struct error *error)
 {
-    return set_text(&o->log_file, "-D", value, error);
+    return set_text(&o->log.file, "-D", value, error);
+}
+
+static int set_filter(struct options *o, const char *value, struct error *error)
+{
+    return ranges_parse(&o->trace.filter, value, error);
+}
+
+static int set_perf_map(struct options *o, const char *value, struct error *error)
+{
+    o->trace.perf_map = true;
+    return 0;
 }
 
 static int set_name(struct options *o, const char *value, struct error *error)
@@ -204,7 +215,13 @@ static const struct option option_table[] = {
     {"no-reboot", NULL, "end when the guest resets itself", set_no_reboot},
     {"S", NULL, "do not start the virtual CPU", set_paused},
     {"d", "TOPIC,...", "log these topics; '-d help' lists them", set_topics},
-    {"D", "FILE", "log to FILE instead of stderr", set_log_file},
+    {"D", "FILE", "log to FILE instead of stderr; %d in its name is the process's number", set_log_file},
+    {"dfilter", "RANGE,...", "in_asm, out_asm, exec, cpu only there: START+LENGTH, START-LENGTH, FIRST..LAST",
+     set_filter},
+    {"symbols", "FILE", "names of guest addresses: an ELF file or a System.map; ,offset=N is added to each",
+     options_set_symbols},
+    {"perf-map", NULL, "write /tmp/perf-PID.map, so that perf knows translated code by its guest names",
+     set_perf_map},
     {"stats", "[json]", "print counters at the end (--stats=json: as JSON)", set_stats},
     {"name", "NAME", "name of the machine, in messages", set_name},
     {"pidfile", "FILE", "write the process id there", set_pidfile},

@@ -12,6 +12,7 @@
 #include "memory/error.h"
 #include "vmm/kernel.h"
 #include "vmm/loader.h"
+#include "vmm/tracer.h"
 
 #define OPTIONS_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (128ull << 20)
@@ -20,7 +21,7 @@ enum options_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_DONE };
 enum options_stats { STATS_NONE, STATS_TEXT, STATS_JSON };
 enum options_rtc { RTC_UTC, RTC_LOCALTIME, RTC_DATE };
 
-/* Texts point into argv (accel perhaps into the struct: do not copy it) and are not freed. NULL: not given. */
+/* Texts point into argv (some perhaps into the struct: do not copy it) and are not freed. NULL: not given. */
 struct options {
     enum options_action action;
     uint64_t memory; /* bytes */
@@ -45,8 +46,9 @@ struct options {
     enum options_rtc rtc;
     time_t rtc_date; /* RTC_DATE: what the guest's clock says at the start, as UTC */
     enum options_stats stats;
-    uint32_t log_topics;
-    const char *log_file;
+    struct log_options log;
+    struct tracer_options trace;
+    char symbols_word[4096]; /* trace.symbols points here */
 };
 
 /* Errors: -EINVAL, with the whole text of the message. */
@@ -58,6 +60,7 @@ int options_set_memory(struct options *options, const char *value, struct error 
 int options_set_smp(struct options *options, const char *value, struct error *error);
 int options_set_machine(struct options *options, const char *value, struct error *error);
 int options_set_device(struct options *options, const char *value, struct error *error);
+int options_set_symbols(struct options *options, const char *value, struct error *error);
 int options_set_rtc(struct options *options, const char *value, struct error *error);
 
 #endif

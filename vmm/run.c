@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 
 #include "cpu/system.h"
+#include "vmm/aftermath.h"
 #include "vmm/report.h"
 #include "vmm/sample.h"
 #include "vmm/signals.h"
@@ -37,11 +38,15 @@ static void do_reset(struct machine *m)
 /* SDM vol. 3, 6.15: the processor shuts down, and the board answers with RESET. */
 static void triple_fault(struct machine *m, struct vcpu *v)
 {
-    char text[REPORT_SIZE];
+    char text[REPORT_SIZE], events[AFTERMATH_SIZE];
 
     report_vcpu(v, text, sizeof text);
     fprintf(stderr, "\nnovt: triple fault: the guest has no way to handle an exception; %s. Its state:\n%s",
             m->options->no_reboot ? "it ends here" : "it is reset", text);
+    tracer_find_symbols(&m->tracer);
+    aftermath_events(m, events, sizeof events);
+    fputs(events, stderr);
+    log_dump(&m->log, "a triple fault");
     if (m->options->no_reboot)
         machine_stop(m, 0, "triple fault, with -no-reboot");
     else
@@ -140,7 +145,7 @@ void *machine_vcpu_thread(void *opaque)
     struct sampler sampler = {.started = false};
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    if (signals_enter(m->vcpu, &m->error)) {
+    if (signals_enter(m, &m->error)) {
         fail(m, NULL);
         return NULL;
     }

@@ -18,14 +18,16 @@
 #include <unistd.h>
 
 #include "cpu/native.h"
+#include "translator/dump.h"
 #include "translator/translator.h"
+#include "vmm/aftermath.h"
 #include "vmm/report.h"
 #include "vmm/terminal.h"
 
 #define SIGNAL_STACK (64u << 10)
 
-/* The handler has no other way to find the vCPU of the thread it interrupts. */
-static _Thread_local struct vcpu *current;
+/* The handler has no other way to find the machine whose vCPU the thread that it interrupts runs. */
+static _Thread_local struct machine *current;
 static _Thread_local void *stack;
 
 static void put(const char *text, size_t size)
@@ -62,20 +64,45 @@ static void put_host(int number, const siginfo_t *info, const ucontext_t *contex
     put(text, (size_t)used);
 }
 
+/* Of the block in whose translation it has happened. Allocates, so it comes last: a crash in here loses nothing
+ * else. */
+static void put_code(const struct machine *m, intptr_t at)
+{
+    struct translator_made made;
+    char name[TRACER_NAME];
+
+    if (!translator_find_code(m->vcpu, at, &made))
+        return;
+    fprintf(stderr, "novt: it was in the translation of the guest's code at %016" PRIx64 "%s:\n", made.linear,
+            tracer_name(&m->tracer, made.linear, name));
+    if (made.guest)
+        dump_code(stderr, made.guest, made.guest_size, made.linear, tracer_bits(made.mode));
+    fprintf(stderr, "host code:\n");
+    dump_code(stderr, made.hot, made.hot_size, (uintptr_t)made.hot, 64);
+    fprintf(stderr, "seldom run:\n");
+    dump_code(stderr, made.cold, made.cold_size, (uintptr_t)made.cold, 64);
+}
+
 static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 {
     static const char advice[] =
         "novt: please report this with the lines above. The same command with -accel interp tells whether\n"
-        "novt: translation is at fault; with -d int,exec -D FILE the last lines of FILE show how it came here.\n";
-    char text[REPORT_SIZE];
+        "novt: translation is at fault; with -d int,exec,ring=64K the last lines before this are below.\n";
+    char text[REPORT_SIZE], more[AFTERMATH_SIZE];
 
     terminal_restore();
     put_host(number, info, context);
     if (current) {
         put("guest:\n", 7);
-        put(text, report_vcpu(current, text, sizeof text));
+        put(text, report_vcpu(current->vcpu, text, sizeof text));
+        put(more, aftermath_events(current, more, sizeof more));
     }
+    put(more, aftermath_command(more, sizeof more));
     put(advice, sizeof advice - 1);
+    if (!current)
+        return;
+    log_dump_crashed(&current->log);
+    put_code(current, context->uc_mcontext.gregs[REG_RIP]);
 }
 
 static bool is_claimed(int number, siginfo_t *info, void *context)
@@ -84,7 +111,7 @@ static bool is_claimed(int number, siginfo_t *info, void *context)
         return false;
     if (translator_handle_signal(number, info, context))
         return true;
-    return cpu_native_fixup(current, number, context);
+    return cpu_native_fixup(current->vcpu, number, context);
 }
 
 static void handle_in_thread(int number, siginfo_t *info, void *context)
@@ -121,7 +148,7 @@ void signals_install(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-int signals_enter(struct vcpu *v, struct error *error)
+int signals_enter(struct machine *machine, struct error *error)
 {
     stack_t alternate = {.ss_size = SIGNAL_STACK};
 
@@ -131,7 +158,7 @@ int signals_enter(struct vcpu *v, struct error *error)
                          SIGNAL_STACK);
     alternate.ss_sp = stack;
     sigaltstack(&alternate, NULL);
-    current = v;
+    current = machine;
     return 0;
 }
 

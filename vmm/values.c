@@ -1,5 +1,5 @@
 /*
- * values.c - the values of -m, -smp, -machine, -device and -rtc.
+ * values.c - the values of -m, -smp, -machine, -device, -symbols and -rtc.
  *
  * Interface: options.h. Invariant: a value that cannot be obeyed is an error that says so; words that scripts
  * written for QEMU pass and that change nothing here are accepted in silence.
@@ -199,6 +199,28 @@ int options_set_device(struct options *o, const char *value, struct error *error
             return device_options[i].set(o, value, at, error);
     return error_set(error, EINVAL,
                      "-device %s: no such device in this version; there are isa-debug-exit and loader", value);
+}
+
+/* FILE[,offset=N]: the file's name may hold commas. */
+int options_set_symbols(struct options *o, const char *value, struct error *error)
+{
+    const char *comma = strrchr(value, ',');
+    size_t length = strlen(value);
+
+    o->trace.symbols_offset = 0;
+    if (comma && !strncmp(comma, ",offset=", 8)) {
+        if (!text_parse_number(comma + 8, &o->trace.symbols_offset))
+            return error_set(error, EINVAL, "-symbols %s: the offset is not a number; write ,offset=0x1e000000",
+                             value);
+        length = (size_t)(comma - value);
+    }
+    if (!length || length >= sizeof o->symbols_word)
+        return error_set(error, EINVAL, "-symbols '%.200s': not a file's name; write FILE or FILE,offset=N",
+                         value);
+    memcpy(o->symbols_word, value, length);
+    o->symbols_word[length] = '\0';
+    o->trace.symbols = o->symbols_word;
+    return 0;
 }
 
 static bool parse_date(const char *text, time_t *date)

@@ -10,6 +10,8 @@
 
 #include <time.h>
 
+#include "cpu/simd.h"
+
 #define CPU 0 /* the only one so far */
 
 uint64_t machine_now_ns(void)
@@ -119,6 +121,20 @@ static void write_log(void *opaque, const char *topic, const char *text)
     log_write(&m->log, topic, text);
 }
 
+static void tell(void *opaque, enum trace_kind kind, const uint64_t value[TRACE_VALUES])
+{
+    struct machine *m = opaque;
+
+    tracer_tell(&m->tracer, m->vcpu, kind, value);
+}
+
+static const char *name(void *opaque, gva_t address)
+{
+    struct machine *m = opaque;
+
+    return tracer_name(&m->tracer, address, m->name);
+}
+
 static const struct vcpu_ops vcpu_ops = {.io_read = io_read,
                                          .io_write = io_write,
                                          .interrupt_acknowledge = interrupt_acknowledge,
@@ -126,7 +142,9 @@ static const struct vcpu_ops vcpu_ops = {.io_read = io_read,
                                          .msr_write = msr_write,
                                          .cr8_read = cr8_read,
                                          .cr8_write = cr8_write,
-                                         .log = write_log};
+                                         .log = write_log,
+                                         .name = name,
+                                         .tell = tell};
 
 void machine_wire_vcpu(struct machine *m)
 {
@@ -134,6 +152,8 @@ void machine_wire_vcpu(struct machine *m)
     m->vcpu->ops_opaque = m;
     m->vcpu->log_topics = (log_wants(&m->log, "int") ? VCPU_LOG_INT : 0) |
                           (log_wants(&m->log, "guest_errors") ? VCPU_LOG_GUEST_ERRORS : 0);
+    if (tracer_wants_tell(&m->tracer))
+        m->ram.trace = (struct trace_hook){simd_tell, m->vcpu};
 }
 
 static uint64_t mmio_read(void *opaque, gpa_t gpa, unsigned size)

@@ -107,12 +107,12 @@ Test(options, clock)
 
 Test(options, topics)
 {
-    uint32_t all = 0;
+    struct log_options all = {0};
 
     cr_assert_eq(parse("-kernel k -d int,guest_errors -D f"), 0);
-    cr_assert_eq(__builtin_popcount(parsed.log_topics), 2);
+    cr_assert_eq(__builtin_popcount(parsed.log.topics), 2);
     cr_assert_eq(log_parse_topics(&all, "all", &error), 0);
-    cr_assert_eq(parsed.log_topics & ~all, 0u);
+    cr_assert_eq(parsed.log.topics & ~all.topics, 0u);
 }
 
 Test(options, actions_need_nothing_else)
