@@ -263,9 +263,9 @@ void flags_decompose(struct vcpu *v);
 /* --- window.c --- */
 bool window_is_probe(const uint8_t *host);
 /* --- signals.c --- */
-void signals_set_current(struct vcpu *v);
+void signals_set_current(struct vcpu *v); /* of this thread */
 /* May programs change the FS base by themselves? (Linux 5.9, and a processor with WRFSBASE.) Touches no
  * thread-local. */
-bool signals_host_has_fsgsbase(void); /* of this thread */
+bool signals_host_has_fsgsbase(void);
 
 #endif
