@@ -2,11 +2,10 @@
  * traps.c - IDT, TSS, SYSCALL's MSRs, the 8259s and the local APIC.
  *
  * Interface: machine.h.
- * Invariants: an exception that no benchmark raises ends the run, with a line that says so; interrupts other than
+ * Invariants: an exception that nothing handles ends in the program's guest_unexpected; interrupts other than
  * the timer's are masked, and those that come nevertheless (spurious ones) are ignored.
  */
-#include "machine.h"
-#include "nano.h"
+#include "guest/machine.h"
 
 #define EXCEPTIONS 32
 #define EXCEPTION_STUB 16 /* bytes in entries.S */
@@ -29,31 +28,21 @@ struct __attribute__((packed)) table_register {
     uint64_t base;
 };
 
-extern const uint8_t nano_entry_exceptions[], nano_entry_ignore[], nano_entry_divide[], nano_entry_page_fault[],
-    nano_entry_timer[], nano_entry_int[], nano_entry_leave[], nano_entry_syscall[];
-extern uint8_t nano_trap_stack_top[];
-extern uint64_t nano_gdt[];
-void nano_unexpected(unsigned vector);
+extern const uint8_t guest_entry_exceptions[], guest_entry_ignore[], guest_entry_divide[], guest_entry_page_fault[],
+    guest_entry_timer[], guest_entry_int[], guest_entry_leave[], guest_entry_syscall[];
+extern uint8_t guest_trap_stack_top[];
+extern uint64_t guest_gdt[];
 
-volatile uint64_t nano_area_entry;
+volatile uint64_t guest_area_entry;
 static _Alignas(4096) uint64_t idt[256][2];
 static struct tss tss;
-
-void nano_unexpected(unsigned vector)
-{
-    nano_put_wrong();
-    nano_put("unexpected exception ");
-    nano_put_number(vector);
-    nano_put("\n");
-    nano_power_off();
-}
 
 /* An interrupt gate (SDM vol. 3, 6.14.1). */
 static void set_gate(unsigned vector, const uint8_t *entry, unsigned dpl)
 {
     uint64_t address = (uint64_t)entry;
 
-    idt[vector][0] = (address & 0xffff) | NANO_KERNEL_CODE << 16 | (uint64_t)(0x8e | dpl << 5) << 40 |
+    idt[vector][0] = (address & 0xffff) | GUEST_KERNEL_CODE << 16 | (uint64_t)(0x8e | dpl << 5) << 40 |
                      (address >> 16 & 0xffff) << 48;
     idt[vector][1] = address >> 32;
 }
@@ -64,12 +53,12 @@ static void start_idt(void)
     unsigned i;
 
     for (i = 0; i < 256; i++)
-        set_gate(i, i < EXCEPTIONS ? nano_entry_exceptions + i * EXCEPTION_STUB : nano_entry_ignore, 0);
-    set_gate(DIVIDE, nano_entry_divide, 0);
-    set_gate(PAGE_FAULT, nano_entry_page_fault, 0);
-    set_gate(NANO_TIMER, nano_entry_timer, 0);
-    set_gate(NANO_INT, nano_entry_int, 3);
-    set_gate(NANO_LEAVE, nano_entry_leave, 3);
+        set_gate(i, i < EXCEPTIONS ? guest_entry_exceptions + i * EXCEPTION_STUB : guest_entry_ignore, 0);
+    set_gate(DIVIDE, guest_entry_divide, 0);
+    set_gate(PAGE_FAULT, guest_entry_page_fault, 0);
+    set_gate(GUEST_TIMER, guest_entry_timer, 0);
+    set_gate(GUEST_INT, guest_entry_int, 3);
+    set_gate(GUEST_LEAVE, guest_entry_leave, 3);
     __asm__ volatile("lidt %0" : : "m"(pointer));
 }
 
@@ -77,30 +66,30 @@ static void start_tss(void)
 {
     uint64_t base = (uint64_t)&tss;
 
-    tss.rsp[0] = (uint64_t)nano_trap_stack_top;
+    tss.rsp[0] = (uint64_t)guest_trap_stack_top;
     tss.io_map = sizeof tss;
-    nano_gdt[NANO_TSS / 8] =
+    guest_gdt[GUEST_TSS / 8] =
         (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
-    nano_gdt[NANO_TSS / 8 + 1] = base >> 32;
-    __asm__ volatile("ltr %w0" : : "r"(NANO_TSS));
+    guest_gdt[GUEST_TSS / 8 + 1] = base >> 32;
+    __asm__ volatile("ltr %w0" : : "r"(GUEST_TSS));
 }
 
-void nano_start_traps(void)
+void guest_start_traps(void)
 {
     start_idt();
     start_tss();
-    wrmsr(MSR_STAR, (uint64_t)NANO_KERNEL_CODE << 32 | (uint64_t)NANO_USER_CODE32 << 48);
-    wrmsr(MSR_LSTAR, (uint64_t)nano_entry_syscall);
+    wrmsr(MSR_STAR, (uint64_t)GUEST_KERNEL_CODE << 32 | (uint64_t)GUEST_USER_CODE32 << 48);
+    wrmsr(MSR_LSTAR, (uint64_t)guest_entry_syscall);
     wrmsr(MSR_FMASK, 0x200);
 }
 
-/* IRQ 0 to NANO_TIMER by the 8259, whose output is the local APIC's LINT0. Firmware may have left the timer
+/* IRQ 0 to GUEST_TIMER by the 8259, whose output is the local APIC's LINT0. Firmware may have left the timer
  * running; its control word stops it, before the 8259 forgets what is pending. */
-void nano_start_interrupts(void)
+void guest_start_interrupts(void)
 {
     static const struct {
         uint8_t port, value;
-    } commands[] = {{0x43, 0x30}, {0x20, 0x11}, {0x21, NANO_TIMER}, {0x21, 4},    {0x21, 1},   {0xa0, 0x11},
+    } commands[] = {{0x43, 0x30}, {0x20, 0x11}, {0x21, GUEST_TIMER}, {0x21, 4},    {0x21, 1},   {0xa0, 0x11},
                     {0xa1, 0x28}, {0xa1, 2},    {0xa1, 1},          {0x21, 0xfe}, {0xa1, 0xff}};
     unsigned i;
 
