@@ -2,8 +2,8 @@
  * boot.S - entry of a guest without an operating system, by PVH or multiboot 1 (both: 32-bit protected mode, no
  * paging), and the way into long mode.
  *
- * 0-1 GiB is mapped one to one by large pages that CPL 3 may use as well. Above: GUEST_AREA (machine.h), whose 4 KiB
- * pages are guest_area_table's, and the local APIC.
+ * 0-1 GiB is mapped one to one by large pages that CPL 3 may use as well. Above: GUEST_AREA (numbers.h), whose 4 KiB
+ * pages, and who may use them, are guest_area_table's, and the local APIC.
  */
         .section .text.entry, "ax"
         .code32
@@ -28,9 +28,9 @@ guest_entry:
         loop 1b
         movl $pdpt + 7, pml4
         movl $pd0 + 7, pdpt
-        movl $pd1 + 3, pdpt + 8
+        movl $pd1 + 7, pdpt + 8
         movl $pd3 + 3, pdpt + 24
-        movl $guest_area_table + 3, pd1
+        movl $guest_area_table + 7, pd1
         movl $0xfee00093, pd3 + 0x1f7 * 8       /* P, W, PCD, PS */
         movl %cr4, %eax
         orl $0xa0, %eax                 /* PAE, PGE */

@@ -175,6 +175,12 @@ static int set_stats(struct options *o, const char *value, struct error *error)
     return 0;
 }
 
+static int set_maps(struct options *o, const char *value, struct error *error)
+{
+    o->maps = true;
+    return 0;
+}
+
 static const struct option option_table[] = {
     {"m", "SIZE", "guest memory: MiB, or with suffix K, M, G (default 128)", options_set_memory},
     {"kernel", "FILE", "Linux bzImage, multiboot kernel, or ELF vmlinux with a PVH entry", set_kernel},
@@ -206,6 +212,7 @@ static const struct option option_table[] = {
     {"d", "TOPIC,...", "log these topics; '-d help' lists them", set_topics},
     {"D", "FILE", "log to FILE instead of stderr", set_log_file},
     {"stats", "[json]", "print counters at the end (--stats=json: as JSON)", set_stats},
+    {"maps", NULL, "list at the end the pages in the TLB and the windows", set_maps},
     {"name", "NAME", "name of the machine, in messages", set_name},
     {"pidfile", "FILE", "write the process id there", set_pidfile},
     {"nodefaults", NULL, NULL, set_nodefaults},

@@ -45,6 +45,7 @@ struct options {
     enum options_rtc rtc;
     time_t rtc_date; /* RTC_DATE: what the guest's clock says at the start, as UTC */
     enum options_stats stats;
+    bool maps;
     uint32_t log_topics;
     const char *log_file;
 };

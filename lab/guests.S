@@ -1,0 +1,17 @@
+/*
+ * guests.S - the guests' images, in the program's read-only data.
+ */
+        .macro image name
+        .balign 64
+        .globl lab_image_\name, lab_image_\name\()_end
+        .hidden lab_image_\name, lab_image_\name\()_end
+lab_image_\name:
+        .incbin "lab-\name\().elf"
+lab_image_\name\()_end:
+        .endm
+
+        .section .rodata
+        image cache
+        image io
+        image shadow
+        .section .note.GNU-stack, "", @progbits
