@@ -24,7 +24,11 @@ uint64_t guest_at_user(uint64_t (*f)(uint64_t), uint64_t n);
 /* traps.c. An exception that nothing handles ends in guest_unexpected, which the program provides. */
 extern volatile uint64_t guest_area_entry; /* what a page fault in GUEST_AREA puts in the table */
 __attribute__((noreturn)) void guest_unexpected(unsigned vector);
+extern uint64_t guest_gdt[], guest_idt[256][2];
+extern const uint8_t guest_entry_syscall[]; /* in LSTAR */
 void guest_start_traps(void);
+/* An interrupt gate (SDM vol. 3, 6.14.1) to code at CPL 0, for INT n from `dpl` on. */
+void guest_set_gate(unsigned vector, const uint8_t *entry, unsigned dpl);
 void guest_start_interrupts(void);
 
 /* machine.c */

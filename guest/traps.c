@@ -29,36 +29,35 @@ struct __attribute__((packed)) table_register {
 };
 
 extern const uint8_t guest_entry_exceptions[], guest_entry_ignore[], guest_entry_divide[], guest_entry_page_fault[],
-    guest_entry_timer[], guest_entry_int[], guest_entry_leave[], guest_entry_syscall[];
+    guest_entry_timer[], guest_entry_int[], guest_entry_leave[];
 extern uint8_t guest_trap_stack_top[];
-extern uint64_t guest_gdt[];
 
 volatile uint64_t guest_area_entry;
-static _Alignas(4096) uint64_t idt[256][2];
+_Alignas(4096) uint64_t guest_idt[256][2];
 static struct tss tss;
 
 /* An interrupt gate (SDM vol. 3, 6.14.1). */
-static void set_gate(unsigned vector, const uint8_t *entry, unsigned dpl)
+void guest_set_gate(unsigned vector, const uint8_t *entry, unsigned dpl)
 {
     uint64_t address = (uint64_t)entry;
 
-    idt[vector][0] = (address & 0xffff) | GUEST_KERNEL_CODE << 16 | (uint64_t)(0x8e | dpl << 5) << 40 |
+    guest_idt[vector][0] = (address & 0xffff) | GUEST_KERNEL_CODE << 16 | (uint64_t)(0x8e | dpl << 5) << 40 |
                      (address >> 16 & 0xffff) << 48;
-    idt[vector][1] = address >> 32;
+    guest_idt[vector][1] = address >> 32;
 }
 
 static void start_idt(void)
 {
-    struct table_register pointer = {sizeof idt - 1, (uint64_t)idt};
+    struct table_register pointer = {sizeof guest_idt - 1, (uint64_t)guest_idt};
     unsigned i;
 
     for (i = 0; i < 256; i++)
-        set_gate(i, i < EXCEPTIONS ? guest_entry_exceptions + i * EXCEPTION_STUB : guest_entry_ignore, 0);
-    set_gate(DIVIDE, guest_entry_divide, 0);
-    set_gate(PAGE_FAULT, guest_entry_page_fault, 0);
-    set_gate(GUEST_TIMER, guest_entry_timer, 0);
-    set_gate(GUEST_INT, guest_entry_int, 3);
-    set_gate(GUEST_LEAVE, guest_entry_leave, 3);
+        guest_set_gate(i, i < EXCEPTIONS ? guest_entry_exceptions + i * EXCEPTION_STUB : guest_entry_ignore, 0);
+    guest_set_gate(DIVIDE, guest_entry_divide, 0);
+    guest_set_gate(PAGE_FAULT, guest_entry_page_fault, 0);
+    guest_set_gate(GUEST_TIMER, guest_entry_timer, 0);
+    guest_set_gate(GUEST_INT, guest_entry_int, 3);
+    guest_set_gate(GUEST_LEAVE, guest_entry_leave, 3);
     __asm__ volatile("lidt %0" : : "m"(pointer));
 }
 

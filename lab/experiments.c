@@ -9,16 +9,24 @@
 #include <string.h>
 
 const struct lab_experiment *const lab_experiments[LAB_EXPERIMENTS] = {
-    &lab_io,
+    &lab_sensitive, &lab_engines, &lab_cache, &lab_shadow, &lab_io, &lab_visible,
 };
 
 /* guests.S */
 #define IMAGE(name) extern const uint8_t lab_image_##name[], lab_image_##name##_end[]
+IMAGE(cache);
+IMAGE(engines);
 IMAGE(io);
+IMAGE(sensitive);
+IMAGE(shadow);
+IMAGE(visible);
 
-static const struct lab_guest guests[] = {
-    {"io", lab_image_io, lab_image_io_end},
-};
+#define ROW(name)                                                                                                 \
+    {                                                                                                             \
+        #name, lab_image_##name, lab_image_##name##_end                                                           \
+    }
+static const struct lab_guest guests[] = {ROW(cache),     ROW(engines), ROW(io),
+                                          ROW(sensitive), ROW(shadow),  ROW(visible)};
 
 const struct lab_guest *lab_guest_find(const char *name)
 {

@@ -7,7 +7,7 @@
 
 #include "lab/report.h"
 
-#define LAB_EXPERIMENTS 1u
+#define LAB_EXPERIMENTS 6u
 
 extern const struct lab_experiment *const lab_experiments[LAB_EXPERIMENTS];
 extern const struct lab_experiment lab_sensitive, lab_engines, lab_cache, lab_shadow, lab_io, lab_visible;

@@ -12,6 +12,9 @@ lab_image_\name\()_end:
 
         .section .rodata
         image cache
+        image engines
         image io
+        image sensitive
         image shadow
+        image visible
         .section .note.GNU-stack, "", @progbits

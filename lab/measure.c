@@ -6,6 +6,7 @@
 #include "lab/measure.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The first thing that went wrong, in words. */
 static void note_failure(struct lab_measured *m, const struct lab_run *run)
@@ -65,9 +66,13 @@ int lab_measure(struct lab_measured *m, const struct lab_task_spec *spec, struct
         if (!status)
             lab_run_add(report, &child, &m->run[i]);
     }
-    if (!status)
-        join(m);
-    return status;
+    if (status)
+        return status;
+    join(m);
+    if (!m->right && !spec->may_fail)
+        lab_expect(report, false, "the guest %s does %s under %s, but: %s", spec->guest, spec->task, spec->engine,
+                   m->failure);
+    return 0;
 }
 
 void lab_measured_free(struct lab_measured *m)
@@ -83,9 +88,16 @@ double lab_measured_count(const struct lab_measured *m, const char *name)
     return m->operations > 0 && difference > 0 ? difference / m->operations : 0;
 }
 
+double lab_measured_exits(const struct lab_measured *m, const char *engine)
+{
+    if (!strncmp(engine, "bt", 2))
+        return lab_measured_count(m, "entries");
+    return !strcmp(engine, "trap") ? lab_measured_count(m, "trap_native_runs") : -1;
+}
+
 void lab_row_measured(struct json_object *row, const struct lab_measured *m, double value)
 {
-    if (m->right)
+    if (m->right && value >= 0)
         lab_row_number(row, value);
     else
         lab_row_none(row);

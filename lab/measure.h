@@ -12,6 +12,7 @@
 struct lab_task_spec {
     const char *guest, *engine, *task;
     unsigned operations; /* n */
+    bool may_fail;       /* else the report says so, as something that was not expected */
 };
 
 struct lab_measured {
@@ -30,7 +31,12 @@ void lab_measured_free(struct lab_measured *measured);
 /* How many of what this counter of --stats counts there were for an operation. */
 double lab_measured_count(const struct lab_measured *measured, const char *name);
 
-/* A cell with the number, or an empty one if the measurement went wrong. */
+/* How often the guest's code was left for the monitor, for an operation: translated code left for the run loop, native
+   code stopped by a trap. The interpreter never enters any: negative. */
+double lab_measured_exits(const struct lab_measured *measured, const char *engine);
+
+/* A cell with the number, or an empty one if the measurement went wrong or
+   the number is negative. */
 void lab_row_measured(struct json_object *row, const struct lab_measured *measured, double value);
 
 #endif

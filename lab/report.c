@@ -174,6 +174,6 @@ void lab_format_number(char *text, size_t size, double value)
         snprintf(digits, sizeof digits, "%.0f", value);
         group_digits(text, size, digits);
     } else {
-        snprintf(text, size, "%.*f", size_of >= 10 ? 1 : size_of >= 1 ? 2 : 3, value);
+        snprintf(text, size, "%.*f", size_of >= 10 ? 1 : size_of >= 0.9995 ? 2 : 3, value);
     }
 }

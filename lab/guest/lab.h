@@ -40,4 +40,8 @@ void lab_end(void);
 void lab_check(bool right, const char *otherwise);
 uint64_t lab_empty(uint64_t n);
 
+/* Runs `body`. The vector of the exception that ended it, or LAB_NO_EXCEPTION. */
+#define LAB_NO_EXCEPTION 0xffu
+unsigned lab_try(void (*body)(void));
+
 #endif
