@@ -71,10 +71,12 @@ guest_gdt:
         .quad 0
         .quad 0x00af9b000000ffff        /* 0x10 kernel code */
         .quad 0x00cf93000000ffff        /* 0x18 kernel data */
-        .quad 0x00cffb000000ffff        /* 0x20 user code, 32-bit: SYSRET counts from here */
-        .quad 0x00cff3000000ffff        /* 0x28 user data */
-        .quad 0x00affb000000ffff        /* 0x30 user code, 64-bit */
-        .quad 0, 0                      /* 0x38 TSS, by traps.c */
+        .quad 0
+        .quad 0x00cffb000000ffff        /* 0x28 user code, 32-bit: SYSRET counts from here */
+        .quad 0x00cff3000000ffff        /* 0x30 user data */
+        .quad 0x00affb000000ffff        /* 0x38 user code, 64-bit */
+        .quad 0, 0
+        .quad 0, 0                      /* 0x50 TSS, by traps.c */
 gdt_end:
 pointer:
         .word gdt_end - guest_gdt - 1

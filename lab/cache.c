@@ -18,19 +18,19 @@ static const struct step {
     const char *label, *engine, *task;
     unsigned operations, parts; /* parts: of an operation, that the table is about */
 } steps[STEPS] = {
-    [COLD] = {"a call of new code", "bt", "cold", 1000, 1},
-    [WARM] = {"a call of known code", "bt", "warm", 10000, 1},
-    [INTERPRETED] = {"the same, interpreted", "interp", "warm", 2000, 1},
+    [COLD] = {"a call of new code", "bt", "cold", 200, 1},
+    [WARM] = {"a call of known code", "bt", "warm", 8192, 1},
+    [INTERPRETED] = {"the same, interpreted", "interp", "warm", 512, 1},
     [CHAINED] = {"a direct jump, chained", "bt", "ring", 5000, RING},
     [UNCHAINED] = {"the same, not chained", "bt,chain=off", "ring", 200, RING},
     [CACHED] = {"a call through a register, target cached", "bt", "indirect", 10000, 1},
     [UNCACHED] = {"the same, not cached", "bt,jump-cache=off", "indirect", 5000, 1},
     [PREDICTED] = {"a call and its return, predicted", "bt", "direct-call", 20000, 1},
     [UNPREDICTED] = {"the same, not predicted", "bt,return-stack=off", "direct-call", 20000, 1},
-    [PATCHED] = {"a call of code whose operand has changed", "bt", "smc-new", 2000, 1},
-    [RETRANSLATED] = {"the same, translated anew", "bt,patch=off", "smc-new", 1000, 1},
-    [REVIVED] = {"a call of code written with the same bytes", "bt", "smc-same", 1000, 1},
-    [BESIDE] = {"a call of code beside data that is written", "bt", "smc-data", 2000, 1},
+    [PATCHED] = {"a call of code whose operand has changed", "bt", "smc-new", 1000, 1},
+    [RETRANSLATED] = {"the same, translated anew", "bt,patch=off", "smc-new", 100, 1},
+    [REVIVED] = {"a call of code written with the same bytes", "bt", "smc-same", 500, 1},
+    [BESIDE] = {"a call of code beside data that is written", "bt", "smc-data", 1000, 1},
 };
 
 struct result {

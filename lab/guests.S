@@ -1,5 +1,5 @@
 /*
- * guests.S - the guests' images, in the program's read-only data.
+ * guests.S - files that are part of the program, in its read-only data: the guests' images, and the page's style.
  */
         .macro image name
         .balign 64
@@ -17,4 +17,10 @@ lab_image_\name\()_end:
         image sensitive
         image shadow
         image visible
+        .globl lab_page_css, lab_page_css_end
+        .hidden lab_page_css, lab_page_css_end
+lab_page_css:
+        .incbin "page.css"
+lab_page_css_end:
+
         .section .note.GNU-stack, "", @progbits

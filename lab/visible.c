@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPERATIONS 20000u
-#define BATCHES 5u
+#define OPERATIONS 400u /* of a batch */
+#define BATCHES 30u     /* natively */
 
 enum { BT, HIDDEN, INTERP, TRAP, VIEWS };
 static const struct view {
@@ -23,8 +23,9 @@ static const struct view {
     [TRAP] = {"trap", "trap", NULL},
 };
 
-static const char *const timed[] = {"add", "rdtsc", "cpuid", "divide-error", "in"};
-#define TIMED (sizeof timed / sizeof *timed)
+enum { ADD, RDTSC, CPUID, DIVIDE_ERROR, IN, TIMED };
+static const char *const timed[TIMED] = {
+    [ADD] = "add", [RDTSC] = "rdtsc", [CPUID] = "cpuid", [DIVIDE_ERROR] = "divide-error", [IN] = "in"};
 
 /* --- what instructions tell --- */
 
@@ -118,7 +119,8 @@ static int look(struct json_object *report, struct error *error)
         status = lab_run_start(&run[v], &child, error);
         if (!status)
             lab_run_add(report, &child, &run[v]);
-        lab_expect(report, !status && !run[v].failure[0], "%s: the guest comes to its end", views[v].name);
+        if (!status && run[v].failure[0])
+            lab_expect(report, false, "%s: the guest comes to its end, but: %s", views[v].name, run[v].failure);
     }
     if (!status) {
         add_sights(report, run);
@@ -183,7 +185,7 @@ static int put_native_time(const char *name, struct json_object *report, struct 
 static int put_time(const char *name, const struct view *v, struct json_object *report, struct json_object *row,
                     double *cycles, struct error *error)
 {
-    const struct lab_task_spec spec = {"visible", v->engine, name, OPERATIONS / 20, false};
+    const struct lab_task_spec spec = {"visible", v->engine, name, v == &views[TRAP] ? OPERATIONS / 8 : OPERATIONS / 2, false};
     struct lab_measured m;
     int status = lab_measure(&m, &spec, report, error);
 
@@ -219,11 +221,12 @@ static int time_all(struct json_object *report, struct error *error)
             status = put_time(timed[i], &views[order[k]], report, row, &cycles[i][order[k]], error);
     }
     lab_plot_add(report, "Cycles each", "cycles", 1, 4);
-    if (!status && native[1] > 0 && native[2] > 0)
+    if (!status && native[RDTSC] > 0 && native[CPUID] > 0)
         lab_say(report,
-                "RDTSC takes %.0f cycles in a process of this host and %.0f under bt; CPUID takes %.0f and %.0f, where it "
-                "traps %.0f: a clock that nobody virtualizes shows what instructions hide.",
-                native[1], cycles[1][BT], native[2], cycles[2][BT], cycles[2][TRAP]);
+                "RDTSC takes %.0f cycles in a process of this host, %.0f under bt and %.0f under trap; CPUID takes %.0f, %.0f "
+                "and %.0f. No answer tells of the monitor there, but a guest that knows what is usual sees a difference.",
+                native[RDTSC], cycles[RDTSC][BT], cycles[RDTSC][TRAP], native[CPUID], cycles[CPUID][BT],
+                cycles[CPUID][TRAP]);
     return status;
 }
 

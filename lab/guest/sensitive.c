@@ -3,7 +3,8 @@
  * what the manual says (SDM vol. 2).
  *
  * A task prints "lab saw task=NAME got=N want=N" once. The machine is set up so that what is right differs from what a
- * process of an operating system would see: TS is set in CR0, there is an LDT, GUEST_USER_DATA has a base.
+ * process of an operating system would see: TS is set in CR0, there is an LDT, and the selectors that a process of Linux
+ * has for its data and its code lead to a segment with a base, and to a code segment of CPL 3.
  * Invariant: a task leaves interrupts off and the segment registers usable.
  */
 #include "lab/guest/lab.h"
@@ -11,8 +12,13 @@
 #define IF 0x200u
 #define CR0_TS 8u
 #define GP 13u
-#define LDT 0x48u
+#define LDT 0x60u
 #define GDT_ENTRIES 16u
+/* Selectors that Linux has for its processes, and what the guest has there. */
+#define HOST_DATA 0x2b
+#define HOST_CODE 0x33
+#define DATA 0x00cff3000000ffffu    /* of CPL 3 */
+#define CODE_64 0x00affb000000ffffu /* likewise */
 #define SEEN_VECTOR 0x82
 #define VENDOR_LEAF 0x40000000u
 #define VENDOR 0x74766f6eu /* "novt" */
@@ -62,7 +68,8 @@ static void prepare(void)
 
     for (i = 0; i < LDT / 8; i++)
         gdt[i] = guest_gdt[i];
-    gdt[GUEST_USER_DATA / 8] = with_base(gdt[GUEST_USER_DATA / 8], (uint64_t)&fs_word);
+    gdt[HOST_DATA / 8] = with_base(DATA, (uint64_t)&fs_word);
+    gdt[HOST_CODE / 8] = CODE_64;
     gdt[LDT / 8] = with_base(0x0000820000000000u | (sizeof ldt - 1), (uint64_t)ldt);
     __asm__ volatile("lgdt %0; lldt %w1" : : "m"(pointer), "r"(LDT));
     __asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
@@ -164,9 +171,9 @@ static uint64_t load_fs_word(void)
     return value;
 }
 
-TASK(do_mov_to_fs, "mov-to-fs", , __asm__ volatile("movl %0, %%fs" : : "r"(GUEST_USER_DATA)), load_fs_word(),
+TASK(do_mov_to_fs, "mov-to-fs", , __asm__ volatile("movl %0, %%fs" : : "r"(HOST_DATA)), load_fs_word(),
      FS_WORD)
-TASK(do_pop_fs, "pop-fs", , __asm__ volatile("pushq %0; popq %%fs" : : "r"((uint64_t)GUEST_USER_DATA) : "memory"),
+TASK(do_pop_fs, "pop-fs", , __asm__ volatile("pushq %0; popq %%fs" : : "r"((uint64_t)HOST_DATA) : "memory"),
      load_fs_word(), FS_WORD)
 TASK(do_push_fs, "push-fs", uint64_t r = 0;
      __asm__ volatile("movl %0, %%fs" : : "r"(GUEST_KERNEL_DATA)), __asm__ volatile("pushq %%fs; popq %0" : "=r"(r)),
@@ -176,7 +183,7 @@ TASK(do_push_fs, "push-fs", uint64_t r = 0;
 
 static void far_jump(void)
 {
-    struct far_pointer to = {0, GUEST_USER_CODE};
+    struct far_pointer to = {0, HOST_CODE};
 
     __asm__ volatile("leaq 1f(%%rip), %%rax\n"
                      "movl %%eax, %0\n"
@@ -189,7 +196,7 @@ static void far_jump(void)
 
 static void far_call(void)
 {
-    static struct far_pointer to = {0, GUEST_USER_CODE}; /* not on the stack, whose pointer moves */
+    static struct far_pointer to = {0, HOST_CODE}; /* not on the stack, whose pointer moves */
 
     __asm__ volatile("leaq 1f(%%rip), %%rax\n"
                      "movl %%eax, %0\n"
@@ -204,34 +211,38 @@ static void far_call(void)
 TASK(do_far_jump, "far-jmp", unsigned r = 0, r = lab_try(far_jump), r, GP)
 TASK(do_far_call, "far-call", unsigned r = 0, r = lab_try(far_call), r, GP)
 
-/* At CPL 3 this must fault. */
-static uint64_t read_cr0(uint64_t n)
-{
-    (void)n;
-    return machine_status();
-}
+/* To CPL 3, where reading CR0 must raise #GP. Is it not raised, then UD2's #UD comes. The frame is IRET's, or without
+ * flags RETF's. */
+#define TO_USER "leaq 1f(%%rip), %%rax\n"
+#define AT_USER                                                                                                    \
+    "1: movq %%cr0, %%rax\n"                                                                                       \
+    "ud2"
+static uint8_t user_stack[256];
 
 static void by_iret(void)
 {
-    guest_at_user(read_cr0, 0);
+    __asm__ volatile(TO_USER "pushq %0\n"
+                             "pushq %1\n"
+                             "pushq $2\n"
+                             "pushq %2\n"
+                             "pushq %%rax\n"
+                             "iretq\n" AT_USER
+                     :
+                     : "r"((uint64_t)HOST_DATA), "r"((uint64_t)(user_stack + sizeof user_stack)),
+                       "r"((uint64_t)HOST_CODE)
+                     : "rax", "memory");
 }
 
-/* The same by RETF, which needs no flags in its frame. */
 static void by_far_return(void)
 {
-    static uint8_t stack[256];
-
-    __asm__ volatile("pushq %0\n"
-                     "pushq %1\n"
-                     "pushq %2\n"
-                     "leaq 1f(%%rip), %%rax\n"
-                     "pushq %%rax\n"
-                     "lretq\n"
-                     "1: movq %%cr0, %%rax\n"
-                     "int %3"
+    __asm__ volatile(TO_USER "pushq %0\n"
+                             "pushq %1\n"
+                             "pushq %2\n"
+                             "pushq %%rax\n"
+                             "lretq\n" AT_USER
                      :
-                     : "r"((uint64_t)GUEST_USER_DATA), "r"((uint64_t)(stack + sizeof stack)),
-                       "r"((uint64_t)GUEST_USER_CODE), "i"(GUEST_LEAVE)
+                     : "r"((uint64_t)HOST_DATA), "r"((uint64_t)(user_stack + sizeof user_stack)),
+                       "r"((uint64_t)HOST_CODE)
                      : "rax", "memory");
 }
 
