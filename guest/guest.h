@@ -1,6 +1,6 @@
 /*
- * guest.h - what measured code needs, in a guest as in a native program: the clock, a loop that is timed, and a way
- * out for text.
+ * guest.h - what measured code needs, in a guest as in a native program: the clock, a loop that is timed, and a
+ * way out for text.
  */
 #ifndef NOVT_GUEST_GUEST_H
 #define NOVT_GUEST_GUEST_H
@@ -19,14 +19,14 @@ static inline uint64_t guest_tsc(void)
 }
 
 /* Cycles of a loop of n > 0 rounds. The compiler may not know that the loop counts only, or it would go. */
-#define GUEST_TIMED(n, operation)                                                                                  \
+#define GUEST_TIMED(n, operation)                                                                                 \
     ({                                                                                                            \
-        uint64_t left_ = (n), begin_ = guest_tsc();                                                                \
+        uint64_t left_ = (n), begin_ = guest_tsc();                                                               \
         do {                                                                                                      \
             operation;                                                                                            \
             __asm__ volatile("" : "+r"(left_));                                                                   \
         } while (--left_);                                                                                        \
-        guest_tsc() - begin_;                                                                                      \
+        guest_tsc() - begin_;                                                                                     \
     })
 
 #endif

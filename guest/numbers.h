@@ -8,8 +8,8 @@
 #define GUEST_AREA 0x40000000
 #define GUEST_AREA_PAGES 512
 
-/* Selectors (boot.S has the GDT). Those of user code are not what Linux has for its processes' code: a monitor that runs
- * the guest as a process of Linux, deprivileged, is to notice IRET. */
+/* Selectors (boot.S has the GDT). Those of user code are not what Linux has for its processes' code: a monitor
+ * that runs the guest as a process of Linux, deprivileged, is to notice IRET. */
 #define GUEST_KERNEL_CODE 0x10
 #define GUEST_KERNEL_DATA 0x18
 #define GUEST_USER_CODE32 0x2b

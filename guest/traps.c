@@ -28,8 +28,8 @@ struct __attribute__((packed)) table_register {
     uint64_t base;
 };
 
-extern const uint8_t guest_entry_exceptions[], guest_entry_ignore[], guest_entry_divide[], guest_entry_page_fault[],
-    guest_entry_timer[], guest_entry_int[], guest_entry_leave[];
+extern const uint8_t guest_entry_exceptions[], guest_entry_ignore[], guest_entry_divide[],
+    guest_entry_page_fault[], guest_entry_timer[], guest_entry_int[], guest_entry_leave[];
 extern uint8_t guest_trap_stack_top[];
 
 volatile uint64_t guest_area_entry;
@@ -42,7 +42,7 @@ void guest_set_gate(unsigned vector, const uint8_t *entry, unsigned dpl)
     uint64_t address = (uint64_t)entry;
 
     guest_idt[vector][0] = (address & 0xffff) | GUEST_KERNEL_CODE << 16 | (uint64_t)(0x8e | dpl << 5) << 40 |
-                     (address >> 16 & 0xffff) << 48;
+                           (address >> 16 & 0xffff) << 48;
     guest_idt[vector][1] = address >> 32;
 }
 
@@ -89,7 +89,7 @@ void guest_start_interrupts(void)
     static const struct {
         uint8_t port, value;
     } commands[] = {{0x43, 0x30}, {0x20, 0x11}, {0x21, GUEST_TIMER}, {0x21, 4},    {0x21, 1},   {0xa0, 0x11},
-                    {0xa1, 0x28}, {0xa1, 2},    {0xa1, 1},          {0x21, 0xfe}, {0xa1, 0xff}};
+                    {0xa1, 0x28}, {0xa1, 2},    {0xa1, 1},           {0x21, 0xfe}, {0xa1, 0xff}};
     unsigned i;
 
     for (i = 0; i < sizeof commands / sizeof *commands; i++)

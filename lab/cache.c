@@ -10,8 +10,20 @@
 #define FEW 0.01
 
 enum {
-    COLD, WARM, INTERPRETED, CHAINED, UNCHAINED, CACHED, UNCACHED, PREDICTED, UNPREDICTED, PATCHED, RETRANSLATED, REVIVED,
-    BESIDE, STEPS
+    COLD,
+    WARM,
+    INTERPRETED,
+    CHAINED,
+    UNCHAINED,
+    CACHED,
+    UNCACHED,
+    PREDICTED,
+    UNPREDICTED,
+    PATCHED,
+    RETRANSLATED,
+    REVIVED,
+    BESIDE,
+    STEPS
 };
 
 static const struct step {
@@ -49,7 +61,9 @@ static int measure(const struct step *s, struct json_object *report, struct json
     if (!status) {
         struct json_object *row = lab_row_add(table, s->label);
 
-        *r = (struct result){m.right, m.cycles / s->parts, lab_measured_count(&m, "blocks") / s->parts,
+        *r = (struct result){m.right,
+                             m.cycles / s->parts,
+                             lab_measured_count(&m, "blocks") / s->parts,
                              lab_measured_count(&m, "lookups") / s->parts,
                              lab_measured_count(&m, "invalidated_blocks") / s->parts,
                              lab_measured_count(&m, "code_writes") / s->parts};
@@ -89,22 +103,25 @@ static void tell(struct json_object *report, const struct result *r)
         if (!r[i].right || r[i].cycles <= 0)
             return;
     lab_say(report,
-            "Translating makes the first call %.0f times as dear as later ones, which take %.1f cycles; the interpreter "
+            "Translating makes the first call %.0f times as dear as later ones, which take %.1f cycles; the "
+            "interpreter "
             "needs %.0f for each, so translating has paid after %.0f calls.",
             r[COLD].cycles / r[WARM].cycles, r[WARM].cycles, r[INTERPRETED].cycles,
-            r[INTERPRETED].cycles > r[WARM].cycles ? r[COLD].cycles / (r[INTERPRETED].cycles - r[WARM].cycles) : 0);
+            r[INTERPRETED].cycles > r[WARM].cycles ? r[COLD].cycles / (r[INTERPRETED].cycles - r[WARM].cycles)
+                                                   : 0);
     lab_say(report, "A jump takes %.2f cycles chained and %.0f without; a call through a register %.1f and %.0f.",
             r[CHAINED].cycles, r[UNCHAINED].cycles, r[CACHED].cycles, r[UNCACHED].cycles);
     lab_say(report,
-            "Code whose operand changes before each call takes %.0f cycles translated anew each time, and %.0f once the "
+            "Code whose operand changes before each call takes %.0f cycles translated anew each time, and %.0f "
+            "once the "
             "translator has noticed and loads the operand; written with its own bytes %.0f; data beside it %.0f.",
             r[RETRANSLATED].cycles, r[PATCHED].cycles, r[REVIVED].cycles, r[BESIDE].cycles);
 }
 
 static int run(struct json_object *report, struct error *error)
 {
-    static const char *const columns[] = {"what", "engine", "cycles", "translated", "looked up", "dropped",
-                                          "code writes", NULL};
+    static const char *const columns[] = {"what",      "engine",  "cycles",      "translated",
+                                          "looked up", "dropped", "code writes", NULL};
     struct json_object *table = lab_table_add(report, "Each time", columns);
     struct result r[STEPS] = {0};
     int status = 0;
@@ -120,7 +137,8 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_cache = {
     .name = "cache",
     .title = "the code cache: cold, warm, chained, invalidated",
-    .question = "Translated code is kept, so its cost is paid once; but code has to be found again, and may change. What "
-                "does each of these cost, and which of novt's ways to avoid it works?",
+    .question =
+        "Translated code is kept, so its cost is paid once; but code has to be found again, and may change. What "
+        "does each of these cost, and which of novt's ways to avoid it works?",
     .run = run,
 };

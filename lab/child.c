@@ -1,8 +1,8 @@
 /*
  * child.c - one run: a process, its output in files that have no name, and a limit of time.
  *
- * Interface: child.h. The child is this very program (/proc/self/exe), its -kernel a memfd, so that no file is needed
- * beside the program. Invariants: whatever happens, the child is waited for, and no descriptor stays open.
+ * Interface: child.h. The child is this very program (/proc/self/exe), its -kernel a memfd, so that no file is
+ * needed beside the program. Invariants: whatever happens, the child is waited for, and no descriptor stays open.
  */
 #include "lab/child.h"
 
@@ -88,10 +88,10 @@ static void start_novt(const struct lab_child *c, const struct files *f)
 {
     const char *cpu = c->cpu ? c->cpu : "max";
     char kernel[32];
-    const char *argv[ARGUMENTS] = {"novt",      "-accel",   c->engine,       "-m",           "32",
-                                   "-cpu",      cpu,        "-kernel",       kernel,         "-append",
-                                   c->words,    "-serial",  "stdio",         "-serial",      "file:/dev/null",
-                                   "-debugcon", "file:/dev/null", "-no-reboot", "--stats=json", "--maps"};
+    const char *argv[ARGUMENTS] = {
+        "novt",           "-accel",    c->engine,        "-m",         "32",           "-cpu",  cpu,
+        "-kernel",        kernel,      "-append",        c->words,     "-serial",      "stdio", "-serial",
+        "file:/dev/null", "-debugcon", "file:/dev/null", "-no-reboot", "--stats=json", "--maps"};
 
     snprintf(kernel, sizeof kernel, "/proc/self/fd/%d", f->image);
     become_child(f);

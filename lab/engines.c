@@ -1,7 +1,8 @@
 /*
  * engines.c - the experiment `engines`: the same programs natively and under each way to run a guest.
  *
- * Interface: experiments.h; its guest is guest/engines.c. The programs are the same object code in the guest and here.
+ * Interface: experiments.h; its guest is guest/engines.c. The programs are the same object code in the guest and
+ * here.
  */
 #include "lab/experiments.h"
 #include "lab/guest/program.h"
@@ -173,7 +174,8 @@ static void judge(struct json_object *report, struct result (*r)[ENGINES])
     }
     lab_expect(report, same, "each program has the same result natively, under trap and under bt");
     lab_expect(report, undisturbed, "programs without a sensitive instruction hardly ever leave their code");
-    lab_expect(report, trapped, "what a kernel does traps each time under trap, and stays in translated code under bt");
+    lab_expect(report, trapped,
+               "what a kernel does traps each time under trap, and stays in translated code under bt");
 }
 
 /* Geometric mean over the programs; 0 if one is missing. */
@@ -199,12 +201,14 @@ static void tell(struct json_object *report, struct result (*r)[ENGINES])
 
     if (mean_ratio(r, TRAP) > 0 && mean_ratio(r, BT) > 0 && mean_ratio(r, INTERP) > 0)
         lab_say(report,
-                "Programs take %.2f times their native time under trap, %.2f translated, and %.0f interpreted (geometric "
+                "Programs take %.2f times their native time under trap, %.2f translated, and %.0f interpreted "
+                "(geometric "
                 "means).",
                 mean_ratio(r, TRAP), mean_ratio(r, BT), mean_ratio(r, INTERP));
     if (system_call[TRAP].right && system_call[BT].right && system_call[BT].cycles > 0)
         lab_say(report,
-                "A system call inside of the guest costs %.0f cycles by trapping, %.0f translated: what a monitor is asked "
+                "A system call inside of the guest costs %.0f cycles by trapping, %.0f translated: what a monitor "
+                "is asked "
                 "for, and how often, decides, not how fast the rest runs.",
                 system_call[TRAP].cycles, system_call[BT].cycles);
 }
@@ -225,7 +229,8 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_engines = {
     .name = "engines",
     .title = "an emulator, trap-and-emulate and binary translation against native",
-    .question = "The same object code is run as a process, deprivileged by trap-and-emulate, translated, and interpreted. "
-                "Which is how fast, and how often does the monitor have to step in?",
+    .question =
+        "The same object code is run as a process, deprivileged by trap-and-emulate, translated, and interpreted. "
+        "Which is how fast, and how often does the monitor have to step in?",
     .run = run,
 };

@@ -23,7 +23,7 @@ IMAGE(visible);
 
 #define ROW(name)                                                                                                 \
     {                                                                                                             \
-        #name, lab_image_##name, lab_image_##name##_end                                                           \
+#name, lab_image_##name, lab_image_##name##_end                                                           \
     }
 static const struct lab_guest guests[] = {ROW(cache),     ROW(engines), ROW(io),
                                           ROW(sensitive), ROW(shadow),  ROW(visible)};

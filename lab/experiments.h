@@ -1,6 +1,6 @@
 /*
- * experiments.h - all of them, in the order of a lecture. Each has a file of its name here, a guest of its name in guest/,
- * and a page of its name in docs/lab/.
+ * experiments.h - all of them, in the order of a lecture. Each has a file of its name here, a guest of its name in
+ * guest/, and a page of its name in docs/lab/.
  */
 #ifndef NOVT_LAB_EXPERIMENTS_H
 #define NOVT_LAB_EXPERIMENTS_H

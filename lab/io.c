@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#define TRAP_SHARE 8          /* of the bytes: an exit is dear there */
-#define NO_EXIT       0.01 /* exits a byte: what is below is not due to the bytes */
+#define TRAP_SHARE 8 /* of the bytes: an exit is dear there */
+#define NO_EXIT 0.01 /* exits a byte: what is below is not due to the bytes */
 
 enum { SERIAL_POLL, SERIAL_BLIND, DEBUG_OUT, DEBUG_REP, FWCFG_IN, FWCFG_REP, FWCFG_DMA, WAYS };
 
@@ -43,8 +43,8 @@ static uint64_t sum_of(const struct lab_measured *m)
     return lab_record_number(lab_records_next(&m->run[1].guest, "sum", &at), "value");
 }
 
-static void add_row(struct json_object *table, const struct way *w, const char *engine, const struct lab_measured *m,
-                    const struct result *r)
+static void add_row(struct json_object *table, const struct way *w, const char *engine,
+                    const struct lab_measured *m, const struct result *r)
 {
     struct json_object *row = lab_row_add(table, w->label);
 
@@ -93,10 +93,12 @@ static void judge(struct json_object *report, struct result (*r)[WAYS])
 
 static void tell(struct json_object *report, const char *engine, const struct result *r)
 {
-    if (r[FWCFG_IN].exits < 0 || !r[FWCFG_IN].right || !r[FWCFG_REP].right || !r[FWCFG_DMA].right || r[FWCFG_DMA].cycles <= 0)
+    if (r[FWCFG_IN].exits < 0 || !r[FWCFG_IN].right || !r[FWCFG_REP].right || !r[FWCFG_DMA].right ||
+        r[FWCFG_DMA].cycles <= 0)
         return;
     lab_say(report,
-            "Under %s a byte from fw_cfg costs %.0f cycles by IN, %.0f in a REP INSB, and %.2f in a request: one exit for "
+            "Under %s a byte from fw_cfg costs %.0f cycles by IN, %.0f in a REP INSB, and %.2f in a request: one "
+            "exit for "
             "many bytes makes them %.1f times as cheap, one access for all of them %.0f times.",
             engine, r[FWCFG_IN].cycles, r[FWCFG_REP].cycles, r[FWCFG_DMA].cycles,
             r[FWCFG_IN].cycles / r[FWCFG_REP].cycles, r[FWCFG_IN].cycles / r[FWCFG_DMA].cycles);
@@ -122,8 +124,9 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_io = {
     .name = "io",
     .title = "emulated devices and paravirtual requests, for the same bytes",
-    .question = "A device that was made for wires is told one byte at a time, and each access is an exit from the guest's "
-                "code. How much of that is left when the guest hands over many bytes at once, in a manner made for "
-                "virtual machines?",
+    .question =
+        "A device that was made for wires is told one byte at a time, and each access is an exit from the guest's "
+        "code. How much of that is left when the guest hands over many bytes at once, in a manner made for "
+        "virtual machines?",
     .run = run,
 };

@@ -1,8 +1,8 @@
 /*
  * lab.c - the command `novt lab`: which experiments to run, and where their reports go.
  *
- * Interface: lab.h. Invariant: files that are asked for are opened before anything is run, so that a bad name costs no
- * time.
+ * Interface: lab.h. Invariant: files that are asked for are opened before anything is run, so that a bad name
+ * costs no time.
  */
 #include "lab/lab.h"
 
@@ -199,7 +199,8 @@ static int run_all(const struct order *o, struct error *error)
         write_reports(o, root);
     json_object_put(root);
     if (!status && broken)
-        status = error_set(error, EPROTO, "lab run: %u of what was expected did not come about; see above", broken);
+        status =
+            error_set(error, EPROTO, "lab run: %u of what was expected did not come about; see above", broken);
     return status;
 }
 

@@ -16,10 +16,10 @@ struct lab_task_spec {
 };
 
 struct lab_measured {
-    bool right;           /* both runs came to their end, and every check of the guest held */
-    char failure[200];    /* why not */
-    double cycles;        /* an operation's, of the host's TSC */
-    double operations;    /* that the second run did more than the first */
+    bool right;        /* both runs came to their end, and every check of the guest held */
+    char failure[200]; /* why not */
+    double cycles;     /* an operation's, of the host's TSC */
+    double operations; /* that the second run did more than the first */
     struct lab_run run[2];
 };
 
@@ -31,8 +31,8 @@ void lab_measured_free(struct lab_measured *measured);
 /* How many of what this counter of --stats counts there were for an operation. */
 double lab_measured_count(const struct lab_measured *measured, const char *name);
 
-/* How often the guest's code was left for the monitor, for an operation: translated code left for the run loop, native
-   code stopped by a trap. The interpreter never enters any: negative. */
+/* How often the guest's code was left for the monitor, for an operation: translated code left for the run loop,
+   native code stopped by a trap. The interpreter never enters any: negative. */
 double lab_measured_exits(const struct lab_measured *measured, const char *engine);
 
 /* A cell with the number, or an empty one if the measurement went wrong or

@@ -1,8 +1,8 @@
 /*
  * record.c - reads the lines that a guest has printed.
  *
- * Interface: record.h. The bytes come from a guest: nothing is believed about them. Invariant: records point into the
- * copy of the text, in which the ends of words have become NULs.
+ * Interface: record.h. The bytes come from a guest: nothing is believed about them. Invariant: records point into
+ * the copy of the text, in which the ends of words have become NULs.
  */
 #include "lab/record.h"
 
@@ -41,6 +41,14 @@ static bool add_line(struct lab_records *records, char *line)
     return true;
 }
 
+/* What is neither printable nor the end of a line becomes a dot: reports are made of it. */
+static void copy_text(char *to, const char *from, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] = from[i] == '\n' || (from[i] >= ' ' && from[i] <= '~') ? from[i] : '.';
+    to[size] = '\0';
+}
+
 bool lab_records_parse(struct lab_records *records, const char *text, size_t size, const char *word)
 {
     size_t length = strlen(word);
@@ -49,8 +57,7 @@ bool lab_records_parse(struct lab_records *records, const char *text, size_t siz
     *records = (struct lab_records){.text = malloc(size + 1)};
     if (!records->text)
         return false;
-    memcpy(records->text, text, size);
-    records->text[size] = '\0'; /* an earlier NUL ends the text */
+    copy_text(records->text, text, size);
     rest = records->text;
     while ((line = strsep(&rest, "\n")))
         if (!strncmp(line, word, length) && line[length] == ' ' && !add_line(records, line + length + 1))

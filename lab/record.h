@@ -3,8 +3,9 @@
  *
  *   KIND KEY=VALUE KEY=VALUE ...
  *
- * separated by single blanks. Numbers are decimal or 0x hexadecimal. A guest writes hexadecimal ones with all their
- * digits, so that runs that differ in numbers alone write as many bytes, and what the machine counts can be compared.
+ * separated by single blanks. Numbers are decimal or 0x hexadecimal. A guest writes hexadecimal ones with all
+ * their digits, so that runs that differ in numbers alone write as many bytes, and what the machine counts can be
+ * compared.
  */
 #ifndef NOVT_LAB_RECORD_H
 #define NOVT_LAB_RECORD_H
@@ -29,9 +30,9 @@ struct lab_records {
     size_t count;
 };
 
-/* Those of the lines of `text` that begin with this word and a blank; the record begins behind it. Lines of any other
-   form, and words without '=', are left out: a guest may print what it likes. False: out of memory. Ends with
-   lab_records_free in any case. */
+/* Those of the lines of `text` that begin with this word and a blank; the record begins behind it. Lines of any
+   other form, and words without '=', are left out: a guest may print what it likes. Bytes that are not printable
+   become dots. False: out of memory. Ends with lab_records_free in any case. */
 bool lab_records_parse(struct lab_records *records, const char *text, size_t size, const char *word);
 void lab_records_free(struct lab_records *records);
 

@@ -1,8 +1,8 @@
 /*
  * render_html.c - all reports as one page: sentences, drawings, plots and tables, and the runs they come from.
  *
- * Interface: lab_render_html, lab_render_escaped. The page fetches nothing; its style is page.css, which is part of the
- * program. Invariant: whatever comes from a guest is escaped.
+ * Interface: lab_render_html, lab_render_escaped. The page fetches nothing; its style is page.css, which is part
+ * of the program. Invariant: whatever comes from a guest is escaped.
  */
 #include "lab/render.h"
 
@@ -154,7 +154,9 @@ static void put_heading(struct json_object *root, FILE *to)
         lab_render_escaped(json_object_get_string(value), to);
         fputs(". ", to);
     }
-    fputs("Cycles are those of the processor's time-stamp counter; each is the best of several batches.</p>\n<nav>", to);
+    fputs(
+        "Cycles are those of the processor's time-stamp counter; each is the best of several batches.</p>\n<nav>",
+        to);
     for (size_t i = 0; i < json_object_array_length(all); i++) {
         const char *name = text_of(json_object_array_get_idx(all, i), "name");
 

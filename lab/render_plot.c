@@ -1,6 +1,6 @@
 /*
- * render_plot.c - bars on a logarithmic axis, as inline SVG: one group for each row of a table, one bar for each of its
- * columns.
+ * render_plot.c - bars on a logarithmic axis, as inline SVG: one group for each row of a table, one bar for each
+ * of its columns.
  *
  * Interface: lab_render_plot. Colours are the page's (classes c0 to c4), so that they follow light and dark.
  */
@@ -12,11 +12,11 @@
 #include "lab/report.h"
 
 #define WIDTH 960
-#define LEFT 330   /* labels end here */
-#define RIGHT 880  /* bars end here, at most */
-#define BAR 13     /* height of one, with the gap to the next */
-#define GAP 9      /* between groups */
-#define TOP 46     /* legend and axis */
+#define LEFT 330  /* labels end here */
+#define RIGHT 880 /* bars end here, at most */
+#define BAR 13    /* height of one, with the gap to the next */
+#define GAP 9     /* between groups */
+#define TOP 46    /* legend and axis */
 #define SERIES 5u
 
 struct axis {
@@ -84,8 +84,8 @@ static void put_legend(const struct plot *p, FILE *to)
     for (size_t c = p->from; c <= p->to && p->from != p->to; c++) {
         const char *name = json_object_get_string(json_object_array_get_idx(p->columns, c));
 
-        fprintf(to, "<rect class=\"c%zu\" x=\"%d\" y=\"4\" width=\"12\" height=\"12\" rx=\"2\"/>", (c - p->from) % SERIES,
-                x);
+        fprintf(to, "<rect class=\"c%zu\" x=\"%d\" y=\"4\" width=\"12\" height=\"12\" rx=\"2\"/>",
+                (c - p->from) % SERIES, x);
         fprintf(to, "<text class=tick x=\"%d\" y=\"14\">", x + 17);
         lab_render_escaped(name, to);
         fputs("</text>\n", to);
@@ -102,7 +102,8 @@ static void put_bar(const struct plot *p, size_t column, double value, int y, FI
     fprintf(to, "<rect class=\"c%zu\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"1.5\"><title>",
             (column - p->from) % SERIES, LEFT, y, end - LEFT > 1.5 ? end - LEFT : 1.5, BAR - 3);
     lab_render_escaped(json_object_get_string(json_object_array_get_idx(p->columns, column)), to);
-    fprintf(to, ": %s</title></rect><text class=tick x=\"%.1f\" y=\"%d\">%s</text>\n", text, end + 5, y + BAR - 4, text);
+    fprintf(to, ": %s</title></rect><text class=tick x=\"%.1f\" y=\"%d\">%s</text>\n", text, end + 5, y + BAR - 4,
+            text);
 }
 
 /* The first column, and with it the second where that is text as well. */
@@ -134,9 +135,8 @@ static void put_group(const struct plot *p, size_t row, int y, FILE *to)
 
 void lab_render_plot(struct json_object *report, struct json_object *plot, FILE *to)
 {
-    struct json_object *table =
-        json_object_array_get_idx(json_object_object_get(report, "tables"),
-                                  json_object_get_uint64(json_object_object_get(plot, "table")));
+    struct json_object *table = json_object_array_get_idx(
+        json_object_object_get(report, "tables"), json_object_get_uint64(json_object_object_get(plot, "table")));
     struct plot p = {.rows = json_object_object_get(table, "rows"),
                      .columns = json_object_object_get(table, "columns"),
                      .from = json_object_get_uint64(json_object_object_get(plot, "from")),

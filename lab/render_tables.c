@@ -1,6 +1,6 @@
 /*
- * render_tables.c - draws the guest's page-table entries, the frames of its memory, and what novt has for the same pages,
- * side by side, as inline SVG.
+ * render_tables.c - draws the guest's page-table entries, the frames of its memory, and what novt has for the same
+ * pages, side by side, as inline SVG.
  *
  * Interface: lab_render_drawing; the data are those of shadow_tables.h.
  */
@@ -64,21 +64,22 @@ static int frame_y(const struct drawing *d, int64_t frame)
 
 static void put_box(const char *class, int x, int y, int width, FILE *to)
 {
-    fprintf(to, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\"/>", class, x, y, width, BOX);
+    fprintf(to, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"4\"/>", class, x, y, width,
+            BOX);
 }
 
 static void put_line(const char *class, int x1, int y1, int x2, int y2, FILE *to)
 {
     int middle = (x1 + x2) / 2;
 
-    fprintf(to, "<path class=\"%s\" d=\"M%d %dC%d %d %d %d %d %d\"/>\n", class, x1, y1, middle, y1, middle, y2, x2, y2);
+    fprintf(to, "<path class=\"%s\" d=\"M%d %dC%d %d %d %d %d %d\"/>\n", class, x1, y1, middle, y1, middle, y2, x2,
+            y2);
 }
 
 static void put_guest(const struct drawing *d, struct json_object *page, int y, FILE *to)
 {
     put_box("box guest", GUEST_X, y, GUEST_WIDTH, to);
-    fprintf(to,
-            "<text class=mono x=\"%d\" y=\"%d\">%" PRIx64 "  &#8594;  %" PRIx64 "  %s</text>\n", GUEST_X + 12,
+    fprintf(to, "<text class=mono x=\"%d\" y=\"%d\">%" PRIx64 "  &#8594;  %" PRIx64 "  %s</text>\n", GUEST_X + 12,
             y + 18, number(page, "linear"), number(page, "frame"), text(page, "bits"));
     put_line("wire guest", GUEST_X + GUEST_WIDTH, y + BOX / 2, FRAME_X, frame_y(d, number(page, "frame")), to);
 }
@@ -90,12 +91,12 @@ static void put_shadow(const struct drawing *d, struct json_object *page, int y,
 
     put_box(!map ? "box none" : stale ? "box stale" : "box shadow", SHADOW_X, y, SHADOW_WIDTH, to);
     if (!map) {
-        fprintf(to, "<text class=\"mono dim\" x=\"%d\" y=\"%d\">%" PRIx64 "  not there</text>\n", SHADOW_X + 12, y + 18,
-                number(page, "linear"));
+        fprintf(to, "<text class=\"mono dim\" x=\"%d\" y=\"%d\">%" PRIx64 "  not there</text>\n", SHADOW_X + 12,
+                y + 18, number(page, "linear"));
         return;
     }
-    fprintf(to, "<text class=mono x=\"%d\" y=\"%d\">%" PRIx64 "  &#8594;  %" PRIx64 "  %s%s</text>\n", SHADOW_X + 12,
-            y + 18, number(page, "linear"), number(map, "frame"), text(map, "rights"),
+    fprintf(to, "<text class=mono x=\"%d\" y=\"%d\">%" PRIx64 "  &#8594;  %" PRIx64 "  %s%s</text>\n",
+            SHADOW_X + 12, y + 18, number(page, "linear"), number(map, "frame"), text(map, "rights"),
             stale ? "  stale, not flushed" : "");
     put_line(stale ? "wire stale" : "wire shadow", SHADOW_X, y + BOX / 2, FRAME_X + FRAME_WIDTH,
              frame_y(d, number(map, "frame")), to);
@@ -115,7 +116,8 @@ static void put_frames(const struct drawing *d, FILE *to)
 static void put_headings(const struct drawing *d, FILE *to)
 {
     fprintf(to, "<text class=head x=\"%d\" y=\"20\">Guest's page table</text>\n", GUEST_X);
-    fprintf(to, "<text class=\"dim small\" x=\"%d\" y=\"38\">present, writable, user, accessed, dirty</text>\n", GUEST_X);
+    fprintf(to, "<text class=\"dim small\" x=\"%d\" y=\"38\">present, writable, user, accessed, dirty</text>\n",
+            GUEST_X);
     fprintf(to, "<text class=\"head mid\" x=\"%d\" y=\"20\">Frames</text>\n", FRAME_X + FRAME_WIDTH / 2);
     fprintf(to, "<text class=head x=\"%d\" y=\"20\">novt's %s</text>\n", SHADOW_X,
             strcmp(d->shadow, "window") ? "TLB, for user code" : "window: the host's page tables");

@@ -71,7 +71,7 @@ static void put_table(struct json_object *table, FILE *to)
     struct json_object *columns = json_object_object_get(table, "columns");
     struct json_object *rows = json_object_object_get(table, "rows");
     size_t count = json_object_array_length(columns);
-    int width[COLUMNS];
+    int width[COLUMNS] = {0};
 
     count = count < COLUMNS ? count : COLUMNS;
     for (size_t i = 0; i < count; i++)

@@ -3,8 +3,8 @@
  *
  *   {"name", "title", "question",
  *    "tables":       [{"title", "columns": [TEXT...], "rows": [[TEXT | NUMBER | null...]...]}...],
- *    "plots":        [{"title", "unit", "table": INDEX, "from": COLUMN, "to": COLUMN}...],   bars; labels: column 0
- *    "drawings":     [{"title", "kind", ...}...],                                           see drawing.h
+ *    "plots":        [{"title", "unit", "table": INDEX, "from": COLUMN, "to": COLUMN}...],   bars; labels: column
+ * 0 "drawings":     [{"title", "kind", ...}...],                                           see drawing.h
  *    "findings":     [TEXT...],
  *    "expectations": [{"text", "held": BOOLEAN}...],
  *    "runs":         [{"guest", "engine", "words", "failure", "lines": [TEXT...], "stats": {...}}...]}

@@ -1,6 +1,6 @@
 /*
- * sensitive.c - the experiment `sensitive`: instructions that tell or change the state of the machine, one by one, under
- * the three engines.
+ * sensitive.c - the experiment `sensitive`: instructions that tell or change the state of the machine, one by one,
+ * under the three engines.
  *
  * Interface: experiments.h; its guest is guest/sensitive.c, which says what is right.
  */
@@ -16,8 +16,8 @@
 enum { TRAP, BT, INTERP, ENGINES };
 static const char *const engines[ENGINES] = {[TRAP] = "trap", [BT] = "bt", [INTERP] = "interp"};
 
-/* What is expected of trap-and-emulate: that depends on whether the processor traps, outside of CPL 0, what goes beyond
-   what user code may know. */
+/* What is expected of trap-and-emulate: that depends on whether the processor traps, outside of CPL 0, what goes
+   beyond what user code may know. */
 enum expected {
     WRONG, /* it does not trap, and does or shows something else */
     RIGHT, /* it traps, or is the same for all */
@@ -150,7 +150,8 @@ static void judge(struct json_object *report, struct result (*r)[ENGINES])
     }
     lab_expect(report, !exact[0], "under bt and interp each of them is right%s", exact);
     lab_expect(report, !wrong[0], "under trap the sensitive ones do not trap, and are wrong%s", wrong);
-    lab_expect(report, !trapped[0], "under trap CLI, MOV from CR0, RDMSR and INT n trap, and are right%s", trapped);
+    lab_expect(report, !trapped[0], "under trap CLI, MOV from CR0, RDMSR and INT n trap, and are right%s",
+               trapped);
 }
 
 static void tell(struct json_object *report, struct result (*r)[ENGINES])
@@ -171,18 +172,20 @@ static void tell(struct json_object *report, struct result (*r)[ENGINES])
     lab_say(report, "Of %zu instructions %u are right under trap, %u under bt and %u under interp.", INSTRUCTIONS,
             right[TRAP], right[BT], right[INTERP]);
     lab_say(report,
-            "%u of those that are wrong under trap never trapped: the monitor was not asked. A machine is virtualizable by "
+            "%u of those that are wrong under trap never trapped: the monitor was not asked. A machine is "
+            "virtualizable by "
             "trapping alone only if no sensitive instruction does that (Popek and Goldberg).",
             silent);
     if (count && cycles[BT] > 0)
-        lab_say(report, "Where a trap gets it right, it costs %.0f cycles in the mean; translated, the same cost %.0f.",
+        lab_say(report,
+                "Where a trap gets it right, it costs %.0f cycles in the mean; translated, the same cost %.0f.",
                 cycles[TRAP] / count, cycles[BT] / count);
 }
 
 static int run(struct json_object *report, struct error *error)
 {
-    static const char *const columns[] = {"instruction", "trap", "bt", "interp", "traps", "cycles: trap", "cycles: bt",
-                                          "cycles: interp", NULL};
+    static const char *const columns[] = {"instruction", "trap",           "bt", "interp", "traps", "cycles: trap",
+                                          "cycles: bt",  "cycles: interp", NULL};
     struct json_object *table = lab_table_add(report, "What came of it at CPL 0 (hexadecimal)", columns);
     struct result r[INSTRUCTIONS][ENGINES] = {0};
     int status = 0;
@@ -201,7 +204,8 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_sensitive = {
     .name = "sensitive",
     .title = "the sensitive instructions, one by one",
-    .question = "Trap-and-emulate runs the guest's kernel without privilege, and emulates what traps. Which instructions tell "
+    .question = "Trap-and-emulate runs the guest's kernel without privilege, and emulates what traps. Which "
+                "instructions tell "
                 "or change the machine's state without trapping, and what does a guest get that uses them?",
     .run = run,
 };

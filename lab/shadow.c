@@ -1,6 +1,6 @@
 /*
- * shadow.c - the experiment `shadow`: what page faults, context switches and changes of page tables cost, by the way an
- * engine keeps its own translations.
+ * shadow.c - the experiment `shadow`: what page faults, context switches and changes of page tables cost, by the
+ * way an engine keeps its own translations.
  *
  * Interface: experiments.h; its guest is guest/shadow.c.
  */
@@ -9,7 +9,7 @@
 #include "lab/shadow_tables.h"
 
 #define FEW 0.01
-#define SPACE_PAGES 8    /* a program uses in its turn (guest/shadow.c) */
+#define SPACE_PAGES 8 /* a program uses in its turn (guest/shadow.c) */
 
 enum { LOAD, FAULT, SWITCH, PTE_FLUSH, PTE_STORE, EVENTS };
 enum { INTERP, TLB, WINDOW, TRAP, TIERS };
@@ -58,8 +58,12 @@ static int measure(unsigned event, unsigned tier, struct json_object *report, st
     int status = lab_measure(&m, &spec, report, error);
 
     if (!status)
-        *r = (struct result){m.right, m.right ? m.cycles : -1, count(&m, "exception_pf"), count(&m, "page_walks"),
-                             count(&m, "tlb_fills"), count(&m, tiers[tier].mappings),
+        *r = (struct result){m.right,
+                             m.right ? m.cycles : -1,
+                             count(&m, "exception_pf"),
+                             count(&m, "page_walks"),
+                             count(&m, "tlb_fills"),
+                             count(&m, tiers[tier].mappings),
                              count(&m, tiers[tier].host_faults)};
     lab_measured_free(&m);
     return status;
@@ -89,8 +93,8 @@ static void add_costs(struct json_object *report, struct result (*r)[TIERS])
 
 static void add_counts(struct json_object *report, struct result (*r)[TIERS])
 {
-    static const char *const columns[] = {"event", "engine", "guest's faults", "walks", "TLB fills", "host mappings",
-                                          "host faults", NULL};
+    static const char *const columns[] = {"event",     "engine",        "guest's faults", "walks",
+                                          "TLB fills", "host mappings", "host faults",    NULL};
     struct json_object *table = lab_table_add(report, "What happened, an event", columns);
 
     for (unsigned e = 0; e < EVENTS; e++)
@@ -116,12 +120,15 @@ static void judge_costs(struct json_object *report, struct result (*r)[TIERS])
         free = free && r[PTE_STORE][t].right && r[PTE_STORE][t].walks < FEW;
         filled = filled && r[SWITCH][t].fills >= SPACE_PAGES;
     }
-    lab_expect(report, once, "the guest's handler runs once for a missing page, and for nothing else, in every tier");
+    lab_expect(report, once,
+               "the guest's handler runs once for a missing page, and for nothing else, in every tier");
     lab_expect(report, walked, "an entry is read again behind INVLPG");
     lab_expect(report, free, "a store to an entry, by itself, is nobody's business");
     lab_expect(report, filled, "behind a switch of address spaces each page is filled again");
-    lab_expect(report, r[FAULT][WINDOW].host_faults >= 1 && r[FAULT][TRAP].host_faults >= 1 && r[FAULT][TLB].host_faults < FEW,
-               "a missing page is found by the host's processor in a window and under trap, by a lookup in the TLB tier");
+    lab_expect(
+        report,
+        r[FAULT][WINDOW].host_faults >= 1 && r[FAULT][TRAP].host_faults >= 1 && r[FAULT][TLB].host_faults < FEW,
+        "a missing page is found by the host's processor in a window and under trap, by a lookup in the TLB tier");
     lab_expect(report,
                r[SWITCH][WINDOW].mappings >= SPACE_PAGES && r[SWITCH][TRAP].mappings >= SPACE_PAGES &&
                    r[LOAD][WINDOW].right && r[LOAD][WINDOW].mappings < FEW,
@@ -135,15 +142,18 @@ static void tell_costs(struct json_object *report, struct result (*r)[TIERS])
             if (!r[e][t].right || (e != PTE_STORE && r[e][t].cycles <= 0))
                 return;
     lab_say(report,
-            "A load from a known page in a chain takes %.1f cycles in a window, %.1f through the TLB's lookup and %.0f "
+            "A load from a known page in a chain takes %.1f cycles in a window, %.1f through the TLB's lookup and "
+            "%.0f "
             "interpreted.",
             r[LOAD][WINDOW].cycles, r[LOAD][TLB].cycles, r[LOAD][INTERP].cycles);
-    lab_say(report,
-            "A page fault costs %.1f times as much with a window as without, a switch of address spaces %.0f times, a "
-            "changed entry %.0f times: a window's pages are the host's mappings, each made by a call of the host's kernel "
-            "behind a fault of the host's processor.",
-            r[FAULT][WINDOW].cycles / r[FAULT][TLB].cycles, r[SWITCH][WINDOW].cycles / r[SWITCH][TLB].cycles,
-            r[PTE_FLUSH][WINDOW].cycles / r[PTE_FLUSH][TLB].cycles);
+    lab_say(
+        report,
+        "A page fault costs %.1f times as much with a window as without, a switch of address spaces %.0f times, a "
+        "changed entry %.0f times: a window's pages are the host's mappings, each made by a call of the host's "
+        "kernel "
+        "behind a fault of the host's processor.",
+        r[FAULT][WINDOW].cycles / r[FAULT][TLB].cycles, r[SWITCH][WINDOW].cycles / r[SWITCH][TLB].cycles,
+        r[PTE_FLUSH][WINDOW].cycles / r[PTE_FLUSH][TLB].cycles);
     lab_say(report,
             "A store to a page-table entry takes %.0f cycles with a window: no engine watches the tables, as the "
             "architecture lets it keep old entries until the guest flushes them.",
@@ -172,8 +182,9 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_shadow = {
     .name = "shadow",
     .title = "page tables and their shadows: faults, switches, changed entries",
-    .question = "The guest has page tables of its own, which the processor does not use; novt keeps translations by them, "
-                "in a software TLB or in the host's page tables (a window). What do a fault, a switch of address spaces "
-                "and a changed entry cost in each, and what do guest and novt have for the same pages?",
+    .question =
+        "The guest has page tables of its own, which the processor does not use; novt keeps translations by them, "
+        "in a software TLB or in the host's page tables (a window). What do a fault, a switch of address spaces "
+        "and a changed entry cost in each, and what do guest and novt have for the same pages?",
     .run = run,
 };

@@ -1,8 +1,8 @@
 /*
  * shadow_tables.c - the guest's page tables beside what novt has for the same pages.
  *
- * Interface: shadow_tables.h. The guest prints its entries, novt (--maps) the pages in its TLB and its windows. Of the
- * guest's pages (guest/shadow.c) the last one's entry has been changed without a flush.
+ * Interface: shadow_tables.h. The guest prints its entries, novt (--maps) the pages in its TLB and its windows. Of
+ * the guest's pages (guest/shadow.c) the last one's entry has been changed without a flush.
  */
 #include "lab/shadow_tables.h"
 
@@ -100,7 +100,8 @@ static unsigned count_stale(struct json_object *pages, const char *shadow)
     unsigned stale = 0;
 
     for (size_t i = 0; i < json_object_array_length(pages); i++) {
-        struct json_object *page = json_object_array_get_idx(pages, i), *map = json_object_object_get(page, shadow);
+        struct json_object *page = json_object_array_get_idx(pages, i),
+                           *map = json_object_object_get(page, shadow);
 
         stale += map && json_object_get_int64(json_object_object_get(map, "frame")) !=
                             json_object_get_int64(json_object_object_get(page, "frame"));
@@ -114,7 +115,8 @@ static unsigned count_too_free(struct json_object *pages, const char *shadow)
     unsigned wrong = 0;
 
     for (size_t i = 0; i < json_object_array_length(pages); i++) {
-        struct json_object *page = json_object_array_get_idx(pages, i), *map = json_object_object_get(page, shadow);
+        struct json_object *page = json_object_array_get_idx(pages, i),
+                           *map = json_object_object_get(page, shadow);
         const char *bits = json_object_get_string(json_object_object_get(page, "bits"));
 
         wrong += map && strchr(json_object_get_string(json_object_object_get(map, "rights")), 'w') &&

@@ -54,7 +54,8 @@ static void put_hex(struct json_object *row, const struct lab_record *sees, cons
 /* Rows are what the translator's guest has looked at. */
 static void add_sights(struct json_object *report, const struct lab_run *run)
 {
-    static const char *const columns[] = {"what", "on bare hardware", "bt", "bt, -hypervisor", "interp", "trap", NULL};
+    static const char *const columns[] = {"what", "on bare hardware", "bt", "bt, -hypervisor", "interp", "trap",
+                                          NULL};
     struct json_object *table = lab_table_add(report, "What the guest reads (hexadecimal)", columns), *row;
     const struct lab_record *sees;
     size_t at = 0;
@@ -103,7 +104,8 @@ static void judge_sights(struct json_object *report, const struct lab_run *run)
                    lab_record_number(find_sight(&run[HIDDEN], "hypervisor-bit"), "value") == 0,
                "CPUID says that there is a hypervisor, unless it is told not to");
     lab_say(report,
-            "%u things that the guest has looked at differ from bare hardware under bt, %u under interp, %u under trap "
+            "%u things that the guest has looked at differ from bare hardware under bt, %u under interp, %u under "
+            "trap "
             "(the bit by which CPUID admits to a hypervisor apart).",
             count_odd(&run[BT]), count_odd(&run[INTERP]), count_odd(&run[TRAP]));
 }
@@ -185,7 +187,8 @@ static int put_native_time(const char *name, struct json_object *report, struct 
 static int put_time(const char *name, const struct view *v, struct json_object *report, struct json_object *row,
                     double *cycles, struct error *error)
 {
-    const struct lab_task_spec spec = {"visible", v->engine, name, v == &views[TRAP] ? OPERATIONS / 8 : OPERATIONS / 2, false};
+    const struct lab_task_spec spec = {"visible", v->engine, name,
+                                       v == &views[TRAP] ? OPERATIONS / 8 : OPERATIONS / 2, false};
     struct lab_measured m;
     int status = lab_measure(&m, &spec, report, error);
 
@@ -223,8 +226,10 @@ static int time_all(struct json_object *report, struct error *error)
     lab_plot_add(report, "Cycles each", "cycles", 1, 4);
     if (!status && native[RDTSC] > 0 && native[CPUID] > 0)
         lab_say(report,
-                "RDTSC takes %.0f cycles in a process of this host, %.0f under bt and %.0f under trap; CPUID takes %.0f, %.0f "
-                "and %.0f. No answer tells of the monitor there, but a guest that knows what is usual sees a difference.",
+                "RDTSC takes %.0f cycles in a process of this host, %.0f under bt and %.0f under trap; CPUID "
+                "takes %.0f, %.0f "
+                "and %.0f. No answer tells of the monitor there, but a guest that knows what is usual sees a "
+                "difference.",
                 native[RDTSC], cycles[RDTSC][BT], cycles[RDTSC][TRAP], native[CPUID], cycles[CPUID][BT],
                 cycles[CPUID][TRAP]);
     return status;
@@ -240,7 +245,8 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_visible = {
     .name = "visible",
     .title = "what a guest can and cannot see of novt",
-    .question = "An instruction may tell about the machine by what it answers, or by how long it takes. What does a guest "
-                "find that looks for the monitor below it, and what would it have found on bare hardware?",
+    .question =
+        "An instruction may tell about the machine by what it answers, or by how long it takes. What does a guest "
+        "find that looks for the monitor below it, and what would it have found on bare hardware?",
     .run = run,
 };

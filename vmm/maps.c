@@ -41,7 +41,8 @@ static void print_window(const struct window *w, FILE *to)
 
         if (p->page && (p->page & ~PAGE_MASK) == w->generation)
             fprintf(to, "map window context=user linear=0x%" PRIx64 " ram=0x%" PRIx64 " rights=%s\n",
-                    (gva_t)(p->page & PAGE_MASK), (gpa_t)(p->offset & PAGE_MASK), rights(true, p->offset & WINDOW_WRITABLE));
+                    (gva_t)(p->page & PAGE_MASK), (gpa_t)(p->offset & PAGE_MASK),
+                    rights(true, p->offset & WINDOW_WRITABLE));
     }
 }
 

@@ -14,9 +14,9 @@ struct vcpu;
  *   map window context=user linear=0x... ram=0x... rights=r-|rw
  *   map kwindow context=supervisor linear=0x... ram=0x... pages=N rights=r-|rw
  *
- * linear: the guest's linear address. ram: the offset in guest RAM, which below 3 GiB is the guest-physical address.
- * Rights are those that the cache gives without asking again: a page that may be written but is not dirty yet is "r-".
- * The vCPU must not be running. */
+ * linear: the guest's linear address. ram: the offset in guest RAM, which below 3 GiB is the guest-physical
+ * address. Rights are those that the cache gives without asking again: a page that may be written but is not dirty
+ * yet is "r-". The vCPU must not be running. */
 void maps_print(const struct vcpu *v, FILE *to);
 
 #endif

@@ -2,7 +2,8 @@
  * events.c - nanobenchmarks of what changes privilege or goes through the IDT, and of page tables and HLT.
  *
  * Interface: nano_events[] (nano.h).
- * Invariants: a batch leaves GUEST_AREA unmapped and the TLB without it, and interrupts off; guest_count is its own.
+ * Invariants: a batch leaves GUEST_AREA unmapped and the TLB without it, and interrupts off; guest_count is its
+ * own.
  */
 #include "guest/machine.h"
 #include "nano.h"
@@ -74,10 +75,10 @@ static uint64_t touch(uint64_t pages, uint64_t *sum)
     uint64_t total = 0, cycles;
 
     cycles = GUEST_TIMED(pages, __asm__ volatile("addq (%1), %0\n"
-                                                "addq $4096, %1"
-                                                : "+r"(total), "+r"(at)
-                                                :
-                                                : "cc", "memory"));
+                                                 "addq $4096, %1"
+                                                 : "+r"(total), "+r"(at)
+                                                 :
+                                                 : "cc", "memory"));
     *sum += total;
     return cycles;
 }
@@ -109,12 +110,12 @@ static uint64_t pte_change(uint64_t n)
     frames[1][0] = 5;
     guest_area_table[0] = entry | change;
     cycles = GUEST_TIMED(n, __asm__ volatile("movq %1, %3\n"
-                                            "invlpg (%4)\n"
-                                            "addq (%4), %0\n"
-                                            "xorq %2, %1"
-                                            : "+r"(sum), "+r"(entry)
-                                            : "r"(change), "m"(guest_area_table[0]), "r"((uint64_t)GUEST_AREA)
-                                            : "cc", "memory"));
+                                             "invlpg (%4)\n"
+                                             "addq (%4), %0\n"
+                                             "xorq %2, %1"
+                                             : "+r"(sum), "+r"(entry)
+                                             : "r"(change), "m"(guest_area_table[0]), "r"((uint64_t)GUEST_AREA)
+                                             : "cc", "memory"));
     nano_check(sum == 3 * ((n + 1) / 2) + 5 * (n / 2), "the access read the page of an old entry");
     unmap_area();
     return cycles;

@@ -29,10 +29,10 @@ static uint64_t cr8(uint64_t n)
     uint64_t value = 0, cycles, last;
 
     cycles = GUEST_TIMED(n, __asm__ volatile("xorq $1, %0\n"
-                                            "movq %0, %%cr8"
-                                            : "+r"(value)
-                                            :
-                                            : "cc", "memory"));
+                                             "movq %0, %%cr8"
+                                             : "+r"(value)
+                                             :
+                                             : "cc", "memory"));
     __asm__ volatile("movq %%cr8, %0" : "=r"(last));
     nano_check(last == (n & 1), "CR8 is not what was written");
     __asm__ volatile("movq %0, %%cr8" : : "r"(0ull) : "memory");

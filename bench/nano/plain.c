@@ -30,10 +30,10 @@ static uint64_t indirect_call(uint64_t n)
     uint64_t target = (uint64_t)nano_add_1, change = target ^ (uint64_t)nano_add_2, sum = 0, cycles;
 
     cycles = GUEST_TIMED(n, __asm__ volatile("call *%1\n"
-                                            "xorq %2, %1"
-                                            : "+b"(sum), "+r"(target)
-                                            : "r"(change)
-                                            : "cc"));
+                                             "xorq %2, %1"
+                                             : "+b"(sum), "+r"(target)
+                                             : "r"(change)
+                                             : "cc"));
     nano_check(sum == n + n / 2, "calls went elsewhere");
     return cycles;
 }
@@ -42,12 +42,12 @@ static uint64_t indirect_call(uint64_t n)
 static uint64_t pushf_popf(uint64_t n)
 {
     uint64_t sum = 0, cycles = GUEST_TIMED(n, __asm__ volatile("stc\n"
-                                                              "pushfq\n"
-                                                              "popfq\n"
-                                                              "adcq $0, %0"
-                                                              : "+r"(sum)
-                                                              :
-                                                              : "cc", "memory"));
+                                                               "pushfq\n"
+                                                               "popfq\n"
+                                                               "adcq $0, %0"
+                                                               : "+r"(sum)
+                                                               :
+                                                               : "cc", "memory"));
 
     nano_check(sum == n, "flags were lost");
     return cycles;
@@ -58,10 +58,10 @@ static uint64_t pushf_popf_empty(uint64_t n)
     uint64_t sum = 0;
 
     return GUEST_TIMED(n, __asm__ volatile("stc\n"
-                                          "adcq $0, %0"
-                                          : "+r"(sum)
-                                          :
-                                          : "cc"));
+                                           "adcq $0, %0"
+                                           : "+r"(sum)
+                                           :
+                                           : "cc"));
 }
 
 struct __attribute__((packed)) table_register {

@@ -1,8 +1,8 @@
 /*
  * cache.c - code that is new, known, chained, called, and changed: what a translator's code cache makes of it.
  *
- * Functions are FUNCTION_ADDS times ADD EAX, imm32, and RET. Invariants: what they add up to is compared with what their
- * immediate operands say; each batch of `cold` has functions where none was executed before.
+ * Functions are FUNCTION_ADDS times ADD EAX, imm32, and RET. Invariants: what they add up to is compared with what
+ * their immediate operands say; each batch of `cold` has functions where none was executed before.
  */
 #include "lab/guest/lab.h"
 
@@ -49,7 +49,10 @@ static uint64_t call_all(const uint8_t *first, uint64_t many, uint64_t n, uint32
 {
     const uint8_t *at = first, *end = first + many * STRIDE;
     uint32_t total = 0;
-    uint64_t cycles = GUEST_TIMED(n, __asm__ volatile("call *%1" : "+a"(total) : "r"(at) : "cc", "memory");
+    uint64_t cycles = GUEST_TIMED(n, __asm__ volatile("call *%1"
+                                                      : "+a"(total)
+                                                      : "r"(at)
+                                                      : "cc", "memory");
                                   at += STRIDE; at = at == end ? first : at);
 
     *sum = total;
@@ -85,10 +88,10 @@ static uint64_t warm(uint64_t n)
 static uint64_t ring(uint64_t n)
 {
     uint64_t sum = 0, cycles = GUEST_TIMED(n, __asm__ volatile(".rept " TEXT(RING) "\n"
-                                                               "jmp 1f\n"
-                                                               ".balign 16\n"
-                                                               "1: incq %0\n"
-                                                               ".endr"
+                                                                                   "jmp 1f\n"
+                                                                                   ".balign 16\n"
+                                                                                   "1: incq %0\n"
+                                                                                   ".endr"
                                                                : "+r"(sum)
                                                                :
                                                                : "cc"));
@@ -169,15 +172,22 @@ static uint64_t smc_data(uint64_t n)
     if (!function)
         function = put_functions(1);
     cycles = GUEST_TIMED(n, *(volatile uint32_t *)(void *)(function + STRIDE - 4) = (uint32_t)left_;
-                         __asm__ volatile("call *%1" : "+a"(sum) : "r"(function) : "cc", "memory"));
+                         __asm__ volatile("call *%1"
+                                          : "+a"(sum)
+                                          : "r"(function)
+                                          : "cc", "memory"));
     lab_check(sum == (uint32_t)(n * FUNCTION_ADDS), "the-function-computed-something-else");
     return cycles;
 }
 
 const struct lab_task lab_tasks[] = {
-    {"cold", cold, lab_empty},         {"warm", warm, lab_empty},
-    {"ring", ring, lab_empty},         {"indirect", indirect, lab_empty},
-    {"direct-call", direct_call, lab_empty}, {"smc-new", smc_new, lab_empty},
-    {"smc-same", smc_same, lab_empty}, {"smc-data", smc_data, lab_empty},
+    {"cold", cold, lab_empty},
+    {"warm", warm, lab_empty},
+    {"ring", ring, lab_empty},
+    {"indirect", indirect, lab_empty},
+    {"direct-call", direct_call, lab_empty},
+    {"smc-new", smc_new, lab_empty},
+    {"smc-same", smc_same, lab_empty},
+    {"smc-data", smc_data, lab_empty},
     {NULL},
 };

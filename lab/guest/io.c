@@ -1,9 +1,9 @@
 /*
- * io.c - the same bytes through devices of different manners: one register access a byte, one instruction for many,
- * one request for all.
+ * io.c - the same bytes through devices of different manners: one register access a byte, one instruction for
+ * many, one request for all.
  *
- * An operation is a byte. Invariants: the serial port is the second, whose bytes go nowhere, as those of the debug port
- * do; what the ways of fw_cfg read is the same item (its signature, then zeros), so their sums must be equal.
+ * An operation is a byte. Invariants: the serial port is the second, whose bytes go nowhere, as those of the debug
+ * port do; what the ways of fw_cfg read is the same item (its signature, then zeros), so their sums must be equal.
  */
 #include "lab/guest/lab.h"
 
@@ -106,12 +106,8 @@ static uint64_t fwcfg_dma(uint64_t n)
 }
 
 const struct lab_task lab_tasks[] = {
-    {"serial-poll", serial_poll, lab_empty},
-    {"serial-blind", serial_blind, lab_empty},
-    {"debug-out", debug_out, lab_empty},
-    {"debug-rep", debug_rep, NULL},
-    {"fwcfg-in", fwcfg_in, lab_empty},
-    {"fwcfg-rep", fwcfg_rep, NULL},
-    {"fwcfg-dma", fwcfg_dma, NULL},
-    {NULL},
+    {"serial-poll", serial_poll, lab_empty}, {"serial-blind", serial_blind, lab_empty},
+    {"debug-out", debug_out, lab_empty},     {"debug-rep", debug_rep, NULL},
+    {"fwcfg-in", fwcfg_in, lab_empty},       {"fwcfg-rep", fwcfg_rep, NULL},
+    {"fwcfg-dma", fwcfg_dma, NULL},          {NULL},
 };

@@ -1,12 +1,12 @@
 /*
  * lab.h - a guest of the lab: a table of tasks, of which one run does one.
  *
- * The command line is "do=TASK n=NUMBER". The task does n operations in each of LAB_BATCHES batches; the best one's
- * cycles are printed. Lines are those of lab/record.h, behind the word "lab":
+ * The command line is "do=TASK n=NUMBER". The task does n operations in each of LAB_BATCHES batches; the best
+ * one's cycles are printed. Lines are those of lab/record.h, behind the word "lab":
  *
- *   lab time task=NAME operations=N batches=N cycles=N empty=N    of a batch: the least, and of a loop without operation
- *   lab wrong task=NAME reason=WORD                               the operation did not do what it is to do
- *   lab end
+ *   lab time task=NAME operations=N batches=N cycles=N empty=N    of a batch: the least, and of a loop without
+ * operation lab wrong task=NAME reason=WORD                               the operation did not do what it is to
+ * do lab end
  *
  * and those that a task adds.
  */

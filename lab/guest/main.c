@@ -1,8 +1,8 @@
 /*
  * main.c - runs one task of the guest's table, and prints what came of it.
  *
- * Interface: lab.h; boot.S calls guest_main. Invariant: an exception that a task does not expect ends the run, with a
- * line that says so.
+ * Interface: lab.h; boot.S calls guest_main. Invariant: an exception that a task does not expect ends the run,
+ * with a line that says so.
  */
 #include "lab/guest/lab.h"
 
@@ -10,7 +10,7 @@ void guest_main(void);
 
 static const struct lab_task *task;
 static bool wrong;
-static void *resume[5]; /* of __builtin_setjmp */
+static void *resume[5];         /* of __builtin_setjmp */
 static volatile unsigned tried; /* the vector that lab_try's body has raised */
 static volatile bool trying;
 

@@ -1,9 +1,9 @@
 /*
- * program.c - four small programs, each of another character: arithmetic on bytes, memory at random, calls, and indirect
- * jumps.
+ * program.c - four small programs, each of another character: arithmetic on bytes, memory at random, calls, and
+ * indirect jumps.
  *
- * Interface: program.h. Compiled once, without vector registers and position-independent, so that nothing but the engine
- * differs from one run to the other.
+ * Interface: program.h. Compiled once, without vector registers and position-independent, so that nothing but the
+ * engine differs from one run to the other.
  */
 #include "lab/guest/program.h"
 

@@ -1,5 +1,6 @@
 /*
- * program.h - programs without a privileged instruction: the same object code runs in a guest and as a part of novt.
+ * program.h - programs without a privileged instruction: the same object code runs in a guest and as a part of
+ * novt.
  */
 #ifndef NOVT_LAB_GUEST_PROGRAM_H
 #define NOVT_LAB_GUEST_PROGRAM_H

@@ -1,10 +1,10 @@
 /*
- * sensitive.c - instructions that tell or change the state of the machine, one a task, at CPL 0: what came of each, and
- * what the manual says (SDM vol. 2).
+ * sensitive.c - instructions that tell or change the state of the machine, one a task, at CPL 0: what came of
+ * each, and what the manual says (SDM vol. 2).
  *
- * A task prints "lab saw task=NAME got=N want=N" once. The machine is set up so that what is right differs from what a
- * process of an operating system would see: TS is set in CR0, there is an LDT, and the selectors that a process of Linux
- * has for its data and its code lead to a segment with a base, and to a code segment of CPL 3.
+ * A task prints "lab saw task=NAME got=N want=N" once. The machine is set up so that what is right differs from
+ * what a process of an operating system would see: TS is set in CR0, there is an LDT, and the selectors that a
+ * process of Linux has for its data and its code lead to a segment with a base, and to a code segment of CPL 3.
  * Invariant: a task leaves interrupts off and the segment registers usable.
  */
 #include "lab/guest/lab.h"
@@ -93,23 +93,25 @@ static void saw(const char *task, uint64_t got, uint64_t want)
 }
 
 /* A task: prepares, does `operation` n times, and compares `got` with `want`, which are read when all is done. */
-#define TASK(name, text, declarations, operation, got, want)                                                       \
-    static uint64_t name(uint64_t n)                                                                               \
-    {                                                                                                              \
-        declarations;                                                                                              \
-        uint64_t cycles;                                                                                           \
-                                                                                                                   \
-        prepare();                                                                                                 \
-        cycles = GUEST_TIMED(n, operation);                                                                        \
-        saw(text, got, want);                                                                                      \
-        return cycles;                                                                                             \
+#define TASK(name, text, declarations, operation, got, want)                                                      \
+    static uint64_t name(uint64_t n)                                                                              \
+    {                                                                                                             \
+        declarations;                                                                                             \
+        uint64_t cycles;                                                                                          \
+                                                                                                                  \
+        prepare();                                                                                                \
+        cycles = GUEST_TIMED(n, operation);                                                                       \
+        saw(text, got, want);                                                                                     \
+        return cycles;                                                                                            \
     }
 
 /* --- what tells about tables and tasks --- */
 
 TASK(do_sgdt, "sgdt", struct table_register r = {0}, __asm__ volatile("sgdt %0" : "=m"(r)), r.base, (uint64_t)gdt)
-TASK(do_sidt, "sidt", struct table_register r = {0}, __asm__ volatile("sidt %0" : "=m"(r)), r.base,
-     (uint64_t)guest_idt)
+TASK(do_sidt, "sidt", struct table_register r = {0},
+     __asm__ volatile("sidt %0"
+                      : "=m"(r)),
+     r.base, (uint64_t)guest_idt)
 TASK(do_sldt, "sldt", uint32_t r = 0, __asm__ volatile("sldt %0" : "=r"(r)), r, LDT)
 TASK(do_str, "str", uint32_t r = 0, __asm__ volatile("str %0" : "=r"(r)), r, GUEST_TSS)
 
@@ -132,7 +134,7 @@ static uint64_t real_flags(void)
 }
 
 /* Interrupts are off: IF must be seen as 0. */
-TASK(do_pushf, "pushf", uint64_t r = 0, __asm__ volatile("pushfq; popq %0" : "=r"(r)), r & IF, 0)
+TASK(do_pushf, "pushf", uint64_t r = 0, __asm__ volatile("pushfq; popq %0" : "=r"(r)), r &IF, 0)
 
 /* IF is set by POPF. The flags are looked at by an interrupt, since PUSHF might be wrong itself. */
 static uint64_t flags_after_popf(void)
@@ -143,25 +145,46 @@ static uint64_t flags_after_popf(void)
     return seen;
 }
 
-TASK(do_popf, "popf", uint64_t flags = IF | 2, __asm__ volatile("pushq %0; popfq" : : "r"(flags) : "cc", "memory"),
+TASK(do_popf, "popf", uint64_t flags = IF | 2,
+     __asm__ volatile("pushq %0; popfq"
+                      :
+                      : "r"(flags)
+                      : "cc", "memory"),
      flags_after_popf(), IF)
 
 /* --- descriptors --- */
 
 TASK(do_lar, "lar", uint32_t r = 0,
-     __asm__ volatile("xorl %0, %0; larl %1, %0" : "=&r"(r) : "r"(GUEST_KERNEL_CODE) : "cc"), r & LAR_MASK,
-     gdt[GUEST_KERNEL_CODE / 8] >> 32 & LAR_MASK)
+     __asm__ volatile("xorl %0, %0; larl %1, %0"
+                      : "=&r"(r)
+                      : "r"(GUEST_KERNEL_CODE)
+                      : "cc"),
+     r &LAR_MASK, gdt[GUEST_KERNEL_CODE / 8] >> 32 & LAR_MASK)
 TASK(do_lsl, "lsl", uint32_t r = 0,
-     __asm__ volatile("xorl %0, %0; lsll %1, %0" : "=&r"(r) : "r"(GUEST_KERNEL_DATA) : "cc"), r, 0xffffffff)
+     __asm__ volatile("xorl %0, %0; lsll %1, %0"
+                      : "=&r"(r)
+                      : "r"(GUEST_KERNEL_DATA)
+                      : "cc"),
+     r, 0xffffffff)
 TASK(do_verr, "verr", uint8_t r = 0,
-     __asm__ volatile("verr %w1; setz %0" : "=r"(r) : "r"(GUEST_KERNEL_DATA) : "cc"), r, 1)
+     __asm__ volatile("verr %w1; setz %0"
+                      : "=r"(r)
+                      : "r"(GUEST_KERNEL_DATA)
+                      : "cc"),
+     r, 1)
 TASK(do_verw, "verw", uint8_t r = 0,
-     __asm__ volatile("verw %w1; setz %0" : "=r"(r) : "r"(GUEST_KERNEL_DATA) : "cc"), r, 1)
+     __asm__ volatile("verw %w1; setz %0"
+                      : "=r"(r)
+                      : "r"(GUEST_KERNEL_DATA)
+                      : "cc"),
+     r, 1)
 
 /* --- segment registers --- */
 
-TASK(do_mov_from_cs, "mov-from-cs", uint32_t r = 0, __asm__ volatile("movl %%cs, %0" : "=r"(r)), r,
-     GUEST_KERNEL_CODE)
+TASK(do_mov_from_cs, "mov-from-cs", uint32_t r = 0,
+     __asm__ volatile("movl %%cs, %0"
+                      : "=r"(r)),
+     r, GUEST_KERNEL_CODE)
 
 static uint64_t load_fs_word(void)
 {
@@ -171,13 +194,19 @@ static uint64_t load_fs_word(void)
     return value;
 }
 
-TASK(do_mov_to_fs, "mov-to-fs", , __asm__ volatile("movl %0, %%fs" : : "r"(HOST_DATA)), load_fs_word(),
-     FS_WORD)
-TASK(do_pop_fs, "pop-fs", , __asm__ volatile("pushq %0; popq %%fs" : : "r"((uint64_t)HOST_DATA) : "memory"),
+TASK(do_mov_to_fs, "mov-to-fs", , __asm__ volatile("movl %0, %%fs" : : "r"(HOST_DATA)), load_fs_word(), FS_WORD)
+TASK(do_pop_fs, "pop-fs", ,
+     __asm__ volatile("pushq %0; popq %%fs"
+                      :
+                      : "r"((uint64_t)HOST_DATA)
+                      : "memory"),
      load_fs_word(), FS_WORD)
-TASK(do_push_fs, "push-fs", uint64_t r = 0;
-     __asm__ volatile("movl %0, %%fs" : : "r"(GUEST_KERNEL_DATA)), __asm__ volatile("pushq %%fs; popq %0" : "=r"(r)),
-     r, GUEST_KERNEL_DATA)
+TASK(do_push_fs, "push-fs", uint64_t r = 0; __asm__ volatile("movl %0, %%fs"
+                                                             :
+                                                             : "r"(GUEST_KERNEL_DATA)),
+                                            __asm__ volatile("pushq %%fs; popq %0"
+                                                             : "=r"(r)),
+                                            r, GUEST_KERNEL_DATA)
 
 /* --- far transfers, to a code segment of CPL 3: allowed by RET and IRET alone --- */
 
@@ -211,11 +240,11 @@ static void far_call(void)
 TASK(do_far_jump, "far-jmp", unsigned r = 0, r = lab_try(far_jump), r, GP)
 TASK(do_far_call, "far-call", unsigned r = 0, r = lab_try(far_call), r, GP)
 
-/* To CPL 3, where reading CR0 must raise #GP. Is it not raised, then UD2's #UD comes. The frame is IRET's, or without
- * flags RETF's. */
+/* To CPL 3, where reading CR0 must raise #GP. Is it not raised, then UD2's #UD comes. The frame is IRET's, or
+ * without flags RETF's. */
 #define TO_USER "leaq 1f(%%rip), %%rax\n"
-#define AT_USER                                                                                                    \
-    "1: movq %%cr0, %%rax\n"                                                                                       \
+#define AT_USER                                                                                                   \
+    "1: movq %%cr0, %%rax\n"                                                                                      \
     "ud2"
 static uint8_t user_stack[256];
 
@@ -248,15 +277,23 @@ static void by_far_return(void)
 
 TASK(do_iret, "iret", unsigned r = 0, r = lab_try(by_iret), r, GP)
 TASK(do_far_return, "far-ret", unsigned r = 0, r = lab_try(by_far_return), r, GP)
-TASK(do_int, "int-n", uint64_t before = guest_count, __asm__ volatile("int %0" : : "i"(GUEST_INT) : "memory"),
+TASK(do_int, "int-n", uint64_t before = guest_count,
+     __asm__ volatile("int %0"
+                      :
+                      : "i"(GUEST_INT)
+                      : "memory"),
      guest_count - before, n)
 
 /* --- not of that list: one that tells about the processor, and privileged ones, which trap --- */
 
-TASK(do_cpuid, "cpuid", uint32_t a; uint32_t b = 0; uint32_t c; uint32_t d,
-     __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(VENDOR_LEAF), "c"(0)), b, VENDOR)
+TASK(do_cpuid, "cpuid", uint32_t a; uint32_t b = 0; uint32_t c;
+     uint32_t d,
+     __asm__ volatile("cpuid"
+                      : "=a"(a), "=b"(b), "=c"(c), "=d"(d)
+                      : "a"(VENDOR_LEAF), "c"(0)),
+     b, VENDOR)
 TASK(do_cli, "cli-sti", , __asm__ volatile("sti; cli" : : : "memory"), real_flags() & IF, 0)
-TASK(do_mov_cr0, "mov-from-cr0", uint64_t r = 0, __asm__ volatile("movq %%cr0, %0" : "=r"(r)), r & CR0_TS, CR0_TS)
+TASK(do_mov_cr0, "mov-from-cr0", uint64_t r = 0, __asm__ volatile("movq %%cr0, %0" : "=r"(r)), r &CR0_TS, CR0_TS)
 TASK(do_rdmsr, "rdmsr", uint64_t r = 0, r = rdmsr(MSR_LSTAR), r, (uint64_t)guest_entry_syscall)
 
 const struct lab_task lab_tasks[] = {

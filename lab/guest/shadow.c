@@ -1,9 +1,10 @@
 /*
- * shadow.c - a user program and a kernel that changes its page tables: what an engine's copies of them cost, and hold.
+ * shadow.c - a user program and a kernel that changes its page tables: what an engine's copies of them cost, and
+ * hold.
  *
  * The program uses the pages of GUEST_AREA at CPL 3; the entries of guest_area_table are what the guest has
- * for them. Invariants: a batch leaves the area unmapped and the TLB without it; what is loaded is checked: frame i
- * holds i + 1 in its first word, and in its second one the address of another page's, for a chain.
+ * for them. Invariants: a batch leaves the area unmapped and the TLB without it; what is loaded is checked: frame
+ * i holds i + 1 in its first word, and in its second one the address of another page's, for a chain.
  */
 #include "lab/guest/lab.h"
 
@@ -13,7 +14,7 @@
 #define FRAMES ((uint64_t *)0x1000000) /* 16 MiB: beyond the image */
 #define WORDS 512u                     /* of a page */
 #define KNOWN_PAGES 64u
-#define SPACE_PAGES 8u                 /* that a program touches in its turn */
+#define SPACE_PAGES 8u /* that a program touches in its turn */
 #define USER (P_P | P_W | P_U)
 
 static uint64_t frame(unsigned i)
@@ -179,7 +180,8 @@ static _Alignas(4096) volatile uint64_t other[4][512];
 static uint64_t make_other(void)
 {
     const volatile uint64_t *from[3] = {(const volatile uint64_t *)read_cr3(), NULL, NULL};
-    unsigned index[3] = {0, 1, 0}, level, i; /* of GUEST_AREA, 1 GiB, in PML4, page-directory-pointer table, directory */
+    unsigned index[3] = {0, 1, 0}, level,
+             i; /* of GUEST_AREA, 1 GiB, in PML4, page-directory-pointer table, directory */
 
     for (level = 0; level < 3; level++) {
         for (i = 0; i < 512; i++)
@@ -217,8 +219,8 @@ static uint64_t context_switch(uint64_t n)
     map_area(guest_area_table, SPACE_PAGES, 0, USER);
     cycles = alternate(n, first ^ second);
     write_cr3(first);
-    lab_check(sum_of_pages == (n / 2) * sum_to(SPACE_PAGES) +
-                                  (n + 1) / 2 * (sum_to(2 * SPACE_PAGES) - sum_to(SPACE_PAGES)),
+    lab_check(sum_of_pages ==
+                  (n / 2) * sum_to(SPACE_PAGES) + (n + 1) / 2 * (sum_to(2 * SPACE_PAGES) - sum_to(SPACE_PAGES)),
               "a-program-read-the-other-one's-page");
     map_area(guest_area_table, SPACE_PAGES, 0, 0);
     return cycles;
@@ -245,7 +247,7 @@ static const struct {
     unsigned frame;
     char used; /* 'r', 'w', 'k' by the kernel, ' ' not at all */
 } drawn[DRAWN] = {
-    {USER, 0, 'w'},    {USER, 1, 'r'}, {P_P | P_U, 2, 'r'}, {USER, 3, ' '},
+    {USER, 0, 'w'},      {USER, 1, 'r'}, {P_P | P_U, 2, 'r'}, {USER, 3, ' '},
     {P_P | P_W, 4, 'k'}, {USER, 0, 'r'}, {USER, 5, 'r'},      {USER, 6, 'r'},
 };
 
@@ -263,8 +265,8 @@ static uint64_t use_pages(uint64_t n)
     return 0;
 }
 
-/* Pages of several rights are used in several ways; of the last two, which have been read, the entries change then:
- * the first one's with INVLPG, the last one's without. */
+/* Pages of several rights are used in several ways; of the last two, which have been read, the entries change
+ * then: the first one's with INVLPG, the last one's without. */
 static uint64_t draw(uint64_t n)
 {
     static bool drawn_once;

@@ -1,5 +1,6 @@
 /*
- * visible.c - what a guest finds when it looks for the machine below it: what instructions tell, and how long they take.
+ * visible.c - what a guest finds when it looks for the machine below it: what instructions tell, and how long they
+ * take.
  *
  * `look` prints "lab sees name=WORD value=N [bare=N]": bare is what the same guest sees on hardware, where that is
  * known. Invariant: nothing is believed to be hidden that has not been looked at.
