@@ -104,8 +104,7 @@ static void tell(struct json_object *report, const struct result *r)
             return;
     lab_say(report,
             "Translating makes the first call %.0f times as dear as later ones, which take %.1f cycles; the "
-            "interpreter "
-            "needs %.0f for each, so translating has paid after %.0f calls.",
+            "interpreter needs %.0f for each, so translating has paid after %.0f calls.",
             r[COLD].cycles / r[WARM].cycles, r[WARM].cycles, r[INTERPRETED].cycles,
             r[INTERPRETED].cycles > r[WARM].cycles ? r[COLD].cycles / (r[INTERPRETED].cycles - r[WARM].cycles)
                                                    : 0);
@@ -113,8 +112,8 @@ static void tell(struct json_object *report, const struct result *r)
             r[CHAINED].cycles, r[UNCHAINED].cycles, r[CACHED].cycles, r[UNCACHED].cycles);
     lab_say(report,
             "Code whose operand changes before each call takes %.0f cycles translated anew each time, and %.0f "
-            "once the "
-            "translator has noticed and loads the operand; written with its own bytes %.0f; data beside it %.0f.",
+            "once the translator has noticed and loads the operand; written with its own bytes %.0f; data beside "
+            "it %.0f.",
             r[RETRANSLATED].cycles, r[PATCHED].cycles, r[REVIVED].cycles, r[BESIDE].cycles);
 }
 

@@ -202,15 +202,14 @@ static void tell(struct json_object *report, struct result (*r)[ENGINES])
     if (mean_ratio(r, TRAP) > 0 && mean_ratio(r, BT) > 0 && mean_ratio(r, INTERP) > 0)
         lab_say(report,
                 "Programs take %.2f times their native time under trap, %.2f translated, and %.0f interpreted "
-                "(geometric "
-                "means).",
+                "(geometric means).",
                 mean_ratio(r, TRAP), mean_ratio(r, BT), mean_ratio(r, INTERP));
     if (system_call[TRAP].right && system_call[BT].right && system_call[BT].cycles > 0)
-        lab_say(report,
-                "A system call inside of the guest costs %.0f cycles by trapping, %.0f translated: what a monitor "
-                "is asked "
-                "for, and how often, decides, not how fast the rest runs.",
-                system_call[TRAP].cycles, system_call[BT].cycles);
+        lab_say(
+            report,
+            "A system call inside of the guest costs %.0f cycles and %.0f exits by trapping, %.0f cycles and %.0f "
+            "exits translated.",
+            system_call[TRAP].cycles, system_call[TRAP].exits, system_call[BT].cycles, system_call[BT].exits);
 }
 
 static int run(struct json_object *report, struct error *error)
@@ -229,8 +228,7 @@ static int run(struct json_object *report, struct error *error)
 const struct lab_experiment lab_engines = {
     .name = "engines",
     .title = "an emulator, trap-and-emulate and binary translation against native",
-    .question =
-        "The same object code is run as a process, deprivileged by trap-and-emulate, translated, and interpreted. "
-        "Which is how fast, and how often does the monitor have to step in?",
+    .question = "The same object code is run as a process, deprivileged by trap-and-emulate, translated, and "
+                "interpreted. Which is how fast, and how often does the monitor have to step in?",
     .run = run,
 };

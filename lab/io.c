@@ -17,12 +17,13 @@ enum { SERIAL_POLL, SERIAL_BLIND, DEBUG_OUT, DEBUG_REP, FWCFG_IN, FWCFG_REP, FWC
 static const struct way {
     const char *task, *label;
     unsigned bytes;
+    bool each; /* an exit for each byte */
 } ways[WAYS] = {
-    [SERIAL_POLL] = {"serial-poll", "serial port: IN status, OUT", 256},
-    [SERIAL_BLIND] = {"serial-blind", "serial port: OUT", 256},
-    [DEBUG_OUT] = {"debug-out", "debug port: OUT", 256},
+    [SERIAL_POLL] = {"serial-poll", "serial port: IN status, OUT", 256, true},
+    [SERIAL_BLIND] = {"serial-blind", "serial port: OUT", 256, true},
+    [DEBUG_OUT] = {"debug-out", "debug port: OUT", 256, true},
     [DEBUG_REP] = {"debug-rep", "debug port: REP OUTSB", 512},
-    [FWCFG_IN] = {"fwcfg-in", "fw_cfg: IN", 1024},
+    [FWCFG_IN] = {"fwcfg-in", "fw_cfg: IN", 512, true},
     [FWCFG_REP] = {"fwcfg-rep", "fw_cfg: REP INSB", 4096},
     [FWCFG_DMA] = {"fwcfg-dma", "fw_cfg: one request", 8192},
 };
@@ -57,8 +58,8 @@ static void add_row(struct json_object *table, const struct way *w, const char *
 static int measure(const struct way *w, const char *engine, struct json_object *report, struct json_object *table,
                    struct result *r, struct error *error)
 {
-    const struct lab_task_spec spec = {"io", engine, w->task, w->bytes / (strcmp(engine, "trap") ? 1 : TRAP_SHARE),
-                                       false};
+    const struct lab_task_spec spec = {"io", engine, w->task,
+                                       w->bytes / (w->each && !strcmp(engine, "trap") ? TRAP_SHARE : 1), false};
     struct lab_measured m;
     int status = lab_measure(&m, &spec, report, error);
 
@@ -98,8 +99,7 @@ static void tell(struct json_object *report, const char *engine, const struct re
         return;
     lab_say(report,
             "Under %s a byte from fw_cfg costs %.0f cycles by IN, %.0f in a REP INSB, and %.2f in a request: one "
-            "exit for "
-            "many bytes makes them %.1f times as cheap, one access for all of them %.0f times.",
+            "exit for many bytes makes them %.1f times as cheap, one access for all of them %.0f times.",
             engine, r[FWCFG_IN].cycles, r[FWCFG_REP].cycles, r[FWCFG_DMA].cycles,
             r[FWCFG_IN].cycles / r[FWCFG_REP].cycles, r[FWCFG_IN].cycles / r[FWCFG_DMA].cycles);
 }
@@ -125,8 +125,8 @@ const struct lab_experiment lab_io = {
     .name = "io",
     .title = "emulated devices and paravirtual requests, for the same bytes",
     .question =
-        "A device that was made for wires is told one byte at a time, and each access is an exit from the guest's "
-        "code. How much of that is left when the guest hands over many bytes at once, in a manner made for "
-        "virtual machines?",
+        "A device that was made for wires is told one byte at a time, and each access is an exit from the "
+        "guest's code. How much of that is left when the guest hands over many bytes at once, in a manner made "
+        "for virtual machines?",
     .run = run,
 };

@@ -173,8 +173,7 @@ static void tell(struct json_object *report, struct result (*r)[ENGINES])
             right[TRAP], right[BT], right[INTERP]);
     lab_say(report,
             "%u of those that are wrong under trap never trapped: the monitor was not asked. A machine is "
-            "virtualizable by "
-            "trapping alone only if no sensitive instruction does that (Popek and Goldberg).",
+            "virtualizable by trapping alone only if no sensitive instruction does that (Popek and Goldberg).",
             silent);
     if (count && cycles[BT] > 0)
         lab_say(report,
@@ -205,7 +204,7 @@ const struct lab_experiment lab_sensitive = {
     .name = "sensitive",
     .title = "the sensitive instructions, one by one",
     .question = "Trap-and-emulate runs the guest's kernel without privilege, and emulates what traps. Which "
-                "instructions tell "
-                "or change the machine's state without trapping, and what does a guest get that uses them?",
+                "instructions tell or change the machine's state without trapping, and what does a guest get "
+                "that uses them?",
     .run = run,
 };

@@ -104,9 +104,8 @@ static void judge_sights(struct json_object *report, const struct lab_run *run)
                    lab_record_number(find_sight(&run[HIDDEN], "hypervisor-bit"), "value") == 0,
                "CPUID says that there is a hypervisor, unless it is told not to");
     lab_say(report,
-            "%u things that the guest has looked at differ from bare hardware under bt, %u under interp, %u under "
-            "trap "
-            "(the bit by which CPUID admits to a hypervisor apart).",
+            "%u things that the guest has looked at differ from bare hardware under bt, %u under interp, %u "
+            "under trap (the bit by which CPUID admits to a hypervisor apart).",
             count_odd(&run[BT]), count_odd(&run[INTERP]), count_odd(&run[TRAP]));
 }
 
@@ -136,29 +135,49 @@ static int look(struct json_object *report, struct error *error)
 /* --- how long things take --- */
 
 /* What an unprivileged process can time: the others need a kernel. */
-static uint64_t time_natively(const char *name, uint64_t n)
+static uint64_t time_nothing(void)
 {
     uint64_t begin = __builtin_ia32_rdtsc();
-    unsigned a, b, c, d;
 
-    for (; n; n--) {
-        if (!strcmp(name, "cpuid"))
-            __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));
-        else if (!strcmp(name, "rdtsc"))
-            (void)__builtin_ia32_rdtsc();
-        else
-            __asm__ volatile("" : "+r"(n));
+    for (unsigned n = OPERATIONS; n; n--)
+        __asm__ volatile("" : "+r"(n));
+    return __builtin_ia32_rdtsc() - begin;
+}
+
+static uint64_t time_rdtsc(void)
+{
+    uint64_t begin = __builtin_ia32_rdtsc();
+
+    for (unsigned n = OPERATIONS; n; n--)
+        __asm__ volatile("rdtsc" : "+r"(n) : : "eax", "edx");
+    return __builtin_ia32_rdtsc() - begin;
+}
+
+static uint64_t time_cpuid(void)
+{
+    uint64_t begin = __builtin_ia32_rdtsc();
+    unsigned leaf;
+
+    for (unsigned n = OPERATIONS; n; n--) {
+        leaf = 0;
+        __asm__ volatile("cpuid" : "+a"(leaf) : : "ebx", "ecx", "edx");
     }
     return __builtin_ia32_rdtsc() - begin;
 }
 
+static const struct native {
+    const char *name;
+    uint64_t (*time)(void);
+} natives[TIMED] = {[RDTSC] = {"rdtsc", time_rdtsc}, [CPUID] = {"cpuid", time_cpuid}};
+
 /* In a child process, as a guest. */
 static void run_natively(const void *argument)
 {
+    const struct native *native = argument;
     uint64_t best = UINT64_MAX, empty = UINT64_MAX;
 
     for (unsigned i = 0; i < BATCHES; i++) {
-        uint64_t cycles = time_natively(argument, OPERATIONS), nothing = time_natively("nothing", OPERATIONS);
+        uint64_t cycles = native->time(), nothing = time_nothing();
 
         best = cycles < best ? cycles : best;
         empty = nothing < empty ? nothing : empty;
@@ -166,13 +185,13 @@ static void run_natively(const void *argument)
     printf("lab time cycles=%" PRIu64 "\nlab end\n", best > empty ? best - empty : 0);
 }
 
-static int put_native_time(const char *name, struct json_object *report, struct json_object *row, double *cycles,
-                           struct error *error)
+static int put_native_time(const struct native *native, struct json_object *report, struct json_object *row,
+                           double *cycles, struct error *error)
 {
-    const struct lab_child child = {NULL, "native", name, NULL};
+    const struct lab_child child = {NULL, "native", native->name, NULL};
     struct lab_run run = {.stats = NULL};
     size_t at = 0;
-    int status = lab_run_native(&run, run_natively, name, error);
+    int status = lab_run_native(&run, run_natively, native, error);
 
     if (!status) {
         lab_run_add(report, &child, &run);
@@ -200,11 +219,6 @@ static int put_time(const char *name, const struct view *v, struct json_object *
     return status;
 }
 
-static bool a_process_can(const char *name)
-{
-    return !strcmp(name, "rdtsc") || !strcmp(name, "cpuid");
-}
-
 static int time_all(struct json_object *report, struct error *error)
 {
     static const char *const columns[] = {"what", "a process of the host", "bt", "interp", "trap", NULL};
@@ -216,8 +230,8 @@ static int time_all(struct json_object *report, struct error *error)
     for (unsigned i = 0; i < TIMED && !status; i++) {
         struct json_object *row = lab_row_add(table, timed[i]);
 
-        if (a_process_can(timed[i]))
-            status = put_native_time(timed[i], report, row, &native[i], error);
+        if (natives[i].time)
+            status = put_native_time(&natives[i], report, row, &native[i], error);
         else
             lab_row_none(row);
         for (unsigned k = 0; k < 3 && !status; k++)
@@ -227,9 +241,8 @@ static int time_all(struct json_object *report, struct error *error)
     if (!status && native[RDTSC] > 0 && native[CPUID] > 0)
         lab_say(report,
                 "RDTSC takes %.0f cycles in a process of this host, %.0f under bt and %.0f under trap; CPUID "
-                "takes %.0f, %.0f "
-                "and %.0f. No answer tells of the monitor there, but a guest that knows what is usual sees a "
-                "difference.",
+                "takes %.0f, %.0f and %.0f. Where every answer is right, this is what is left to tell a monitor "
+                "by.",
                 native[RDTSC], cycles[RDTSC][BT], cycles[RDTSC][TRAP], native[CPUID], cycles[CPUID][BT],
                 cycles[CPUID][TRAP]);
     return status;
@@ -246,7 +259,7 @@ const struct lab_experiment lab_visible = {
     .name = "visible",
     .title = "what a guest can and cannot see of novt",
     .question =
-        "An instruction may tell about the machine by what it answers, or by how long it takes. What does a guest "
-        "find that looks for the monitor below it, and what would it have found on bare hardware?",
+        "An instruction may tell about the machine by what it answers, or by how long it takes. What does a "
+        "guest find that looks for the monitor below it, and what would it have found on bare hardware?",
     .run = run,
 };
