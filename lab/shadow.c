@@ -154,9 +154,9 @@ static void tell_costs(struct json_object *report, struct result (*r)[TIERS])
         r[PTE_FLUSH][WINDOW].cycles / r[PTE_FLUSH][TLB].cycles, r[SWITCH][WINDOW].host_faults,
         r[SWITCH][WINDOW].mappings);
     lab_say(report,
-            "A store to a page-table entry takes %.0f cycles with a window, and %.2f faults of the host: novt "
-            "does not "
-            "watch the guest's tables, as the architecture lets it keep old entries until the guest flushes them.",
+            "A store to a page-table entry takes %.0f cycles with a window, and %.2f faults of the host: "
+            "novt does not watch the guest's tables, as the architecture lets it keep old entries until the guest "
+            "flushes them.",
             r[PTE_STORE][WINDOW].cycles, r[PTE_STORE][WINDOW].host_faults);
 }
 
