@@ -52,7 +52,7 @@ static void print_kwindow(const struct kwindow *w, FILE *to)
         const struct kwindow_run *r = &w->run[i];
 
         fprintf(to,
-                "map kwindow context=supervisor linear=0x%" PRIx64 " ram=0x%" PRIx64 " pages=%" PRIu32
+                "map kwindow context=supervisor linear=0x%" PRIx64 " ram=0x%" PRIx64 " pages=%" PRIu64
                 " rights=%s\n",
                 (uint64_t)r->from << PAGE_SHIFT, (uint64_t)r->page << PAGE_SHIFT, r->to - r->from,
                 rights(true, r->writable));
