@@ -98,12 +98,13 @@ static void start_novt(const struct lab_child *c, const struct files *f)
     execv("/proc/self/exe", (char *const *)(uintptr_t)argv);
 }
 
-/* True: it has ended in time. Else it is killed. */
-static bool wait_for(pid_t pid, int *status)
+/* True: it has ended in time. Else it is killed. (Where the host has no pidfd_open, it is waited for without
+ * limit.) */
+static bool wait_for(pid_t pid, unsigned seconds, int *status)
 {
     int fd = pidfd_open(pid, 0);
     struct pollfd p = {fd, POLLIN, 0};
-    bool ended = fd < 0 || poll(&p, 1, (int)LAB_SECONDS * 1000) > 0;
+    bool ended = fd < 0 || poll(&p, 1, (int)seconds * 1000) > 0;
 
     if (!ended)
         kill(pid, SIGKILL);
@@ -122,12 +123,12 @@ static void last_line(const struct text *errors, char *line, size_t size)
     snprintf(line, size, "%.*s", at ? (int)strcspn(at, "\n") : 0, at ? at : "");
 }
 
-static void judge_end(struct lab_run *run, bool ended, int status, const struct text *errors)
+static void judge_end(struct lab_run *run, bool ended, unsigned seconds, int status, const struct text *errors)
 {
     size_t at = 0;
 
     if (!ended)
-        snprintf(run->failure, sizeof run->failure, "it had not ended after %u seconds", LAB_SECONDS);
+        snprintf(run->failure, sizeof run->failure, "it had not ended after %u seconds", seconds);
     else if (WIFSIGNALED(status))
         snprintf(run->failure, sizeof run->failure, "it was ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status))
@@ -144,16 +145,16 @@ static struct json_object *find_stats(const struct text *errors)
     return at ? json_tokener_parse(at) : NULL;
 }
 
-static int gather(struct lab_run *run, pid_t pid, const struct files *f, struct error *error)
+static int gather(struct lab_run *run, pid_t pid, unsigned seconds, const struct files *f, struct error *error)
 {
     int status = 0;
-    bool ended = wait_for(pid, &status);
+    bool ended = wait_for(pid, seconds, &status);
     struct text output = read_file(f->output), errors = read_file(f->errors);
     bool fine = output.data && errors.data && lab_records_parse(&run->guest, output.data, output.size, "lab") &&
                 lab_records_parse(&run->map, errors.data, errors.size, "map");
 
     if (fine) {
-        judge_end(run, ended, status, &errors);
+        judge_end(run, ended, seconds, status, &errors);
         run->stats = find_stats(&errors);
     }
     free(output.data);
@@ -189,12 +190,12 @@ int lab_run_start(struct lab_run *run, const struct lab_child *child, struct err
         _exit(1); /* lint: exit, of the child */
     }
     if (!status)
-        status = gather(run, pid, &f, error);
+        status = gather(run, pid, LAB_SECONDS, &f, error);
     close_files(&f);
     return status;
 }
 
-int lab_run_native(struct lab_run *run, void (*body)(const void *argument), const void *argument,
+int lab_run_native(struct lab_run *run, void (*body)(const void *argument), const void *argument, unsigned seconds,
                    struct error *error)
 {
     struct files f;
@@ -210,7 +211,7 @@ int lab_run_native(struct lab_run *run, void (*body)(const void *argument), cons
         _exit(0); /* lint: exit, of the child */
     }
     if (!status)
-        status = gather(run, pid, &f, error);
+        status = gather(run, pid, seconds, &f, error);
     close_files(&f);
     return status;
 }

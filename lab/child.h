@@ -13,7 +13,7 @@
 
 struct json_object;
 
-#define LAB_SECONDS 20u /* that a run may take */
+#define LAB_SECONDS 30u /* that a run may take */
 
 struct lab_child {
     const char *guest;  /* of lab_guest_find */
@@ -38,8 +38,9 @@ void lab_run_free(struct lab_run *run);
 /* A counter of --stats; 0 if there is none of this name. */
 uint64_t lab_run_count(const struct lab_run *run, const char *name);
 
-/* Runs `body` in a child process, as an ordinary program on the host; its standard output is read as a guest's. */
-int lab_run_native(struct lab_run *run, void (*body)(const void *argument), const void *argument,
+/* Runs `body` in a child process, as an ordinary program on the host, for so many seconds at most; its standard
+   output is read as a guest's. */
+int lab_run_native(struct lab_run *run, void (*body)(const void *argument), const void *argument, unsigned seconds,
                    struct error *error);
 
 /* An image that is part of the program. */

@@ -75,7 +75,7 @@ static int measure_natively(const struct task *t, struct json_object *report, st
     const struct lab_child child = {NULL, engines[NATIVE], t->name, NULL};
     struct lab_run run = {.stats = NULL};
     size_t at = 0;
-    int status = t->program ? lab_run_native(&run, run_natively, t, error) : 0;
+    int status = t->program ? lab_run_native(&run, run_natively, t, LAB_SECONDS, error) : 0;
 
     if (!status && t->program) {
         lab_run_add(report, &child, &run);

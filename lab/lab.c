@@ -167,6 +167,7 @@ static int run_one(const struct lab_experiment *e, struct json_object *all, unsi
     int status;
 
     json_object_array_add(all, report);
+    lab_render_heading(report, stdout);
     fflush(stdout);
     status = e->run(report, error);
     if (status)

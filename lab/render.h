@@ -7,6 +7,8 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+/* The heading is known before anything has been run: it has the experiment's question. */
+void lab_render_heading(struct json_object *report, FILE *to);
 void lab_render_text(struct json_object *report, FILE *to);
 
 /* One page that needs nothing from elsewhere. root: {"host": {...}, "experiments": [REPORT...]}. */

@@ -1,7 +1,7 @@
 /*
  * render_text.c - a report on a terminal: sentences are broken at WIDTH, tables have columns as wide as they need.
  *
- * Interface: lab_render_text, lab_render_cell.
+ * Interface: lab_render_heading, lab_render_text, lab_render_cell.
  */
 #include "lab/render.h"
 
@@ -94,21 +94,26 @@ static void put_expectation(struct json_object *e, FILE *to)
                 json_object_get_string(json_object_object_get(e, "text")), to);
 }
 
+void lab_render_heading(struct json_object *report, FILE *to)
+{
+    fprintf(to, "%s: %s\n", json_object_get_string(json_object_object_get(report, "name")),
+            json_object_get_string(json_object_object_get(report, "title")));
+    put_wrapped("  ", json_object_get_string(json_object_object_get(report, "question")), to);
+}
+
 void lab_render_text(struct json_object *report, FILE *to)
 {
     struct json_object *tables = json_object_object_get(report, "tables");
     struct json_object *findings = json_object_object_get(report, "findings");
     struct json_object *expectations = json_object_object_get(report, "expectations");
 
-    fprintf(to, "%s: %s\n", json_object_get_string(json_object_object_get(report, "name")),
-            json_object_get_string(json_object_object_get(report, "title")));
-    put_wrapped("  ", json_object_get_string(json_object_object_get(report, "question")), to);
     for (size_t i = 0; i < json_object_array_length(tables); i++)
         put_table(json_object_array_get_idx(tables, i), to);
     fputc('\n', to);
     for (size_t i = 0; i < json_object_array_length(findings); i++)
         put_wrapped("  ", json_object_get_string(json_object_array_get_idx(findings, i)), to);
-    fputc('\n', to);
+    if (json_object_array_length(findings))
+        fputc('\n', to);
     for (size_t i = 0; i < json_object_array_length(expectations); i++)
         put_expectation(json_object_array_get_idx(expectations, i), to);
     fputc('\n', to);

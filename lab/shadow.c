@@ -135,29 +135,34 @@ static void judge_costs(struct json_object *report, struct result (*r)[TIERS])
                "host mappings are made page by page behind a switch, and none for loads from known pages");
 }
 
+static bool known(const struct result *r)
+{
+    return r->right && r->cycles > 0;
+}
+
 static void tell_costs(struct json_object *report, struct result (*r)[TIERS])
 {
-    for (unsigned e = 0; e < EVENTS; e++)
-        for (unsigned t = 0; t < TIERS; t++)
-            if (!r[e][t].right || (e != PTE_STORE && r[e][t].cycles <= 0))
-                return;
-    lab_say(report,
-            "A load from a known page in a chain takes %.1f cycles in a window, %.1f through the TLB's lookup "
-            "and %.0f interpreted.",
-            r[LOAD][WINDOW].cycles, r[LOAD][TLB].cycles, r[LOAD][INTERP].cycles);
-    lab_say(
-        report,
-        "A page fault costs %.1f times as much with a window as without, a switch of address spaces %.0f times, a "
-        "changed entry %.0f times: behind a switch the host's processor faulted %.0f times, and its kernel made "
-        "%.0f mappings.",
-        r[FAULT][WINDOW].cycles / r[FAULT][TLB].cycles, r[SWITCH][WINDOW].cycles / r[SWITCH][TLB].cycles,
-        r[PTE_FLUSH][WINDOW].cycles / r[PTE_FLUSH][TLB].cycles, r[SWITCH][WINDOW].host_faults,
-        r[SWITCH][WINDOW].mappings);
-    lab_say(report,
-            "A store to a page-table entry takes %.0f cycles with a window, and %.2f faults of the host: "
-            "novt does not watch the guest's tables, as the architecture lets it keep old entries until the guest "
-            "flushes them.",
-            r[PTE_STORE][WINDOW].cycles, r[PTE_STORE][WINDOW].host_faults);
+    const struct result *fault = r[FAULT], *change = r[SWITCH], *flush = r[PTE_FLUSH], *store = r[PTE_STORE];
+
+    if (known(&r[LOAD][WINDOW]) && known(&r[LOAD][TLB]) && known(&r[LOAD][INTERP]))
+        lab_say(report,
+                "A load from a known page in a chain takes %.1f cycles in a window, %.1f through the TLB's lookup "
+                "and %.0f interpreted.",
+                r[LOAD][WINDOW].cycles, r[LOAD][TLB].cycles, r[LOAD][INTERP].cycles);
+    if (known(&fault[TLB]) && known(&change[TLB]) && known(&flush[TLB]))
+        lab_say(report,
+                "A page fault costs %.1f times as much with a window as without, a switch of address spaces %.0f "
+                "times, a changed entry %.0f times.",
+                fault[WINDOW].cycles / fault[TLB].cycles, change[WINDOW].cycles / change[TLB].cycles,
+                flush[WINDOW].cycles / flush[TLB].cycles);
+    if (change[WINDOW].right && store[WINDOW].right)
+        lab_say(
+            report,
+            "Behind a switch the host's processor faulted %.0f times, and its kernel made %.0f mappings; behind a "
+            "store to an entry %.0f times, and %.0f: novt does not watch the guest's tables, as the architecture "
+            "lets it keep old entries until the guest flushes them.",
+            change[WINDOW].host_faults, change[WINDOW].mappings, store[WINDOW].host_faults,
+            store[WINDOW].mappings);
 }
 
 static int run(struct json_object *report, struct error *error)

@@ -191,7 +191,7 @@ static int put_native_time(const struct native *native, struct json_object *repo
     const struct lab_child child = {NULL, "native", native->name, NULL};
     struct lab_run run = {.stats = NULL};
     size_t at = 0;
-    int status = lab_run_native(&run, run_natively, native, error);
+    int status = lab_run_native(&run, run_natively, native, LAB_SECONDS, error);
 
     if (!status) {
         lab_run_add(report, &child, &run);

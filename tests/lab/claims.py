@@ -138,7 +138,6 @@ def main():
     check("it is the one that was asked for", report["name"] == name)
     check("no run failed", not [r for r in report["runs"] if r["failure"]])
     check("every expectation held", report["expectations"] and all(e["held"] for e in report["expectations"]))
-    check("it says something", report["findings"])
     globals()[name](report)
     print("1..%d" % number)
 

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lab/child.h"
 #include "lab/experiments.h"
@@ -70,13 +71,20 @@ static void crash(const void *argument)
     __builtin_trap();
 }
 
+static void hang(const void *argument)
+{
+    printf("lab hello name=%s\n", (const char *)argument);
+    fflush(stdout);
+    pause();
+}
+
 static void expect_native(void (*body)(const void *argument), const char *failure)
 {
     struct lab_run run;
     struct error error;
     size_t at = 0;
 
-    cr_assert_eq(lab_run_native(&run, body, "you", &error), 0);
+    cr_assert_eq(lab_run_native(&run, body, "you", 1, &error), 0);
     cr_assert_str_eq(run.failure, failure);
     if (body != crash)
         cr_assert_str_eq(lab_record_text(lab_records_next(&run.guest, "hello", &at), "name"), "you");
@@ -87,5 +95,6 @@ Test(command, native_runs_are_read_and_judged)
 {
     expect_native(say_hello, "");
     expect_native(end_early, "the guest stopped before its end");
+    expect_native(hang, "it had not ended after 1 seconds");
     expect_native(crash, "it was ended by signal 4");
 }
