@@ -11,6 +11,8 @@
 
 #define IF 0x200u
 #define CR0_TS 8u
+#define CR0_ET 16u
+#define CR0_PG_WP_PE 0x80010001u /* set by boot.S */
 #define GP 13u
 #define LDT 0x60u
 #define GDT_ENTRIES 16u
@@ -74,6 +76,7 @@ static void prepare(void)
     __asm__ volatile("lgdt %0; lldt %w1" : : "m"(pointer), "r"(LDT));
     __asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
     __asm__ volatile("movq %0, %%cr0" : : "r"(cr0 | CR0_TS));
+    __asm__ volatile("movl %0, %%fs" : : "r"(GUEST_KERNEL_DATA));
     guest_set_gate(SEEN_VECTOR, lab_entry_seen, 0);
 }
 
@@ -92,125 +95,195 @@ static void saw(const char *task, uint64_t got, uint64_t want)
     lab_end();
 }
 
-/* A task: prepares, does `operation` n times, and compares `got` with `want`, which are read when all is done. */
-#define TASK(name, text, declarations, operation, got, want)                                                      \
-    static uint64_t name(uint64_t n)                                                                              \
+/* A task of the name of a function below, which does the operation and returns what came of it. `got` makes of the
+ * last one's result what is to be compared with `want`. */
+#define TASK(operation, got, want)                                                                                \
+    static uint64_t do_##operation(uint64_t n)                                                                    \
     {                                                                                                             \
-        declarations;                                                                                             \
-        uint64_t cycles;                                                                                          \
+        uint64_t last = 0, cycles;                                                                                \
                                                                                                                   \
         prepare();                                                                                                \
-        cycles = GUEST_TIMED(n, operation);                                                                       \
-        saw(text, got, want);                                                                                     \
+        cycles = GUEST_TIMED(n, last = operation());                                                              \
+        saw(#operation, got(last), want);                                                                         \
         return cycles;                                                                                            \
     }
 
-/* --- what tells about tables and tasks --- */
-
-TASK(do_sgdt, "sgdt", struct table_register r = {0}, __asm__ volatile("sgdt %0" : "=m"(r)), r.base, (uint64_t)gdt)
-TASK(do_sidt, "sidt", struct table_register r = {0},
-     __asm__ volatile("sidt %0"
-                      : "=m"(r)),
-     r.base, (uint64_t)guest_idt)
-TASK(do_sldt, "sldt", uint32_t r = 0, __asm__ volatile("sldt %0" : "=r"(r)), r, LDT)
-TASK(do_str, "str", uint32_t r = 0, __asm__ volatile("str %0" : "=r"(r)), r, GUEST_TSS)
-
-static uint64_t machine_status(void)
+static uint64_t itself(uint64_t last)
 {
-    uint64_t cr0;
-
-    __asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
-    return cr0 & 0xffff;
+    return last;
 }
 
-TASK(do_smsw, "smsw", uint32_t r = 0, __asm__ volatile("smsw %0" : "=r"(r)), r & 0xffff, machine_status())
+/* --- what tells about tables and tasks --- */
+
+static inline uint64_t sgdt(void)
+{
+    struct table_register r;
+
+    __asm__ volatile("sgdt %0" : "=m"(r));
+    return r.base;
+}
+
+static inline uint64_t sidt(void)
+{
+    struct table_register r;
+
+    __asm__ volatile("sidt %0" : "=m"(r));
+    return r.base;
+}
+
+static inline uint64_t sldt(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("sldt %0" : "=r"(r));
+    return r;
+}
+
+static inline uint64_t str(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("str %0" : "=r"(r));
+    return r;
+}
+
+static inline uint64_t smsw(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("smsw %0" : "=r"(r));
+    return r & 0xffff;
+}
+
+static inline uint64_t mov_from_cr0(void)
+{
+    uint64_t r;
+
+    __asm__ volatile("movq %%cr0, %0" : "=r"(r));
+    return r;
+}
+
+TASK(sgdt, itself, (uint64_t)gdt)
+TASK(sidt, itself, (uint64_t)guest_idt)
+TASK(sldt, itself, LDT)
+TASK(str, itself, GUEST_TSS)
+TASK(smsw, itself, mov_from_cr0() & 0xffff)
 
 /* --- flags --- */
 
-static uint64_t real_flags(void)
+/* As an interrupt shows them, since PUSHF might be wrong itself. Off they are again. */
+static uint64_t if_by_interrupt(uint64_t last)
 {
-    __asm__ volatile("int %0" : : "i"(SEEN_VECTOR) : "memory");
-    return lab_seen_flags;
+    (void)last;
+    __asm__ volatile("int %0; cli" : : "i"(SEEN_VECTOR) : "memory");
+    return lab_seen_flags & IF;
 }
 
 /* Interrupts are off: IF must be seen as 0. */
-TASK(do_pushf, "pushf", uint64_t r = 0, __asm__ volatile("pushfq; popq %0" : "=r"(r)), r &IF, 0)
-
-/* IF is set by POPF. The flags are looked at by an interrupt, since PUSHF might be wrong itself. */
-static uint64_t flags_after_popf(void)
+static inline uint64_t pushf(void)
 {
-    uint64_t seen = real_flags() & IF;
+    uint64_t r;
 
-    __asm__ volatile("cli" : : : "memory");
-    return seen;
+    __asm__ volatile("pushfq; popq %0" : "=r"(r));
+    return r & IF;
 }
 
-TASK(do_popf, "popf", uint64_t flags = IF | 2,
-     __asm__ volatile("pushq %0; popfq"
-                      :
-                      : "r"(flags)
-                      : "cc", "memory"),
-     flags_after_popf(), IF)
+static inline uint64_t popf(void)
+{
+    __asm__ volatile("pushq %0; popfq" : : "r"((uint64_t)IF | 2) : "cc", "memory");
+    return 0;
+}
+
+TASK(pushf, itself, 0)
+TASK(popf, if_by_interrupt, IF)
 
 /* --- descriptors --- */
 
-TASK(do_lar, "lar", uint32_t r = 0,
-     __asm__ volatile("xorl %0, %0; larl %1, %0"
-                      : "=&r"(r)
-                      : "r"(GUEST_KERNEL_CODE)
-                      : "cc"),
-     r &LAR_MASK, gdt[GUEST_KERNEL_CODE / 8] >> 32 & LAR_MASK)
-TASK(do_lsl, "lsl", uint32_t r = 0,
-     __asm__ volatile("xorl %0, %0; lsll %1, %0"
-                      : "=&r"(r)
-                      : "r"(GUEST_KERNEL_DATA)
-                      : "cc"),
-     r, 0xffffffff)
-TASK(do_verr, "verr", uint8_t r = 0,
-     __asm__ volatile("verr %w1; setz %0"
-                      : "=r"(r)
-                      : "r"(GUEST_KERNEL_DATA)
-                      : "cc"),
-     r, 1)
-TASK(do_verw, "verw", uint8_t r = 0,
-     __asm__ volatile("verw %w1; setz %0"
-                      : "=r"(r)
-                      : "r"(GUEST_KERNEL_DATA)
-                      : "cc"),
-     r, 1)
+static inline uint64_t lar(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("xorl %0, %0; larl %1, %0" : "=&r"(r) : "r"(GUEST_KERNEL_CODE) : "cc");
+    return r & LAR_MASK;
+}
+
+static inline uint64_t lsl(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("xorl %0, %0; lsll %1, %0" : "=&r"(r) : "r"(GUEST_KERNEL_DATA) : "cc");
+    return r;
+}
+
+static inline uint64_t verr(void)
+{
+    uint8_t r;
+
+    __asm__ volatile("verr %w1; setz %0" : "=r"(r) : "r"(GUEST_KERNEL_DATA) : "cc");
+    return r;
+}
+
+static inline uint64_t verw(void)
+{
+    uint8_t r;
+
+    __asm__ volatile("verw %w1; setz %0" : "=r"(r) : "r"(GUEST_KERNEL_DATA) : "cc");
+    return r;
+}
+
+TASK(lar, itself, gdt[GUEST_KERNEL_CODE / 8] >> 32 & LAR_MASK)
+TASK(lsl, itself, 0xffffffff)
+TASK(verr, itself, 1)
+TASK(verw, itself, 1)
 
 /* --- segment registers --- */
 
-TASK(do_mov_from_cs, "mov-from-cs", uint32_t r = 0,
-     __asm__ volatile("movl %%cs, %0"
-                      : "=r"(r)),
-     r, GUEST_KERNEL_CODE)
-
-static uint64_t load_fs_word(void)
+static uint64_t word_at_fs(uint64_t last)
 {
     uint32_t value;
 
+    (void)last;
     __asm__ volatile("movl %%fs:0, %0" : "=r"(value) : : "memory");
     return value;
 }
 
-TASK(do_mov_to_fs, "mov-to-fs", , __asm__ volatile("movl %0, %%fs" : : "r"(HOST_DATA)), load_fs_word(), FS_WORD)
-TASK(do_pop_fs, "pop-fs", ,
-     __asm__ volatile("pushq %0; popq %%fs"
-                      :
-                      : "r"((uint64_t)HOST_DATA)
-                      : "memory"),
-     load_fs_word(), FS_WORD)
-TASK(do_push_fs, "push-fs", uint64_t r = 0; __asm__ volatile("movl %0, %%fs"
-                                                             :
-                                                             : "r"(GUEST_KERNEL_DATA)),
-                                            __asm__ volatile("pushq %%fs; popq %0"
-                                                             : "=r"(r)),
-                                            r, GUEST_KERNEL_DATA)
+static inline uint64_t mov_from_cs(void)
+{
+    uint32_t r;
+
+    __asm__ volatile("movl %%cs, %0" : "=r"(r));
+    return r;
+}
+
+static inline uint64_t mov_to_fs(void)
+{
+    __asm__ volatile("movl %0, %%fs" : : "r"(HOST_DATA));
+    return 0;
+}
+
+static inline uint64_t pop_fs(void)
+{
+    __asm__ volatile("pushq %0; popq %%fs" : : "r"((uint64_t)HOST_DATA) : "memory");
+    return 0;
+}
+
+/* Of FS, which prepare has loaded with the kernel's data segment. */
+static inline uint64_t push_fs(void)
+{
+    uint64_t r;
+
+    __asm__ volatile("pushq %%fs; popq %0" : "=r"(r));
+    return r;
+}
+
+TASK(mov_from_cs, itself, GUEST_KERNEL_CODE)
+TASK(mov_to_fs, word_at_fs, FS_WORD)
+TASK(pop_fs, word_at_fs, FS_WORD)
+TASK(push_fs, itself, GUEST_KERNEL_DATA)
 
 /* --- far transfers, to a code segment of CPL 3: allowed by RET and IRET alone --- */
 
-static void far_jump(void)
+static void jump_to_user(void)
 {
     struct far_pointer to = {0, HOST_CODE};
 
@@ -223,7 +296,7 @@ static void far_jump(void)
                      : "rax", "memory");
 }
 
-static void far_call(void)
+static void call_to_user(void)
 {
     static struct far_pointer to = {0, HOST_CODE}; /* not on the stack, whose pointer moves */
 
@@ -237,89 +310,112 @@ static void far_call(void)
                      : "rax", "r12", "memory");
 }
 
-TASK(do_far_jump, "far-jmp", unsigned r = 0, r = lab_try(far_jump), r, GP)
-TASK(do_far_call, "far-call", unsigned r = 0, r = lab_try(far_call), r, GP)
-
 /* To CPL 3, where reading CR0 must raise #GP. Is it not raised, then UD2's #UD comes. The frame is IRET's, or
  * without flags RETF's. */
-#define TO_USER "leaq 1f(%%rip), %%rax\n"
-#define AT_USER                                                                                                   \
-    "1: movq %%cr0, %%rax\n"                                                                                      \
-    "ud2"
 static uint8_t user_stack[256];
 
-static void by_iret(void)
+static void return_to_user(void)
 {
-    __asm__ volatile(TO_USER "pushq %0\n"
-                             "pushq %1\n"
-                             "pushq $2\n"
-                             "pushq %2\n"
-                             "pushq %%rax\n"
-                             "iretq\n" AT_USER
+    __asm__ volatile("pushq %0\n"
+                     "pushq %1\n"
+                     "pushq %2\n"
+                     "leaq 1f(%%rip), %%rax\n"
+                     "pushq %%rax\n"
+                     "lretq\n"
+                     "1: movq %%cr0, %%rax\n"
+                     "ud2"
                      :
                      : "r"((uint64_t)HOST_DATA), "r"((uint64_t)(user_stack + sizeof user_stack)),
                        "r"((uint64_t)HOST_CODE)
                      : "rax", "memory");
 }
 
-static void by_far_return(void)
+static void return_from_interrupt_to_user(void)
 {
-    __asm__ volatile(TO_USER "pushq %0\n"
-                             "pushq %1\n"
-                             "pushq %2\n"
-                             "pushq %%rax\n"
-                             "lretq\n" AT_USER
+    __asm__ volatile("pushq %0\n"
+                     "pushq %1\n"
+                     "pushq $2\n"
+                     "pushq %2\n"
+                     "leaq 1f(%%rip), %%rax\n"
+                     "pushq %%rax\n"
+                     "iretq\n"
+                     "1: movq %%cr0, %%rax\n"
+                     "ud2"
                      :
                      : "r"((uint64_t)HOST_DATA), "r"((uint64_t)(user_stack + sizeof user_stack)),
                        "r"((uint64_t)HOST_CODE)
                      : "rax", "memory");
 }
 
-TASK(do_iret, "iret", unsigned r = 0, r = lab_try(by_iret), r, GP)
-TASK(do_far_return, "far-ret", unsigned r = 0, r = lab_try(by_far_return), r, GP)
-TASK(do_int, "int-n", uint64_t before = guest_count,
-     __asm__ volatile("int %0"
-                      :
-                      : "i"(GUEST_INT)
-                      : "memory"),
-     guest_count - before, n)
+static inline uint64_t far_jmp(void)
+{
+    return lab_try(jump_to_user);
+}
+
+static inline uint64_t far_call(void)
+{
+    return lab_try(call_to_user);
+}
+
+static inline uint64_t far_ret(void)
+{
+    return lab_try(return_to_user);
+}
+
+static inline uint64_t iret(void)
+{
+    return lab_try(return_from_interrupt_to_user);
+}
+
+/* How often the handler ran. */
+static inline uint64_t int_n(void)
+{
+    uint64_t before = guest_count;
+
+    __asm__ volatile("int %0" : : "i"(GUEST_INT) : "memory");
+    return guest_count - before;
+}
+
+TASK(far_jmp, itself, GP)
+TASK(far_call, itself, GP)
+TASK(far_ret, itself, GP)
+TASK(iret, itself, GP)
+TASK(int_n, itself, 1)
 
 /* --- not of that list: one that tells about the processor, and privileged ones, which trap --- */
 
-TASK(do_cpuid, "cpuid", uint32_t a; uint32_t b = 0; uint32_t c;
-     uint32_t d,
-     __asm__ volatile("cpuid"
-                      : "=a"(a), "=b"(b), "=c"(c), "=d"(d)
-                      : "a"(VENDOR_LEAF), "c"(0)),
-     b, VENDOR)
-TASK(do_cli, "cli-sti", , __asm__ volatile("sti; cli" : : : "memory"), real_flags() & IF, 0)
-TASK(do_mov_cr0, "mov-from-cr0", uint64_t r = 0, __asm__ volatile("movq %%cr0, %0" : "=r"(r)), r &CR0_TS, CR0_TS)
-TASK(do_rdmsr, "rdmsr", uint64_t r = 0, r = rdmsr(MSR_LSTAR), r, (uint64_t)guest_entry_syscall)
+static inline uint64_t cpuid(void)
+{
+    uint32_t a = VENDOR_LEAF, b, c = 0, d;
 
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return b;
+}
+
+static inline uint64_t cli_sti(void)
+{
+    __asm__ volatile("sti; cli" : : : "memory");
+    return 0;
+}
+
+static inline uint64_t rdmsr_lstar(void)
+{
+    return rdmsr(MSR_LSTAR);
+}
+
+TASK(cpuid, itself, VENDOR)
+TASK(cli_sti, if_by_interrupt, 0)
+TASK(mov_from_cr0, itself, CR0_PG_WP_PE | CR0_ET | CR0_TS)
+TASK(rdmsr_lstar, itself, (uint64_t)guest_entry_syscall)
+
+#define ROW(operation)                                                                                            \
+    {                                                                                                             \
+#operation, do_##operation, lab_empty                                                                     \
+    }
 const struct lab_task lab_tasks[] = {
-    {"sgdt", do_sgdt, lab_empty},
-    {"sidt", do_sidt, lab_empty},
-    {"sldt", do_sldt, lab_empty},
-    {"smsw", do_smsw, lab_empty},
-    {"str", do_str, lab_empty},
-    {"pushf", do_pushf, lab_empty},
-    {"popf", do_popf, lab_empty},
-    {"lar", do_lar, lab_empty},
-    {"lsl", do_lsl, lab_empty},
-    {"verr", do_verr, lab_empty},
-    {"verw", do_verw, lab_empty},
-    {"mov-from-cs", do_mov_from_cs, lab_empty},
-    {"mov-to-fs", do_mov_to_fs, lab_empty},
-    {"push-fs", do_push_fs, lab_empty},
-    {"pop-fs", do_pop_fs, lab_empty},
-    {"far-jmp", do_far_jump, lab_empty},
-    {"far-call", do_far_call, lab_empty},
-    {"far-ret", do_far_return, lab_empty},
-    {"iret", do_iret, lab_empty},
-    {"int-n", do_int, lab_empty},
-    {"cpuid", do_cpuid, lab_empty},
-    {"cli-sti", do_cli, lab_empty},
-    {"mov-from-cr0", do_mov_cr0, lab_empty},
-    {"rdmsr", do_rdmsr, lab_empty},
-    {NULL},
+    ROW(sgdt),    ROW(sidt),        ROW(sldt),         ROW(smsw),        ROW(str),
+    ROW(pushf),   ROW(popf),        ROW(lar),          ROW(lsl),         ROW(verr),
+    ROW(verw),    ROW(mov_from_cs), ROW(mov_to_fs),    ROW(push_fs),     ROW(pop_fs),
+    ROW(far_jmp), ROW(far_call),    ROW(far_ret),      ROW(iret),        ROW(int_n),
+    ROW(cpuid),   ROW(cli_sti),     ROW(mov_from_cr0), ROW(rdmsr_lstar), {NULL},
 };
