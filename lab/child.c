@@ -115,12 +115,15 @@ static bool wait_for(pid_t pid, unsigned seconds, int *status)
     return ended;
 }
 
-/* The last line that novt has said, for a message of one line. */
-static void last_line(const struct text *errors, char *line, size_t size)
+/* The line by which novt says why it ends. */
+static void copy_reason(const struct text *errors, int status, char *line, size_t size)
 {
     const char *at = errors->data ? strstr(errors->data, "novt: ") : NULL;
 
-    snprintf(line, size, "%.*s", at ? (int)strcspn(at, "\n") : 0, at ? at : "");
+    if (at)
+        snprintf(line, size, "%.*s", (int)strcspn(at, "\n"), at);
+    else
+        snprintf(line, size, "it ended with status %d", status);
 }
 
 static void judge_end(struct lab_run *run, bool ended, unsigned seconds, int status, const struct text *errors)
@@ -132,7 +135,7 @@ static void judge_end(struct lab_run *run, bool ended, unsigned seconds, int sta
     else if (WIFSIGNALED(status))
         snprintf(run->failure, sizeof run->failure, "it was ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status))
-        last_line(errors, run->failure, sizeof run->failure);
+        copy_reason(errors, WEXITSTATUS(status), run->failure, sizeof run->failure);
     else if (!lab_records_next(&run->guest, "end", &at))
         snprintf(run->failure, sizeof run->failure, "the guest stopped before its end");
 }

@@ -104,12 +104,13 @@ static uint64_t ring(uint64_t n)
 static uint64_t indirect(uint64_t n)
 {
     static const uint8_t *known;
+    uint64_t cycles;
     uint32_t sum;
 
     if (!known)
         known = put_functions(2);
     n += n & 1;
-    uint64_t cycles = call_all(known, 2, n, &sum);
+    cycles = call_all(known, 2, n, &sum);
     lab_check(sum == (uint32_t)(FUNCTION_ADDS * 3 * (n / 2)), "a-function-computed-something-else");
     return cycles;
 }
@@ -166,12 +167,12 @@ static uint64_t smc_same(uint64_t n)
 static uint64_t smc_data(uint64_t n)
 {
     static uint8_t *function;
+    uint32_t sum = 0, data = 0;
     uint64_t cycles;
-    uint32_t sum = 0;
 
     if (!function)
         function = put_functions(1);
-    cycles = GUEST_TIMED(n, *(volatile uint32_t *)(void *)(function + STRIDE - 4) = (uint32_t)left_;
+    cycles = GUEST_TIMED(n, *(volatile uint32_t *)(void *)(function + STRIDE - 4) = ++data;
                          __asm__ volatile("call *%1"
                                           : "+a"(sum)
                                           : "r"(function)

@@ -57,7 +57,7 @@ void lab_check(bool right, const char *otherwise)
     lab_end();
 }
 
-static void finish(void)
+__attribute__((noreturn)) static void finish(void)
 {
     guest_put("lab end\n");
     guest_power_off();
@@ -85,8 +85,6 @@ void guest_unexpected(unsigned vector)
     lab_number("vector", vector);
     lab_end();
     finish();
-    for (;;)
-        ;
 }
 
 /* --- the command line --- */
@@ -98,7 +96,7 @@ static bool same_word(const char *a, const char *b)
     return (!*a || *a == ' ') && !*b;
 }
 
-/* What follows "KEY=", KEY being one letter or two. */
+/* What follows KEY and "=" at the beginning of a word; "" where there is none. */
 static const char *value_of(const char *line, const char *key)
 {
     const char *at, *k;

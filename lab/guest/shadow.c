@@ -176,19 +176,21 @@ static uint64_t pte_store(uint64_t n)
 
 static _Alignas(4096) volatile uint64_t other[4][512];
 
+/* Of the entry that leads to GUEST_AREA (1 GiB) in PML4, page-directory-pointer table, and page directory. */
+static const unsigned area_index[3] = {0, 1, 0};
+
 /* Another address space: the same but for the pages of the area. Its CR3. */
 static uint64_t make_other(void)
 {
     const volatile uint64_t *from[3] = {(const volatile uint64_t *)read_cr3(), NULL, NULL};
-    unsigned index[3] = {0, 1, 0}, level,
-             i; /* of GUEST_AREA, 1 GiB, in PML4, page-directory-pointer table, directory */
+    unsigned level, i;
 
     for (level = 0; level < 3; level++) {
         for (i = 0; i < 512; i++)
             other[level][i] = from[level][i];
         if (level < 2)
-            from[level + 1] = (const volatile uint64_t *)(from[level][index[level]] & ~0xfffull);
-        other[level][index[level]] = (uint64_t)other[level + 1] | USER;
+            from[level + 1] = (const volatile uint64_t *)(from[level][area_index[level]] & ~0xfffull);
+        other[level][area_index[level]] = (uint64_t)other[level + 1] | USER;
     }
     return (uint64_t)other[0];
 }

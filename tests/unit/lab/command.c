@@ -71,6 +71,19 @@ static void crash(const void *argument)
     __builtin_trap();
 }
 
+static void fail(const void *argument)
+{
+    printf("lab hello name=%s\n", (const char *)argument);
+    fflush(stdout);
+    _exit(3);
+}
+
+static void complain(const void *argument)
+{
+    fprintf(stderr, "noise\nnovt: %s are wrong; be right\nmore\n", (const char *)argument);
+    fail(argument);
+}
+
 static void hang(const void *argument)
 {
     printf("lab hello name=%s\n", (const char *)argument);
@@ -95,6 +108,8 @@ Test(command, native_runs_are_read_and_judged)
 {
     expect_native(say_hello, "");
     expect_native(end_early, "the guest stopped before its end");
+    expect_native(fail, "it ended with status 3");
+    expect_native(complain, "novt: you are wrong; be right");
     expect_native(hang, "it had not ended after 1 seconds");
     expect_native(crash, "it was ended by signal 4");
 }
