@@ -85,31 +85,27 @@ void lab_plot_add(struct json_object *report, const char *title, const char *uni
 
 /* --- sentences --- */
 
-static struct json_object *format_text(const char *format, va_list ap)
-{
-    char text[1024];
-
-    vsnprintf(text, sizeof text, format, ap);
-    return json_object_new_string(text);
-}
-
 void lab_say(struct json_object *report, const char *format, ...)
 {
+    char text[1024];
     va_list ap;
 
     va_start(ap, format);
-    json_object_array_add(list(report, "findings"), format_text(format, ap));
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    json_object_array_add(list(report, "findings"), json_object_new_string(text));
 }
 
 void lab_expect(struct json_object *report, bool held, const char *format, ...)
 {
     struct json_object *expectation = json_object_new_object();
+    char text[1024];
     va_list ap;
 
     va_start(ap, format);
-    json_object_object_add(expectation, "text", format_text(format, ap));
+    vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    put_text(expectation, "text", text);
     json_object_object_add(expectation, "held", json_object_new_boolean(held));
     json_object_array_add(list(report, "expectations"), expectation);
 }
