@@ -228,7 +228,8 @@ void options_print_help(FILE *to)
     fprintf(to,
             "novt %s: runs an x86 machine without hardware virtualization\n"
             "usage: novt [options] -kernel FILE\n"
-            "       novt explain ...   shows code and its translation; 'novt explain -h' tells how\n\n",
+            "       novt explain ...   shows code and its translation; 'novt explain -h' tells how\n"
+            "       novt lab ...       experiments about virtual machines; 'novt lab -h' tells how\n\n",
             NOVT_VERSION);
     for (unsigned i = 0; i < OPTIONS; i++) {
         const struct option *o = &option_table[i];
