@@ -1,0 +1,221 @@
+/*
+ * check.c - `-accel trap,check=on|continue`: the interpreter runs each instruction first, with every memory write noted;
+ * its result is kept, state and memory are put back, the child runs the same instruction by a single step, and the two
+ * results must be equal.
+ *
+ * Interface: internal.h; the comparison is in compare.c. What traps in the child is emulated as always, and right by
+ * construction; so only instructions that ran natively are compared. Devices are kept from the reference run: what
+ * reaches them traps. Not compared: repeated string instructions (a single step is one repetition) and random numbers.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "cpu/access.h"
+#include "cpu/decode.h"
+#include "cpu/system.h"
+#include "trap/check.h"
+
+struct check *check_create(void)
+{
+    struct check *k = aligned_alloc(64, sizeof *k);
+
+    if (k)
+        memset(k, 0, sizeof *k);
+    return k;
+}
+
+void check_destroy(struct check *k)
+{
+    free(k);
+}
+
+/* --- the reference --- */
+
+static void note_write(void *opaque, uint8_t *host, unsigned size)
+{
+    struct check *k = opaque;
+
+    if (k->write_count == CHECK_WRITES || k->bytes + size > CHECK_BYTES) {
+        k->useless = true;
+        return;
+    }
+    k->writes[k->write_count++] = (struct check_write){host, size, k->bytes};
+    memcpy(k->old + k->bytes, host, size);
+    k->bytes += size;
+}
+
+static uint64_t no_mmio_read(void *opaque, gpa_t gpa, unsigned size)
+{
+    ((struct check *)opaque)->useless = true;
+    return ~0ull;
+}
+
+static void no_mmio_write(void *opaque, gpa_t gpa, uint64_t value, unsigned size)
+{
+    ((struct check *)opaque)->useless = true;
+}
+
+static void no_log(void *opaque, const char *topic, const char *text)
+{
+}
+
+static void put_state(struct vcpu *v, const uint8_t *saved)
+{
+    uint64_t cr0 = v->cr0, cr3 = v->cr3, cr4 = v->cr4, efer = v->efer;
+
+    memcpy(v, saved, CHECK_STATE);
+    cpu_update_mode(v);
+    if (cr0 == v->cr0 && cr3 == v->cr3 && cr4 == v->cr4 && efer == v->efer)
+        return;
+    mmu_configure(&v->mmu, v->cr0, v->cr3, v->cr4, v->efer);
+    mmu_flush(&v->mmu, true);
+}
+
+static void put_memory(const struct check *k, const uint8_t *bytes)
+{
+    for (unsigned i = k->write_count; i-- > 0;)
+        memcpy(k->writes[i].host, bytes + k->writes[i].at, k->writes[i].size);
+}
+
+/* Runs one instruction with nothing but memory around it, and leaves its result in v and in memory. */
+static void step_alone(struct trap *t, struct check *k)
+{
+    static const struct vcpu_ops no_devices = {.log = no_log};
+    struct vcpu *v = t->v;
+    struct cpu_write_log log = {note_write, k};
+    struct ram_mmio mmio = v->mmu.ram->mmio;
+    const struct vcpu_ops *ops = v->ops;
+    struct vcpu_stats stats = v->stats;
+
+    k->write_count = k->bytes = 0;
+    k->useless = false;
+    v->ops = &no_devices;
+    v->write_log = &log;
+    v->mmu.ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, k};
+    k->useless |= emulate_step(t) != CPU_OK;
+    v->mmu.ram->mmio = mmio;
+    v->write_log = NULL;
+    v->ops = ops;
+    v->stats = stats;
+}
+
+/* Leaves v and memory as they were, and the result in k. */
+static void run_reference(struct trap *t, struct check *k)
+{
+    struct vcpu *v = t->v;
+
+    memcpy(k->before, v, CHECK_STATE);
+    step_alone(t, k);
+    memcpy(k->after, v, CHECK_STATE);
+    for (unsigned i = 0; i < k->write_count; i++)
+        memcpy(k->new + k->writes[i].at, k->writes[i].host, k->writes[i].size);
+    put_memory(k, k->old);
+    put_state(v, k->before);
+}
+
+/* --- the instruction --- */
+
+/* The instruction in words that do not change under way. */
+static struct trap_difference describe(struct vcpu *v, struct insn *insn)
+{
+    bool wide = (v->mode & MODE_CODE_MASK) == MODE_CODE64;
+    struct trap_difference d = {.address = wide ? v->rip : (uint32_t)(v->seg[SEG_CS].base + v->rip),
+                                .cpl = v->cpl,
+                                .bits = wide ? 64 : 32};
+    const struct trap_row *row = trap_find_row(v, NULL);
+    uint8_t bytes[DECODE_BUFFER] = {0};
+
+    d.size = trap_read_code(v, d.address, bytes, INSN_MAX);
+    insn_decode(insn, bytes, v->mode);
+    d.size = insn->length < d.size ? insn->length : d.size;
+    memcpy(d.code, bytes, d.size);
+    d.name = row && row->class == TRAP_SENSITIVE ? row->name : NULL;
+    d.why = d.name ? row->why : NULL;
+    return d;
+}
+
+/* INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS with REP; RDRAND, RDSEED. */
+static bool is_unrepeatable(const struct insn *i)
+{
+    unsigned o = i->opcode;
+
+    if (i->map == MAP_1)
+        return i->rep && ((o >= 0x6c && o <= 0x6f) || (o >= 0xa4 && o <= 0xa7) || (o >= 0xaa && o <= 0xaf));
+    return i->map == MAP_0F && o == 0xc7 && i->mod == 3 && !i->rep;
+}
+
+/* A single step is TF, which PUSHF (and nobody but it) can see in what it has pushed. */
+static void hide_step(struct check *k, const struct insn *i)
+{
+    if (i->map == MAP_1 && i->opcode == 0x9c && k->write_count)
+        k->writes[k->write_count - 1].host[1] &= (uint8_t)~(FLAG_TF >> 8);
+}
+
+static void count(struct trap *t, struct trap_difference *d)
+{
+    static uint64_t nameless;
+
+    d->count = ++nameless;
+    for (unsigned i = 0; d->name && i < trap_table_size; i++)
+        if (trap_table[i].name == d->name) {
+            d->count = ++t->differs[i];
+            break;
+        }
+    t->count[COUNT_DIFFERENCES]++;
+}
+
+static int tell(struct trap *t, struct check *k, struct trap_difference *d)
+{
+    count(t, d);
+    d->text = k->text;
+    t->options.report(t->options.opaque, d);
+    if (t->options.check == TRAP_CHECK_STOP)
+        return error_set(t->error, ECANCELED,
+                         "-accel trap,check=on: stopped where the guest first goes wrong; check=continue goes on with "
+                         "the right result, -accel bt gets it right by itself");
+    put_state(t->v, k->after);
+    put_memory(k, k->new);
+    return 0;
+}
+
+static bool has_stepped(const struct trap *t, const struct child *c, int wait_status)
+{
+    siginfo_t info;
+
+    return WSTOPSIG(wait_status) == SIGTRAP && !ptrace(PTRACE_GETSIGINFO, c->pid, NULL, &info) &&
+           info.si_code == TRAP_TRACE;
+}
+
+int check_step(struct trap *t, struct child *c, enum cpu_status *status)
+{
+    struct check *k = t->check;
+    struct insn insn;
+    struct trap_difference d = describe(t->v, &insn);
+    const struct trap_row *row = trap_find_row(t->v, NULL);
+    int wait_status, failed;
+
+    if (state_fetch_simd(t))
+        return stop_lost(t, c);
+    if ((row && row->class == TRAP_PRIVILEGED) || is_unrepeatable(&insn)) {
+        *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
+        return 0;
+    }
+    run_reference(t, k);
+    failed = run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, &wait_status);
+    if (failed || !wait_status)
+        return failed;
+    state_from_child(t, c);
+    if (!has_stepped(t, c, wait_status))
+        return stop_handle(t, c, wait_status, status);
+    if (state_fetch_simd(t))
+        return stop_lost(t, c);
+    t->count[COUNT_CHECKED]++;
+    hide_step(k, &insn);
+    if (k->useless || check_is_equal(t, k, t->options.undefined_flags(d.code, d.size, d.bits)))
+        return 0;
+    return tell(t, k, &d);
+}

@@ -1,0 +1,191 @@
+/*
+ * space.c - the guest pages that a child has mapped.
+ *
+ * Interface: internal.h. The mappings are a TLB (SDM vol. 3, 4.10): filled page by page behind the faults of the
+ * child, with the rights that the access needed and that the guest's page tables give by now, so that A and D are set
+ * as the processor sets them; emptied when the guest flushes. Invariants: a mapped page is in slot[] with its rights;
+ * it is mapped writable only if the mmu's TLB allowed that, and nothing lies at or above STUB_PAGE.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "cpu/decode.h"
+#include "trap/internal.h"
+
+int space_create(struct child *c)
+{
+    c->space = mmap(NULL, sizeof *c->space, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (c->space == MAP_FAILED) {
+        c->space = NULL;
+        return -ENOMEM;
+    }
+    c->space->generation = 1;
+    return 0;
+}
+
+void space_destroy(struct child *c)
+{
+    if (c->space)
+        munmap(c->space, sizeof *c->space);
+    c->space = NULL;
+}
+
+/* The page's slot, or the free one where it would go. */
+static struct space_slot *find(const struct space *s, gva_t page)
+{
+    uint32_t i = (uint32_t)((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 48);
+
+    while ((s->slot[i].page & ~PAGE_MASK) == s->generation && (s->slot[i].page & PAGE_MASK) != page)
+        i = (i + 1) % SPACE_SLOTS;
+    return (struct space_slot *)&s->slot[i];
+}
+
+static bool is_used(const struct space *s, const struct space_slot *slot)
+{
+    return (slot->page & ~PAGE_MASK) == s->generation;
+}
+
+unsigned space_rights(const struct child *c, gva_t page)
+{
+    const struct space_slot *slot = find(c->space, page & PAGE_MASK);
+
+    return is_used(c->space, slot) ? slot->value & ~PAGE_MASK : 0;
+}
+
+static int flush(struct trap *t, struct child *c)
+{
+    const uint64_t everything[6] = {0, STUB_PAGE};
+    struct space *s = c->space;
+
+    if (!s->count)
+        return 0;
+    t->count[COUNT_FLUSHES]++;
+    s->count = 0;
+    if (++s->generation == PAGE_SIZE) {
+        s->generation = 1;
+        memset(s->slot, 0, sizeof s->slot);
+    }
+    return child_call(c, SYS_munmap, everything) ? -ESRCH : 0;
+}
+
+static int flush_page(struct trap *t, struct child *c, gva_t page)
+{
+    const uint64_t arguments[6] = {page, PAGE_SIZE};
+    struct space_slot *slot = find(c->space, page);
+
+    if (!is_used(c->space, slot) || !(slot->value & ~PAGE_MASK))
+        return 0;
+    slot->value = 0;
+    t->count[COUNT_PAGE_FLUSHES]++;
+    if (child_call(c, SYS_munmap, arguments) == 0)
+        return 0;
+    return flush(t, c); /* it would have made one mapping too many */
+}
+
+int space_follow(struct trap *t, struct child *c)
+{
+    const struct mmu *mmu = &t->v->mmu;
+    struct space *s = c->space;
+    uint32_t pages = mmu->page_flush_count - s->seen_page_flush;
+    bool all = mmu->flush_count != s->seen_flush || pages > MMU_FLUSHED_PAGES;
+    int status = 0;
+
+    if (all)
+        status = flush(t, c);
+    else
+        for (uint32_t i = 0; i < pages && !status; i++)
+            status = flush_page(t, c, mmu->flushed_page[(s->seen_page_flush + i) % MMU_FLUSHED_PAGES]);
+    s->seen_flush = mmu->flush_count;
+    s->seen_page_flush = mmu->page_flush_count;
+    return status;
+}
+
+/* 1: done. 0: the host does not want to. */
+static int map(struct trap *t, struct child *c, gva_t page, uint64_t offset, unsigned rights)
+{
+    const uint64_t arguments[6] = {
+        page,
+        PAGE_SIZE,
+        PROT_READ | (rights & RIGHT_WRITE ? PROT_WRITE : 0) | (rights & RIGHT_EXECUTE ? PROT_EXEC : 0),
+        MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+        (uint64_t)t->v->mmu.ram->fd,
+        offset};
+    struct space *s = c->space;
+    struct space_slot *slot;
+    long got;
+
+    if (s->count >= SPACE_PAGES && flush(t, c))
+        return -ESRCH;
+    got = child_call(c, SYS_mmap, arguments);
+    if (got == -ENOMEM && s->count) { /* no more mappings for this process */
+        if (flush(t, c))
+            return -ESRCH;
+        got = child_call(c, SYS_mmap, arguments);
+    }
+    if (got != (long)page)
+        return got == -ESRCH ? -ESRCH : 0;
+    slot = find(s, page);
+    s->count += !is_used(s, slot);
+    *slot = (struct space_slot){page | s->generation, offset | rights};
+    t->count[COUNT_MAPPED]++;
+    return 1;
+}
+
+/* Does the instruction at RIP reach `linear`? Then a fault there may be its fetch. */
+static bool is_code_of(struct vcpu *v, gva_t linear)
+{
+    unsigned length;
+
+    if (linear - v->rip >= INSN_MAX)
+        return false;
+    trap_find_row(v, &length);
+    return linear == v->rip || linear - v->rip < length;
+}
+
+static bool translate(struct vcpu *v, enum mmu_context context, gva_t linear, enum mmu_access access)
+{
+    uint8_t *host;
+    gpa_t gpa;
+
+    return mmu_translate(&v->mmu, context, linear, access, &host, &gpa) == MMU_OK;
+}
+
+/* What the access at `linear` lacked: the right, or 0 if it is not to be had. A page that may be fetched from but not
+   read (SMAP without SMEP) is left to the interpreter, because the host cannot map it. */
+static unsigned find_right(struct vcpu *v, gva_t linear, unsigned rights)
+{
+    if (!(rights & RIGHT_EXECUTE) && is_code_of(v, linear))
+        return translate(v, v->fetch_context, linear, MMU_FETCH) && translate(v, v->data_context, linear, MMU_READ)
+                   ? RIGHT_EXECUTE
+                   : 0;
+    if (!(rights & RIGHT_READ))
+        return translate(v, v->data_context, linear, MMU_READ) ? RIGHT_READ : 0;
+    if (!(rights & RIGHT_WRITE))
+        return translate(v, v->data_context, linear, MMU_WRITE) ? RIGHT_WRITE : 0;
+    return 0;
+}
+
+int space_resolve(struct trap *t, struct child *c, gva_t linear)
+{
+    struct vcpu *v = t->v;
+    gva_t page = linear & PAGE_MASK;
+    unsigned rights = space_rights(c, page), right;
+    const uint8_t *host;
+    uint64_t offset;
+
+    if (page < LOWEST_PAGE || page >= STUB_PAGE)
+        return 0;
+    right = find_right(v, linear, rights);
+    host = mmu_hit(&v->mmu, v->data_context, page, 1, false);
+    offset = (uint64_t)(host - v->mmu.ram->host);
+    if (!right || !host || offset >= v->mmu.ram->size)
+        return 0;
+    if (rights && (find(c->space, page)->value & PAGE_MASK) != offset)
+        rights = 0; /* the tables have changed; the old page need not stay */
+    rights |= right | RIGHT_READ;
+    if (mmu_hit(&v->mmu, v->data_context, page, 1, true))
+        rights |= RIGHT_WRITE;
+    return map(t, c, page, offset, rights);
+}

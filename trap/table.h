@@ -1,0 +1,38 @@
+/*
+ * table.h - the instructions that matter to trap-and-emulate: those that trap when run deprivileged, and those that
+ * are sensitive and do not.
+ */
+#ifndef NOVT_TRAP_TABLE_H
+#define NOVT_TRAP_TABLE_H
+
+#include "cpu/vcpu.h"
+
+enum trap_class {
+    TRAP_PRIVILEGED, /* #GP or #UD outside of CPL 0: can be emulated */
+    TRAP_SENSITIVE   /* reads or writes privileged state, and does not always trap */
+};
+
+struct trap_row {
+    const char *name;             /* as in the manual, lower case */
+    const char *traps, *differs;  /* names of its counters */
+    const char *why;              /* one line; NULL for privileged ones */
+    uint8_t map, opcode;          /* enum insn_map */
+    int8_t reg;                   /* ModRM.reg, or the whole ModRM byte from 0xc0 on; -1: any */
+    uint8_t form;                 /* enum trap_form */
+    uint8_t prefix;               /* 0, or the one that makes it this instruction */
+    uint8_t class;                /* enum trap_class */
+};
+
+#define TRAP_ROWS 96 /* room for counters */
+
+extern const struct trap_row trap_table[];
+extern const unsigned trap_table_size;
+
+/* Guest code at a linear address, without side effects: how many bytes of `size` there are. */
+unsigned trap_read_code(struct vcpu *v, gva_t linear, uint8_t *to, unsigned size);
+
+/* The row of the instruction at CS:RIP, or NULL; *length: of the instruction (if not NULL), as far as it can be
+   read. */
+const struct trap_row *trap_find_row(struct vcpu *v, unsigned *length);
+
+#endif
