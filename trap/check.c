@@ -119,22 +119,19 @@ static void run_reference(struct trap *t, struct check *k)
 
 /* --- the instruction --- */
 
-/* The instruction in words that do not change under way. */
-static struct trap_difference describe(struct vcpu *v, struct insn *insn)
+/* The instruction, for the report. */
+static struct trap_difference describe(struct vcpu *v, struct insn *insn, const struct trap_row **row)
 {
-    bool wide = (v->mode & MODE_CODE_MASK) == MODE_CODE64;
-    struct trap_difference d = {.address = wide ? v->rip : (uint32_t)(v->seg[SEG_CS].base + v->rip),
-                                .cpl = v->cpl,
-                                .bits = wide ? 64 : 32};
-    const struct trap_row *row = trap_find_row(v, NULL);
-    uint8_t bytes[DECODE_BUFFER] = {0};
+    struct trap_difference d = {.cpl = v->cpl, .bits = trap_code_bits(v)};
+    uint8_t bytes[DECODE_BUFFER];
 
-    d.size = trap_read_code(v, d.address, bytes, INSN_MAX);
-    insn_decode(insn, bytes, v->mode);
-    d.size = insn->length < d.size ? insn->length : d.size;
+    d.size = trap_decode(v, insn, bytes, &d.address);
     memcpy(d.code, bytes, d.size);
-    d.name = row && row->class == TRAP_SENSITIVE ? row->name : NULL;
-    d.why = d.name ? row->why : NULL;
+    *row = trap_find_row(insn);
+    if (*row && (*row)->class == TRAP_SENSITIVE) {
+        d.name = (*row)->name;
+        d.why = (*row)->why;
+    }
     return d;
 }
 
@@ -149,10 +146,18 @@ static bool is_unrepeatable(const struct insn *i)
 }
 
 /* A single step is TF, which PUSHF (and nobody but it) can see in what it has pushed. */
-static void hide_step(struct check *k, const struct insn *i)
+static void hide_pushed_step(struct check *k, const struct insn *i)
 {
     if (i->map == MAP_1 && i->opcode == 0x9c && k->write_count)
         k->writes[k->write_count - 1].host[1] &= (uint8_t)~(FLAG_TF >> 8);
+}
+
+/* The host's kernel hides it, but not any more once POPF or IRET has been stepped over: TF is the guest's only behind
+   these. */
+static void hide_step(struct child *c, const struct insn *i, bool stepped)
+{
+    if (!stepped || i->map != MAP_1 || (i->opcode != 0x9d && i->opcode != 0xcf))
+        c->regs.eflags &= ~(uint64_t)FLAG_TF;
 }
 
 static void count(struct trap *t, struct trap_difference *d)
@@ -182,7 +187,7 @@ static int tell(struct trap *t, struct check *k, struct trap_difference *d)
     return 0;
 }
 
-static bool has_stepped(const struct trap *t, const struct child *c, int wait_status)
+static bool has_stepped(const struct child *c, int wait_status)
 {
     siginfo_t info;
 
@@ -194,9 +199,10 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
 {
     struct check *k = t->check;
     struct insn insn;
-    struct trap_difference d = describe(t->v, &insn);
-    const struct trap_row *row = trap_find_row(t->v, NULL);
+    const struct trap_row *row;
+    struct trap_difference d = describe(t->v, &insn, &row);
     int wait_status, failed;
+    bool stepped;
 
     if (state_fetch_simd(t))
         return stop_lost(t, c);
@@ -208,13 +214,15 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
     failed = run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, &wait_status);
     if (failed || !wait_status)
         return failed;
+    stepped = has_stepped(c, wait_status);
+    hide_step(c, &insn, stepped);
     state_from_child(t, c);
-    if (!has_stepped(t, c, wait_status))
+    if (!stepped)
         return stop_handle(t, c, wait_status, status);
     if (state_fetch_simd(t))
         return stop_lost(t, c);
     t->count[COUNT_CHECKED]++;
-    hide_step(k, &insn);
+    hide_pushed_step(k, &insn);
     if (k->useless || check_is_equal(t, k, t->options.undefined_flags(d.code, d.size, d.bits)))
         return 0;
     return tell(t, k, &d);

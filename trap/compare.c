@@ -31,6 +31,7 @@ static void compare_registers(struct check *k, const struct vcpu *v, const struc
                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     static const char *const segments[SEG_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs"};
     static const char *const bases[SEG_COUNT] = {"es base", "cs base", "ss base", "ds base", "fs base", "gs base"};
+    static const char *const rights[SEG_COUNT] = {"es attr", "cs attr", "ss attr", "ds attr", "fs attr", "gs attr"};
 
     for (unsigned i = 0; i < 16; i++)
         compare_value(k, names[i], v->gpr[i], r->gpr[i]);
@@ -39,6 +40,7 @@ static void compare_registers(struct check *k, const struct vcpu *v, const struc
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         compare_value(k, segments[i], v->seg[i].selector, r->seg[i].selector);
         compare_value(k, bases[i], v->seg[i].base, r->seg[i].base);
+        compare_value(k, rights[i], v->seg[i].attributes, r->seg[i].attributes);
     }
     compare_value(k, "cr2", v->cr2, r->cr2);
 }
@@ -59,6 +61,7 @@ static void compare_simd(struct check *k, const struct vcpu *v, const struct vcp
         const char *name;
         unsigned component, from, to;
     } parts[] = {{"st", 0, 32, 160}, {"xmm", 1, 160, 416}, {"ymm high", 2, 576, 832}};
+    uint32_t mxcsr[2];
 
     for (unsigned p = 0; p < sizeof parts / sizeof parts[0]; p++)
         for (unsigned at = parts[p].from; at < parts[p].to; at += 8) {
@@ -67,7 +70,9 @@ static void compare_simd(struct check *k, const struct vcpu *v, const struct vcp
             compare_value(k, parts[p].name, simd_word(v, parts[p].component, at) & used,
                           simd_word(r, parts[p].component, at) & used);
         }
-    compare_value(k, "mxcsr", simd_word(v, 1, 24) & 0xffff, simd_word(r, 1, 24) & 0xffff);
+    memcpy(&mxcsr[0], v->xsave + 24, 4);
+    memcpy(&mxcsr[1], r->xsave + 24, 4);
+    compare_value(k, "mxcsr", mxcsr[0], mxcsr[1]);
 }
 
 /* A walk of one of them alone may have set A, bit 5, in a page-table entry (SDM vol. 3, 4.8). */

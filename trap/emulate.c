@@ -26,7 +26,7 @@ enum cpu_status emulate_step(struct trap *t)
 
 enum cpu_status emulate_trapped(struct trap *t, enum trap_counter reason)
 {
-    const struct trap_row *row = trap_find_row(t->v, NULL);
+    const struct trap_row *row = trap_row_at(t->v);
 
     if (row && reason == COUNT_OTHER_TRAPS)
         t->traps[row - trap_table]++;

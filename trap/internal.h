@@ -119,6 +119,8 @@ int space_follow(struct trap *t, struct child *c);
 /* Maps what the guest's page tables have at this address, if the access that faulted there is allowed by them and was
    not by the mapping: 1. 0: it is the interpreter's. Errors: -ESRCH. */
 int space_resolve(struct trap *t, struct child *c, gva_t linear);
+/* Maps what the mmu's TLB has at this address, in the interpreter's footsteps. 1, 0 or -ESRCH. */
+int space_adopt(struct trap *t, struct child *c, enum mmu_context context, gva_t linear);
 
 /* --- state.c: registers --- */
 

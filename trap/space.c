@@ -133,15 +133,21 @@ static int map(struct trap *t, struct child *c, gva_t page, uint64_t offset, uns
     return 1;
 }
 
-/* Does the instruction at RIP reach `linear`? Then a fault there may be its fetch. */
-static bool is_code_of(struct vcpu *v, gva_t linear)
+/* What the instruction at RIP wanted at `linear` that it was not allowed; 0: that does not show. */
+static unsigned find_want(struct trap *t, gva_t linear, unsigned rights)
 {
-    unsigned length;
+    uint8_t bytes[DECODE_BUFFER];
+    struct insn insn;
+    unsigned size, effects;
+    gva_t start;
 
-    if (linear - v->rip >= INSN_MAX)
-        return false;
-    trap_find_row(v, &length);
-    return linear == v->rip || linear - v->rip < length;
+    size = trap_decode(t->v, &insn, bytes, &start);
+    if (!(rights & RIGHT_EXECUTE) && linear - start < insn.length)
+        return RIGHT_EXECUTE;
+    effects = t->options.memory_effects(bytes, size, trap_code_bits(t->v));
+    if (rights & RIGHT_READ)
+        return effects & 2 ? RIGHT_WRITE : 0;
+    return effects == 3 ? 0 : effects == 2 ? RIGHT_WRITE : RIGHT_READ;
 }
 
 static bool translate(struct vcpu *v, enum mmu_context context, gva_t linear, enum mmu_access access)
@@ -152,40 +158,47 @@ static bool translate(struct vcpu *v, enum mmu_context context, gva_t linear, en
     return mmu_translate(&v->mmu, context, linear, access, &host, &gpa) == MMU_OK;
 }
 
-/* What the access at `linear` lacked: the right, or 0 if it is not to be had. A page that may be fetched from but not
-   read (SMAP without SMEP) is left to the interpreter, because the host cannot map it. */
-static unsigned find_right(struct vcpu *v, gva_t linear, unsigned rights)
+/* Do the guest's page tables allow that? A page that may be fetched from but not read (SMAP without SMEP) is left to
+   the interpreter, because the host cannot map it. */
+static bool is_allowed(struct vcpu *v, gva_t linear, unsigned want)
 {
-    if (!(rights & RIGHT_EXECUTE) && is_code_of(v, linear))
-        return translate(v, v->fetch_context, linear, MMU_FETCH) && translate(v, v->data_context, linear, MMU_READ)
-                   ? RIGHT_EXECUTE
-                   : 0;
-    if (!(rights & RIGHT_READ))
-        return translate(v, v->data_context, linear, MMU_READ) ? RIGHT_READ : 0;
-    if (!(rights & RIGHT_WRITE))
-        return translate(v, v->data_context, linear, MMU_WRITE) ? RIGHT_WRITE : 0;
-    return 0;
+    if (want == RIGHT_EXECUTE && !translate(v, v->fetch_context, linear, MMU_FETCH))
+        return false;
+    return want && translate(v, v->data_context, linear, want == RIGHT_WRITE ? MMU_WRITE : MMU_READ);
+}
+
+/* Maps the page as the TLB has it, with `right` beside. 0: nothing to map, or nothing new. */
+static int map_from_tlb(struct trap *t, struct child *c, enum mmu_context context, gva_t page, unsigned right)
+{
+    struct mmu *mmu = &t->v->mmu;
+    const uint8_t *host = mmu_hit(mmu, context, page, 1, false);
+    uint64_t offset = (uint64_t)(host - mmu->ram->host);
+    unsigned old = space_rights(c, page), rights = right | RIGHT_READ;
+
+    if (page < LOWEST_PAGE || page >= STUB_PAGE || !host || offset >= mmu->ram->size)
+        return 0;
+    if (mmu_hit(mmu, context, page, 1, true))
+        rights |= RIGHT_WRITE;
+    if (old && (find(c->space, page)->value & PAGE_MASK) == offset) { /* else the tables have changed */
+        if ((old | rights) == old)
+            return 0;
+        rights |= old;
+    }
+    return map(t, c, page, offset, rights);
 }
 
 int space_resolve(struct trap *t, struct child *c, gva_t linear)
 {
-    struct vcpu *v = t->v;
-    gva_t page = linear & PAGE_MASK;
-    unsigned rights = space_rights(c, page), right;
-    const uint8_t *host;
-    uint64_t offset;
+    unsigned want = find_want(t, linear, space_rights(c, linear));
 
-    if (page < LOWEST_PAGE || page >= STUB_PAGE)
+    if (linear < LOWEST_PAGE || linear >= STUB_PAGE || !is_allowed(t->v, linear, want))
         return 0;
-    right = find_right(v, linear, rights);
-    host = mmu_hit(&v->mmu, v->data_context, page, 1, false);
-    offset = (uint64_t)(host - v->mmu.ram->host);
-    if (!right || !host || offset >= v->mmu.ram->size)
-        return 0;
-    if (rights && (find(c->space, page)->value & PAGE_MASK) != offset)
-        rights = 0; /* the tables have changed; the old page need not stay */
-    rights |= right | RIGHT_READ;
-    if (mmu_hit(&v->mmu, v->data_context, page, 1, true))
-        rights |= RIGHT_WRITE;
-    return map(t, c, page, offset, rights);
+    return map_from_tlb(t, c, t->v->data_context, linear & PAGE_MASK, want);
+}
+
+int space_adopt(struct trap *t, struct child *c, enum mmu_context context, gva_t linear)
+{
+    int status = space_follow(t, c);
+
+    return status ? status : map_from_tlb(t, c, context, linear & PAGE_MASK, 0);
 }

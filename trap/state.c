@@ -162,9 +162,9 @@ static void get_registers(struct vcpu *v, const struct child_registers *r)
 
 /* What a selector of the host's means: null, its flat segments, or (the one with the CPU's number in its limit)
    nothing of use. The privilege level, which is SS's, stays. */
-static struct segment host_segment(const struct vcpu *v, uint16_t selector)
+static struct segment host_segment(const struct vcpu *v, unsigned seg, uint16_t selector)
 {
-    uint16_t level = (uint16_t)(v->cpl << 5), common = SEGATTR_P | SEGATTR_S | SEGATTR_G;
+    uint16_t level = (uint16_t)((seg == SEG_SS ? v->cpl : 3) << 5), common = SEGATTR_P | SEGATTR_S | SEGATTR_G;
     struct segment s = {.selector = selector, .attributes = level, .limit = 0xffffffff};
 
     if (selector == HOST_DS)
@@ -190,7 +190,7 @@ static void get_segments(struct vcpu *v, const struct child_registers *given, co
 
     for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i].given != all[i].now) {
-            v->seg[all[i].seg] = host_segment(v, (uint16_t)all[i].now);
+            v->seg[all[i].seg] = host_segment(v, all[i].seg, (uint16_t)all[i].now);
             changed = true;
         }
     if (is_code64(v)) {

@@ -93,25 +93,31 @@ static int handle_trap(struct trap *t, const siginfo_t *info, enum cpu_status *s
    has. */
 static void step_back_overflow(struct vcpu *v)
 {
-    if (trap_find_row(v, NULL) || !(v->rflags & FLAG_OF))
+    if (trap_row_at(v) || !(v->rflags & FLAG_OF))
         return;
     if (!step_back_2(v, 0xcd, 4) && (v->mode & MODE_CODE_MASK) == MODE_CODE32)
         step_back_1(v, 0xce);
 }
 
-static int handle_segv(struct trap *t, struct child *c, const siginfo_t *info, enum cpu_status *status)
+static int handle_gp(struct trap *t, enum cpu_status *status)
 {
-    bool page_fault = info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR;
-    int resolved = page_fault ? space_resolve(t, c, (uintptr_t)info->si_addr) : 0;
-
-    if (resolved < 0)
-        return stop_lost(t, c);
-    if (resolved)
-        return 0;
-    if (!page_fault)
-        step_back_overflow(t->v);
-    *status = emulate_trapped(t, page_fault ? COUNT_PAGE_FAULTS : COUNT_OTHER_TRAPS);
+    step_back_overflow(t->v);
+    *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
     return 0;
+}
+
+/* Either the child does not have the page yet, or the interpreter raises the guest's page fault, or reaches a
+   device. Where it was not clear what the instruction wanted there, it has the page afterwards. */
+static int handle_page_fault(struct trap *t, struct child *c, gva_t linear, enum cpu_status *status)
+{
+    enum mmu_context context = t->v->data_context;
+    int mapped = space_resolve(t, c, linear);
+
+    if (mapped == 0) {
+        *status = emulate_trapped(t, COUNT_PAGE_FAULTS);
+        mapped = space_adopt(t, c, context, linear);
+    }
+    return mapped < 0 ? stop_lost(t, c) : 0;
 }
 
 /* A call into the host's vsyscall page, which the host's kernel has all but emulated: it has popped the return
@@ -147,7 +153,9 @@ int stop_handle(struct trap *t, struct child *c, int wait_status, enum cpu_statu
     }
     switch (number) {
     case SIGSEGV:
-        return handle_segv(t, c, &info, status);
+        if (info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR)
+            return handle_page_fault(t, c, (uintptr_t)info.si_addr, status);
+        return handle_gp(t, status);
     case SIGTRAP:
         return handle_trap(t, &info, status);
     case SIGSYS:

@@ -7,6 +7,8 @@
  */
 #include "trap/table.h"
 
+#include <string.h>
+
 #include "cpu/decode.h"
 
 enum trap_form { ANY, MEMORY, REGISTER, WHOLE };
@@ -149,18 +151,31 @@ static bool is_row(const struct trap_row *row, const struct insn *i)
     return row->reg < 0 || row->reg == (i->modrm >> 3 & 7);
 }
 
-const struct trap_row *trap_find_row(struct vcpu *v, unsigned *length)
+unsigned trap_decode(struct vcpu *v, struct insn *insn, uint8_t *bytes, gva_t *linear)
 {
-    bool wide = (v->mode & MODE_CODE_MASK) == MODE_CODE64;
-    uint8_t bytes[DECODE_BUFFER] = {0};
-    struct insn insn;
+    unsigned got;
 
-    trap_read_code(v, wide ? v->rip : (uint32_t)(v->seg[SEG_CS].base + v->rip), bytes, INSN_MAX);
-    insn_decode(&insn, bytes, v->mode);
-    if (length)
-        *length = insn.length;
+    *linear = trap_code_bits(v) == 64 ? v->rip : (uint32_t)(v->seg[SEG_CS].base + v->rip);
+    memset(bytes, 0, DECODE_BUFFER);
+    got = trap_read_code(v, *linear, bytes, INSN_MAX);
+    insn_decode(insn, bytes, v->mode);
+    return insn->length < got ? insn->length : got;
+}
+
+const struct trap_row *trap_find_row(const struct insn *insn)
+{
     for (unsigned i = 0; i < trap_table_size; i++)
-        if (is_row(&trap_table[i], &insn))
+        if (is_row(&trap_table[i], insn))
             return &trap_table[i];
     return NULL;
+}
+
+const struct trap_row *trap_row_at(struct vcpu *v)
+{
+    uint8_t bytes[DECODE_BUFFER];
+    struct insn insn;
+    gva_t linear;
+
+    trap_decode(v, &insn, bytes, &linear);
+    return trap_find_row(&insn);
 }

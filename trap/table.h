@@ -31,8 +31,18 @@ extern const unsigned trap_table_size;
 /* Guest code at a linear address, without side effects: how many bytes of `size` there are. */
 unsigned trap_read_code(struct vcpu *v, gva_t linear, uint8_t *to, unsigned size);
 
-/* The row of the instruction at CS:RIP, or NULL; *length: of the instruction (if not NULL), as far as it can be
-   read. */
-const struct trap_row *trap_find_row(struct vcpu *v, unsigned *length);
+struct insn;
+/* The instruction at CS:RIP, its bytes (DECODE_BUFFER of them) and where it is; bytes that cannot be read are zeros.
+   How many there are of it. */
+unsigned trap_decode(struct vcpu *v, struct insn *insn, uint8_t *bytes, gva_t *linear);
+/* Its row, or NULL. */
+const struct trap_row *trap_find_row(const struct insn *insn);
+const struct trap_row *trap_row_at(struct vcpu *v); /* of the one at CS:RIP */
+static inline unsigned trap_code_bits(const struct vcpu *v)
+{
+    uint32_t code = v->mode & MODE_CODE_MASK;
+
+    return code == MODE_CODE64 ? 64 : code == MODE_CODE32 ? 32 : 16;
+}
 
 #endif

@@ -32,6 +32,8 @@ struct trap_difference {
 
 struct trap_options {
     enum trap_check check;
+    /* How the instruction uses memory: bit 0 if it reads some of it only, bit 1 if it writes some. */
+    unsigned (*memory_effects)(const uint8_t *bytes, unsigned size, unsigned bits);
     /* What of RFLAGS the manual leaves undefined behind this instruction; it is not compared. */
     uint32_t (*undefined_flags)(const uint8_t *bytes, unsigned size, unsigned bits);
     /* Called on the vCPU's thread for each difference. */

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "translator/dump.h"
-#include "translator/undefined.h"
+#include "translator/effects.h"
 #include "vmm/machine.h"
 
 #define TOLD 16 /* differences that are printed of each instruction; those behind them are counted */
@@ -36,7 +36,8 @@ static int create(struct machine *m, struct error *error)
     struct trap *t;
     int status;
 
-    o->undefined_flags = undefined_flags;
+    o->undefined_flags = effects_undefined_flags;
+    o->memory_effects = effects_memory;
     o->report = report;
     o->opaque = m;
     status = trap_create(&t, m->vcpu, o, error);
