@@ -81,6 +81,23 @@ static void put_memory(const struct check *k, const uint8_t *bytes)
         memcpy(k->writes[i].host, bytes + k->writes[i].at, k->writes[i].size);
 }
 
+/* SIMD state is fetched from the child for an instruction that needs it; and while CR0 or CR4 switch it off, because
+   the child does not heed that. */
+static enum cpu_status step_reference(struct trap *t, struct check *k)
+{
+    struct vcpu *v = t->v;
+    enum cpu_status status = CPU_NEED_FULL;
+
+    if (v->mode & MODE_X87 && v->mode & MODE_SSE && !(v->log_topics & VCPU_LOG_INT))
+        status = cpu_step(v);
+    if (status != CPU_NEED_FULL)
+        return status;
+    if (state_fetch_simd(t))
+        return CPU_EXIT;
+    memcpy(k->before, v, CHECK_STATE);
+    return cpu_step(v);
+}
+
 /* Runs one instruction with nothing but memory around it, and leaves its result in v and in memory. */
 static void step_alone(struct trap *t, struct check *k)
 {
@@ -96,7 +113,7 @@ static void step_alone(struct trap *t, struct check *k)
     v->ops = &no_devices;
     v->write_log = &log;
     v->mmu.ram->mmio = (struct ram_mmio){no_mmio_read, no_mmio_write, k};
-    k->useless |= emulate_step(t) != CPU_OK;
+    k->useless |= step_reference(t, k) != CPU_OK;
     v->mmu.ram->mmio = mmio;
     v->write_log = NULL;
     v->ops = ops;
@@ -195,6 +212,53 @@ static bool has_stepped(const struct child *c, int wait_status)
            info.si_code == TRAP_TRACE;
 }
 
+/* Where the processor has UMIP, the host's kernel emulates SGDT and its kin, and a single step does not end behind
+   them. An INT3 there does, for as long as that takes. */
+static bool may_be_emulated(const struct trap_row *row)
+{
+    return row && row->class == TRAP_SENSITIVE && row->map == MAP_0F && row->opcode < 2;
+}
+
+static int step_to(struct trap *t, struct child *c, gva_t next, int *wait_status)
+{
+    const uint8_t int3 = 0xcc;
+    uint8_t *host = NULL, saved;
+    gpa_t gpa;
+    int failed;
+
+    if (mmu_probe(&t->v->mmu, next, &gpa))
+        host = ram_host(t->v->mmu.ram, gpa);
+    if (!host)
+        return run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, wait_status);
+    saved = *host;
+    *host = int3;
+    failed = run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, wait_status);
+    *host = saved;
+    return failed;
+}
+
+/* One instruction in the child. *stepped: it did not trap. */
+static int step_child(struct trap *t, struct child *c, const struct trap_row *row, gva_t next, int *wait_status,
+                      bool *stepped)
+{
+    int failed;
+
+    if (!may_be_emulated(row)) {
+        failed = run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, wait_status);
+        *stepped = !failed && has_stepped(c, *wait_status);
+        return failed;
+    }
+    failed = step_to(t, c, next, wait_status);
+    if (failed)
+        return failed;
+    *stepped = has_stepped(c, *wait_status);
+    if (!*stepped && WSTOPSIG(*wait_status) == SIGTRAP && c->regs.rip == next + 1) {
+        c->regs.rip = next;
+        *stepped = true;
+    }
+    return 0;
+}
+
 int check_step(struct trap *t, struct child *c, enum cpu_status *status)
 {
     struct check *k = t->check;
@@ -204,22 +268,20 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
     int wait_status, failed;
     bool stepped;
 
-    if (state_fetch_simd(t))
-        return stop_lost(t, c);
     if ((row && row->class == TRAP_PRIVILEGED) || is_unrepeatable(&insn)) {
         *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
         return 0;
     }
     run_reference(t, k);
-    failed = run_child(t, c, PTRACE_SYSEMU_SINGLESTEP, &wait_status);
+    k->simd = !t->simd;
+    failed = step_child(t, c, row, d.address + d.size, &wait_status, &stepped);
     if (failed || !wait_status)
         return failed;
-    stepped = has_stepped(c, wait_status);
     hide_step(c, &insn, stepped);
     state_from_child(t, c);
     if (!stepped)
         return stop_handle(t, c, wait_status, status);
-    if (state_fetch_simd(t))
+    if (k->simd && state_fetch_simd(t))
         return stop_lost(t, c);
     t->count[COUNT_CHECKED]++;
     hide_pushed_step(k, &insn);

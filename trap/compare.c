@@ -104,7 +104,8 @@ bool check_is_equal(struct trap *t, struct check *k, uint32_t undefined_flags)
 
     k->text[0] = '\0';
     compare_registers(k, t->v, r, undefined_flags | FLAG_RF);
-    compare_simd(k, t->v, r);
+    if (k->simd)
+        compare_simd(k, t->v, r);
     compare_memory(t, k);
     return !k->text[0];
 }

@@ -18,7 +18,6 @@
 #define HOST_CS64 0x33u        /* selectors of the host's GDT that user code may load: arch/x86/include/asm/segment.h */
 #define HOST_CS32 0x23u
 #define HOST_DS 0x2bu
-#define HOST_NULL 3u /* null as well, but not what a guest is likely to load itself */
 
 /* --- space.c: which guest pages a child has mapped, as a cache of the guest's page tables --- */
 

@@ -123,14 +123,20 @@ static int give_simd(struct trap *t, struct child *c)
 
 /* --- general registers --- */
 
+/* FS or GS: null, and the base is set by itself (64-bit code) or using it traps. */
+static uint16_t base_selector(const struct vcpu *v, unsigned seg)
+{
+    return v->seg[seg].base || (!is_code64(v) && v->closed[seg]) ? 0 : HOST_DS;
+}
+
 static void set_segments(const struct vcpu *v, struct child_registers *r)
 {
     bool wide = is_code64(v);
 
     r->cs = wide ? HOST_CS64 : HOST_CS32;
     r->ss = r->ds = r->es = HOST_DS;
-    r->fs = wide || v->seg[SEG_FS].base || v->closed[SEG_FS] ? HOST_NULL : HOST_DS;
-    r->gs = wide || v->seg[SEG_GS].base || v->closed[SEG_GS] ? HOST_NULL : HOST_DS;
+    r->fs = base_selector(v, SEG_FS);
+    r->gs = base_selector(v, SEG_GS);
     r->fs_base = wide ? v->seg[SEG_FS].base : 0;
     r->gs_base = wide ? v->seg[SEG_GS].base : 0;
 }
