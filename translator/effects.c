@@ -11,8 +11,8 @@
 
 #include "cpu/registers.h"
 
-static bool decode(ZydisDecodedInstruction *insn, ZydisDecodedOperand *operands, const uint8_t *bytes, unsigned size,
-                   unsigned bits)
+static bool decode(ZydisDecodedInstruction *insn, ZydisDecodedOperand *operands, const uint8_t *bytes,
+                   unsigned size, unsigned bits)
 {
     ZydisMachineMode mode = bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
                             : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32

@@ -1,11 +1,12 @@
 /*
- * check.c - `-accel trap,check=on|continue`: the interpreter runs each instruction first, with every memory write noted;
- * its result is kept, state and memory are put back, the child runs the same instruction by a single step, and the two
- * results must be equal.
+ * check.c - `-accel trap,check=on|continue`: the interpreter runs each instruction first, with every memory write
+ * noted; its result is kept, state and memory are put back, the child runs the same instruction by a single step,
+ * and the two results must be equal.
  *
- * Interface: internal.h; the comparison is in compare.c. What traps in the child is emulated as always, and right by
- * construction; so only instructions that ran natively are compared. Devices are kept from the reference run: what
- * reaches them traps. Not compared: repeated string instructions (a single step is one repetition) and random numbers.
+ * Interface: internal.h; the comparison is in compare.c. What traps in the child is emulated as always, and right
+ * by construction; so only instructions that ran natively are compared. Devices are kept from the reference run:
+ * what reaches them traps. Not compared: repeated string instructions (a single step is one repetition) and random
+ * numbers.
  */
 #include <errno.h>
 #include <signal.h>
@@ -81,8 +82,8 @@ static void put_memory(const struct check *k, const uint8_t *bytes)
         memcpy(k->writes[i].host, bytes + k->writes[i].at, k->writes[i].size);
 }
 
-/* SIMD state is fetched from the child for an instruction that needs it; and while CR0 or CR4 switch it off, because
-   the child does not heed that. */
+/* SIMD state is fetched from the child for an instruction that needs it; and while CR0 or CR4 switch it off,
+   because the child does not heed that. */
 static enum cpu_status step_reference(struct trap *t, struct check *k)
 {
     struct vcpu *v = t->v;
@@ -166,11 +167,11 @@ static bool is_unrepeatable(const struct insn *i)
 static void hide_pushed_step(struct check *k, const struct insn *i)
 {
     if (i->map == MAP_1 && i->opcode == 0x9c && k->write_count)
-        k->writes[k->write_count - 1].host[1] &= (uint8_t)~(FLAG_TF >> 8);
+        k->writes[k->write_count - 1].host[1] &= (uint8_t) ~(FLAG_TF >> 8);
 }
 
-/* The host's kernel hides it, but not any more once POPF or IRET has been stepped over: TF is the guest's only behind
-   these. */
+/* The host's kernel hides it, but not any more once POPF or IRET has been stepped over: TF is the guest's only
+   behind these. */
 static void hide_step(struct child *c, const struct insn *i, bool stepped)
 {
     if (!stepped || i->map != MAP_1 || (i->opcode != 0x9d && i->opcode != 0xcf))
@@ -196,9 +197,10 @@ static int tell(struct trap *t, struct check *k, struct trap_difference *d)
     d->text = k->text;
     t->options.report(t->options.opaque, d);
     if (t->options.check == TRAP_CHECK_STOP)
-        return error_set(t->error, ECANCELED,
-                         "-accel trap,check=on: stopped where the guest first goes wrong; check=continue goes on with "
-                         "the right result, -accel bt gets it right by itself");
+        return error_set(
+            t->error, ECANCELED,
+            "-accel trap,check=on: stopped where the guest first goes wrong; check=continue goes on with "
+            "the right result, -accel bt gets it right by itself");
     put_state(t->v, k->after);
     put_memory(k, k->new);
     return 0;

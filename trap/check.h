@@ -28,7 +28,8 @@ struct check {
     char text[2048];
 };
 
-/* Compares the vCPU and memory, as the child has left them, with the reference; what differs is in k->text then. */
+/* Compares the vCPU and memory, as the child has left them, with the reference; what differs is in k->text then.
+ */
 bool check_is_equal(struct trap *t, struct check *k, uint32_t undefined_flags);
 
 #endif

@@ -46,21 +46,21 @@ int child_run(struct child *c, int request, int *status)
 static struct child_registers call_registers(long number, const uint64_t a[6])
 {
     return (struct child_registers){.rax = (uint64_t)number,
-                                     .orig_rax = ~0ull,
-                                     .rdi = a[0],
-                                     .rsi = a[1],
-                                     .rdx = a[2],
-                                     .r10 = a[3],
-                                     .r8 = a[4],
-                                     .r9 = a[5],
-                                     .rip = STUB_SYSCALL,
-                                     .eflags = 2,
-                                     .cs = HOST_CS64,
-                                     .ss = HOST_DS};
+                                    .orig_rax = ~0ull,
+                                    .rdi = a[0],
+                                    .rsi = a[1],
+                                    .rdx = a[2],
+                                    .r10 = a[3],
+                                    .r8 = a[4],
+                                    .r9 = a[5],
+                                    .rip = STUB_SYSCALL,
+                                    .eflags = 2,
+                                    .cs = HOST_CS64,
+                                    .ss = HOST_DS};
 }
 
-/* Signals that are not the stub's INT3 may come in between: a kick, or somebody else's. They are dropped; who kicks
-   has set a flag that is looked at later. */
+/* Signals that are not the stub's INT3 may come in between: a kick, or somebody else's. They are dropped; who
+   kicks has set a flag that is looked at later. */
 long child_call(struct child *c, long number, const uint64_t arguments[6])
 {
     struct child_registers regs = call_registers(number, arguments);
@@ -92,10 +92,11 @@ static int refused(int code, struct error *error)
                          "-accel trap: a child process cannot be prepared: %s; allow seccomp filters and 64-bit "
                          "mappings, or use -accel bt",
                          strerror(number));
-    return error_set(error, number ? number : EPERM,
-                     "-accel trap: ptrace is not permitted here: %s; allow it (sysctl kernel.yama.ptrace_scope=1, a "
-                     "container's seccomp profile), or use -accel bt",
-                     strerror(number));
+    return error_set(
+        error, number ? number : EPERM,
+        "-accel trap: ptrace is not permitted here: %s; allow it (sysctl kernel.yama.ptrace_scope=1, a "
+        "container's seccomp profile), or use -accel bt",
+        strerror(number));
 }
 
 int child_start(struct child *c, int ram_fd, struct error *error)

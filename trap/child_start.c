@@ -1,10 +1,10 @@
 /*
  * child_start.c - the first steps of a child process: from a copy of novt to an empty process that can do nothing.
  *
- * Interface: child_become_guest of internal.h. Three walls, each enough by itself: nothing of novt's is mapped, the
- * tracer lets no system call through (PTRACE_SYSEMU), and a seccomp filter allows only what the tracer itself asks
- * for, mmap and munmap, from the stub page. Order matters: the tracer first, so that nothing of this runs untraced;
- * the filter last.
+ * Interface: child_become_guest of internal.h. Three walls, each enough by itself: nothing of novt's is mapped,
+ * the tracer lets no system call through (PTRACE_SYSEMU), and a seccomp filter allows only what the tracer itself
+ * asks for, mmap and munmap, from the stub page. Order matters: the tracer first, so that nothing of this runs
+ * untraced; the filter last.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -37,8 +37,8 @@ static bool leave_rseq(void)
 static bool make_stub(void)
 {
     static const uint8_t code[] = {0x0f, 0x05};
-    uint8_t *page = mmap((void *)STUB_PAGE, PAGE_SIZE, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    uint8_t *page =
+        mmap((void *)STUB_PAGE, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
     if (page != (void *)STUB_PAGE)
         return false;
@@ -90,6 +90,6 @@ _Noreturn void child_become_guest(int ram_fd, pid_t parent)
         _exit(errno); /* lint: exit */
     if (!give_up(ram_fd))
         _exit(CHILD_TRACED | errno); /* lint: exit */
-    __asm__ volatile("int3"); /* the tracer takes over, and unmaps this code */
+    __asm__ volatile("int3");        /* the tracer takes over, and unmaps this code */
     __builtin_unreachable();
 }

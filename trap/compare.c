@@ -22,7 +22,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct check *k, const cha
 static void compare_value(struct check *k, const char *name, uint64_t trap, uint64_t interp)
 {
     if (trap != interp)
-        say(k, "  %-8s trap %016llx  interp %016llx\n", name, (unsigned long long)trap, (unsigned long long)interp);
+        say(k, "  %-8s trap %016llx  interp %016llx\n", name, (unsigned long long)trap,
+            (unsigned long long)interp);
 }
 
 static void compare_registers(struct check *k, const struct vcpu *v, const struct vcpu *r, uint64_t free)
@@ -31,7 +32,8 @@ static void compare_registers(struct check *k, const struct vcpu *v, const struc
                                         "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     static const char *const segments[SEG_COUNT] = {"es", "cs", "ss", "ds", "fs", "gs"};
     static const char *const bases[SEG_COUNT] = {"es base", "cs base", "ss base", "ds base", "fs base", "gs base"};
-    static const char *const rights[SEG_COUNT] = {"es attr", "cs attr", "ss attr", "ds attr", "fs attr", "gs attr"};
+    static const char *const rights[SEG_COUNT] = {"es attr", "cs attr", "ss attr",
+                                                  "ds attr", "fs attr", "gs attr"};
 
     for (unsigned i = 0; i < 16; i++)
         compare_value(k, names[i], v->gpr[i], r->gpr[i]);

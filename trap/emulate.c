@@ -1,8 +1,8 @@
 /*
  * emulate.c - the "emulate" of trap-and-emulate: one instruction by the interpreter of cpu/, which knows them all.
  *
- * Interface: internal.h. The guest's SIMD state stays in the child as long as no instruction needs it; v->simd_live
- * says so to the interpreter.
+ * Interface: internal.h. The guest's SIMD state stays in the child as long as no instruction needs it;
+ * v->simd_live says so to the interpreter.
  */
 #include "cpu/system.h"
 #include "trap/internal.h"

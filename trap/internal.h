@@ -15,7 +15,7 @@
 #define STUB_PAGE 0x7fffffffe000ull
 #define STUB_SYSCALL (STUB_PAGE + 0x5e4)
 #define LOWEST_PAGE 0x10000ull /* that may be mapped (vm.mmap_min_addr) */
-#define HOST_CS64 0x33u        /* selectors of the host's GDT that user code may load: arch/x86/include/asm/segment.h */
+#define HOST_CS64 0x33u /* selectors of the host's GDT that user code may load: arch/x86/include/asm/segment.h */
 #define HOST_CS32 0x23u
 #define HOST_DS 0x2bu
 
@@ -42,8 +42,8 @@ struct space {
 
 /* As PTRACE_GETREGS has them: struct user_regs_struct of <sys/user.h>, which also has other names of ours. */
 struct child_registers {
-    uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags, rsp,
-        ss, fs_base, gs_base, ds, es, fs, gs;
+    uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, orig_rax, rip, cs, eflags,
+        rsp, ss, fs_base, gs_base, ds, es, fs, gs;
 };
 
 enum child_kind { CHILD_SUPERVISOR, CHILD_USER, CHILDREN };
@@ -104,8 +104,8 @@ void child_end(struct child *c); /* and it cannot be signalled any more */
 int child_run(struct child *c, int request, int *status);
 /* A system call in the child's name: its result. -ESRCH: it has ended. c->regs is left alone. */
 long child_call(struct child *c, long number, const uint64_t arguments[6]);
-/* In the new process (child_start.c): gives up all it has, and stops for the tracer. Its status, if it ends instead,
-   is errno, with CHILD_TRACED set if that came after ptrace was allowed. */
+/* In the new process (child_start.c): gives up all it has, and stops for the tracer. Its status, if it ends
+   instead, is errno, with CHILD_TRACED set if that came after ptrace was allowed. */
 #define CHILD_TRACED 0x80
 _Noreturn void child_become_guest(int ram_fd, pid_t parent);
 
@@ -115,8 +115,8 @@ void space_destroy(struct child *c);
 unsigned space_rights(const struct child *c, gva_t page);
 /* Follows what the guest has flushed since the last call. Errors: -ESRCH. */
 int space_follow(struct trap *t, struct child *c);
-/* Maps what the guest's page tables have at this address, if the access that faulted there is allowed by them and was
-   not by the mapping: 1. 0: it is the interpreter's. Errors: -ESRCH. */
+/* Maps what the guest's page tables have at this address, if the access that faulted there is allowed by them and
+   was not by the mapping: 1. 0: it is the interpreter's. Errors: -ESRCH. */
 int space_resolve(struct trap *t, struct child *c, gva_t linear);
 /* Maps what the mmu's TLB has at this address, in the interpreter's footsteps. 1, 0 or -ESRCH. */
 int space_adopt(struct trap *t, struct child *c, enum mmu_context context, gva_t linear);
@@ -148,8 +148,8 @@ int stop_lost(struct trap *t, const struct child *c);
 
 /* --- run.c --- */
 
-/* Runs the guest's state in the child until it stops; it is in c->regs then. *wait_status 0: it was not run, because
-   the run loop is wanted. Errors: as stop_handle. */
+/* Runs the guest's state in the child until it stops; it is in c->regs then. *wait_status 0: it was not run,
+   because the run loop is wanted. Errors: as stop_handle. */
 int run_child(struct trap *t, struct child *c, int request, int *wait_status);
 
 /* --- check.c --- */

@@ -2,8 +2,8 @@
  * run.c - the engine: its life, and its loop.
  *
  * Interface: trap.h. Invariants: the vCPU's registers are exact whenever no child runs; SIMD state may stay in the
- * child that used it last (t->simd) until trap_run returns. Another thread sets v->exit_request, then kicks; the loop
- * says which child it runs, then looks at exit_request: one of the two sees the other.
+ * child that used it last (t->simd) until trap_run returns. Another thread sets v->exit_request, then kicks; the
+ * loop says which child it runs, then looks at exit_request: one of the two sees the other.
  */
 #include <errno.h>
 #include <signal.h>

@@ -2,9 +2,9 @@
  * space.c - the guest pages that a child has mapped.
  *
  * Interface: internal.h. The mappings are a TLB (SDM vol. 3, 4.10): filled page by page behind the faults of the
- * child, with the rights that the access needed and that the guest's page tables give by now, so that A and D are set
- * as the processor sets them; emptied when the guest flushes. Invariants: a mapped page is in slot[] with its rights;
- * it is mapped writable only if the mmu's TLB allowed that, and nothing lies at or above STUB_PAGE.
+ * child, with the rights that the access needed and that the guest's page tables give by now, so that A and D are
+ * set as the processor sets them; emptied when the guest flushes. Invariants: a mapped page is in slot[] with its
+ * rights; it is mapped writable only if the mmu's TLB allowed that, and nothing lies at or above STUB_PAGE.
  */
 #include <errno.h>
 #include <string.h>
@@ -105,13 +105,13 @@ int space_follow(struct trap *t, struct child *c)
 /* 1: done. 0: the host does not want to. */
 static int map(struct trap *t, struct child *c, gva_t page, uint64_t offset, unsigned rights)
 {
-    const uint64_t arguments[6] = {
-        page,
-        PAGE_SIZE,
-        PROT_READ | (rights & RIGHT_WRITE ? PROT_WRITE : 0) | (rights & RIGHT_EXECUTE ? PROT_EXEC : 0),
-        MAP_SHARED | MAP_FIXED | MAP_POPULATE,
-        (uint64_t)t->v->mmu.ram->fd,
-        offset};
+    const uint64_t arguments[6] = {page,
+                                   PAGE_SIZE,
+                                   PROT_READ | (rights & RIGHT_WRITE ? PROT_WRITE : 0) |
+                                       (rights & RIGHT_EXECUTE ? PROT_EXEC : 0),
+                                   MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+                                   (uint64_t)t->v->mmu.ram->fd,
+                                   offset};
     struct space *s = c->space;
     struct space_slot *slot;
     long got;
@@ -158,8 +158,8 @@ static bool translate(struct vcpu *v, enum mmu_context context, gva_t linear, en
     return mmu_translate(&v->mmu, context, linear, access, &host, &gpa) == MMU_OK;
 }
 
-/* Do the guest's page tables allow that? A page that may be fetched from but not read (SMAP without SMEP) is left to
-   the interpreter, because the host cannot map it. */
+/* Do the guest's page tables allow that? A page that may be fetched from but not read (SMAP without SMEP) is left
+   to the interpreter, because the host cannot map it. */
 static bool is_allowed(struct vcpu *v, gva_t linear, unsigned want)
 {
     if (want == RIGHT_EXECUTE && !translate(v, v->fetch_context, linear, MMU_FETCH))

@@ -2,11 +2,11 @@
  * state.c - the guest's registers between the vCPU and a child.
  *
  * Interface: internal.h. General registers, RIP and the flags that are the same at every privilege level are the
- * child's while it runs. Segment registers cannot be: the host's descriptor table has its own. A flat segment becomes
- * the host's flat one; FS and GS with a base in 32-bit code become null, so that using them traps. What the child has
- * loaded itself, without a trap, is taken over as the processor holds it: that is how a guest goes wrong.
- * IF, IOPL, VIF, VIP and VM are the vCPU's alone; POPF does not change them, and PUSHF does not show them. ID cannot be
- * given to a child, so only its changes count.
+ * child's while it runs. Segment registers cannot be: the host's descriptor table has its own. A flat segment
+ * becomes the host's flat one; FS and GS with a base in 32-bit code become null, so that using them traps. What
+ * the child has loaded itself, without a trap, is taken over as the processor holds it: that is how a guest goes
+ * wrong. IF, IOPL, VIF, VIP and VM are the vCPU's alone; POPF does not change them, and PUSHF does not show them.
+ * ID cannot be given to a child, so only its changes count.
  */
 #include <errno.h>
 #include <elf.h>
@@ -17,7 +17,7 @@
 #include "trap/internal.h"
 
 #define FLAGS_NATIVE (FLAGS_ARITH | FLAG_DF | FLAG_TF | FLAG_NT | FLAG_AC)
-#define XSTATE_BV 512      /* offsets in the image: SDM vol. 1, 13.4 */
+#define XSTATE_BV 512 /* offsets in the image: SDM vol. 1, 13.4 */
 #define XSTATE_EXTENDED 576
 #define XSTATE_SOFTWARE 464 /* 48 bytes that the kernel uses for itself */
 
@@ -145,11 +145,25 @@ int state_to_child(struct trap *t, struct child *c)
 {
     const struct vcpu *v = t->v;
 
-    c->regs = (struct child_registers){
-        .rax = v->gpr[RAX], .rcx = v->gpr[RCX], .rdx = v->gpr[RDX], .rbx = v->gpr[RBX], .rsp = v->gpr[RSP],
-        .rbp = v->gpr[RBP], .rsi = v->gpr[RSI], .rdi = v->gpr[RDI], .r8 = v->gpr[R8],   .r9 = v->gpr[R9],
-        .r10 = v->gpr[R10], .r11 = v->gpr[R11], .r12 = v->gpr[R12], .r13 = v->gpr[R13], .r14 = v->gpr[R14],
-        .r15 = v->gpr[R15], .rip = v->rip,      .orig_rax = ~0ull,  .eflags = v->rflags & FLAGS_NATIVE};
+    c->regs = (struct child_registers){.rax = v->gpr[RAX],
+                                       .rcx = v->gpr[RCX],
+                                       .rdx = v->gpr[RDX],
+                                       .rbx = v->gpr[RBX],
+                                       .rsp = v->gpr[RSP],
+                                       .rbp = v->gpr[RBP],
+                                       .rsi = v->gpr[RSI],
+                                       .rdi = v->gpr[RDI],
+                                       .r8 = v->gpr[R8],
+                                       .r9 = v->gpr[R9],
+                                       .r10 = v->gpr[R10],
+                                       .r11 = v->gpr[R11],
+                                       .r12 = v->gpr[R12],
+                                       .r13 = v->gpr[R13],
+                                       .r14 = v->gpr[R14],
+                                       .r15 = v->gpr[R15],
+                                       .rip = v->rip,
+                                       .orig_rax = ~0ull,
+                                       .eflags = v->rflags & FLAGS_NATIVE};
     set_segments(v, &c->regs);
     return give_simd(t, c);
 }

@@ -1,9 +1,9 @@
 /*
  * stop.c - what a stop of the child means, and what is done about it.
  *
- * Interface: internal.h. The host's kernel tells little: a signal, and for a page fault the address. What happened is
- * decided by the guest's page tables and by the interpreter, which runs the instruction that stopped, from the state
- * before it. Faults leave RIP there; the traps (INT3, INT n, SYSCALL) have moved it, and are stepped back.
+ * Interface: internal.h. The host's kernel tells little: a signal, and for a page fault the address. What happened
+ * is decided by the guest's page tables and by the interpreter, which runs the instruction that stopped, from the
+ * state before it. Faults leave RIP there; the traps (INT3, INT n, SYSCALL) have moved it, and are stepped back.
  * Invariant: a signal that somebody else sent is dropped.
  */
 #include <errno.h>
@@ -20,10 +20,11 @@
 
 int stop_lost(struct trap *t, const struct child *c)
 {
-    return error_set(t->error, ESRCH,
-                     "-accel trap: the process that runs guest %s code has ended; was it killed, or is the host out "
-                     "of memory? Use -accel bt to do without",
-                     c == &t->child[CHILD_USER] ? "user" : "supervisor");
+    return error_set(
+        t->error, ESRCH,
+        "-accel trap: the process that runs guest %s code has ended; was it killed, or is the host out "
+        "of memory? Use -accel bt to do without",
+        c == &t->child[CHILD_USER] ? "user" : "supervisor");
 }
 
 /* Steps back over the bytes in front of RIP, if they are these. */
@@ -56,19 +57,31 @@ static bool step_back_in_stub(struct vcpu *v, unsigned size)
     return true;
 }
 
-/* SYSCALL or INT 0x80; the host's kernel has not acted on it. SYSENTER, which an AMD processor does not have in long
-   mode, forgets where it came from. */
-static int handle_call(struct trap *t, struct child *c, enum cpu_status *status)
+/* SYSENTER (which an AMD processor does not have in long mode) keeps no address, and needs none unless it faults.
+   The host's kernel has put EBP in ESP's place. */
+static enum cpu_status emulate_sysenter(struct trap *t)
+{
+    struct vcpu *v = t->v;
+    enum cpu_status status = CPU_EXIT;
+
+    v->exit.reason = EXIT_REQUEST;
+    v->gpr[RBP] = v->gpr[RSP];
+    t->count[COUNT_OTHER_TRAPS]++;
+    if (!state_fetch_simd(t))
+        status = cpu_sysenter(v);
+    return status == CPU_FAULT ? cpu_deliver_fault(v) : status;
+}
+
+/* SYSCALL, INT 0x80, SYSENTER; the host's kernel has not acted on it. */
+static void handle_call(struct trap *t, const struct child *c, enum cpu_status *status)
 {
     struct vcpu *v = t->v;
 
     v->gpr[RAX] = v->efer & EFER_LMA ? c->regs.orig_rax : (uint32_t)c->regs.orig_rax;
-    if (!step_back_2(v, 0x0f, 0x05) && !step_back_2(v, 0xcd, 0x80) && !step_back_in_stub(v, 2))
-        return error_set(t->error, ENOTSUP,
-                         "-accel trap: the guest has executed SYSENTER, and this host's processor does not keep its "
-                         "address; use -accel bt, or -cpu max,-sep");
-    *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
-    return 0;
+    if (step_back_2(v, 0x0f, 0x05) || step_back_2(v, 0xcd, 0x80) || step_back_in_stub(v, 2))
+        *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
+    else
+        *status = emulate_sysenter(t);
 }
 
 /* INT3, INT1, and TF, which the guest has set by a POPF that nobody saw. */
@@ -89,8 +102,8 @@ static int handle_trap(struct trap *t, const siginfo_t *info, enum cpu_status *s
     return 0;
 }
 
-/* INTO and INT 4 look like #GP here, but RIP is behind them. If what RIP is at could have given that #GP itself, it
-   has. */
+/* INTO and INT 4 look like #GP here, but RIP is behind them. If what RIP is at could have given that #GP itself,
+   it has. */
 static void step_back_overflow(struct vcpu *v)
 {
     if (trap_row_at(v) || !(v->rflags & FLAG_OF))
@@ -143,8 +156,10 @@ int stop_handle(struct trap *t, struct child *c, int wait_status, enum cpu_statu
     siginfo_t info;
 
     *status = CPU_OK;
-    if (number == (SIGTRAP | 0x80))
-        return handle_call(t, c, status);
+    if (number == (SIGTRAP | 0x80)) {
+        handle_call(t, c, status);
+        return 0;
+    }
     if (ptrace(PTRACE_GETSIGINFO, c->pid, NULL, &info))
         return stop_lost(t, c);
     if (!is_of_instruction(&info)) {

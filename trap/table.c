@@ -2,8 +2,8 @@
  * table.c - the instructions that matter to trap-and-emulate, and finding the one at RIP.
  *
  * Interface: table.h. Popek and Goldberg (1974) call a machine virtualizable if every sensitive instruction is
- * privileged, that is, traps outside of the privileged mode. Robin and Irvine (2000) listed those of the Pentium that
- * are not; what came later (CPUID apart) is marked as such in the texts.
+ * privileged, that is, traps outside of the privileged mode. Robin and Irvine (2000) listed those of the Pentium
+ * that are not; what came later (CPUID apart) is marked as such in the texts.
  */
 #include "trap/table.h"
 
@@ -15,17 +15,19 @@ enum trap_form { ANY, MEMORY, REGISTER, WHOLE };
 
 #define ROW(name, map, opcode, reg, form, prefix, class, why)                                                     \
     {                                                                                                             \
-        #name, "trap_" #name, "differs_" #name, why, map, opcode, reg, form, prefix, class                        \
+#name, "trap_" #name, "differs_" #name, why, map, opcode, reg, form, prefix, class                        \
     }
 #define PRIVILEGED(name, map, opcode, reg, form) ROW(name, map, opcode, reg, form, 0, TRAP_PRIVILEGED, NULL)
 #define SENSITIVE(name, map, opcode, reg, form, why) ROW(name, map, opcode, reg, form, 0, TRAP_SENSITIVE, why)
 
-static const char flags[] = "IF and IOPL are privileged state: outside of CPL 0 POPF leaves them as they are, and PUSHF shows "
-                            "the host's";
+static const char flags[] =
+    "IF and IOPL are privileged state: outside of CPL 0 POPF leaves them as they are, and PUSHF shows "
+    "the host's";
 static const char tables[] = "it shows where the host keeps its tables, not the guest's";
 static const char machine_status[] = "it shows the host's CR0";
 static const char levels[] = "it looks into the host's descriptor table, and judges by the level it runs at";
-static const char selectors[] = "the level in CS and SS is the real one, and a selector loaded is looked up in the host's table";
+static const char selectors[] =
+    "the level in CS and SS is the real one, and a selector loaded is looked up in the host's table";
 static const char transfers[] = "it goes by the host's descriptors and the level it runs at";
 static const char gates[] = "it goes by the host's IDT where a gate there lets user code in";
 static const char hardware[] = "it shows the host's processor, not the virtual one";

@@ -1,6 +1,6 @@
 /*
- * table.h - the instructions that matter to trap-and-emulate: those that trap when run deprivileged, and those that
- * are sensitive and do not.
+ * table.h - the instructions that matter to trap-and-emulate: those that trap when run deprivileged, and those
+ * that are sensitive and do not.
  */
 #ifndef NOVT_TRAP_TABLE_H
 #define NOVT_TRAP_TABLE_H
@@ -13,14 +13,14 @@ enum trap_class {
 };
 
 struct trap_row {
-    const char *name;             /* as in the manual, lower case */
-    const char *traps, *differs;  /* names of its counters */
-    const char *why;              /* one line; NULL for privileged ones */
-    uint8_t map, opcode;          /* enum insn_map */
-    int8_t reg;                   /* ModRM.reg, or the whole ModRM byte from 0xc0 on; -1: any */
-    uint8_t form;                 /* enum trap_form */
-    uint8_t prefix;               /* 0, or the one that makes it this instruction */
-    uint8_t class;                /* enum trap_class */
+    const char *name;            /* as in the manual, lower case */
+    const char *traps, *differs; /* names of its counters */
+    const char *why;             /* one line; NULL for privileged ones */
+    uint8_t map, opcode;         /* enum insn_map */
+    int8_t reg;                  /* ModRM.reg, or the whole ModRM byte from 0xc0 on; -1: any */
+    uint8_t form;                /* enum trap_form */
+    uint8_t prefix;              /* 0, or the one that makes it this instruction */
+    uint8_t class;               /* enum trap_class */
 };
 
 #define TRAP_ROWS 96 /* room for counters */
@@ -32,8 +32,8 @@ extern const unsigned trap_table_size;
 unsigned trap_read_code(struct vcpu *v, gva_t linear, uint8_t *to, unsigned size);
 
 struct insn;
-/* The instruction at CS:RIP, its bytes (DECODE_BUFFER of them) and where it is; bytes that cannot be read are zeros.
-   How many there are of it. */
+/* The instruction at CS:RIP, its bytes (DECODE_BUFFER of them) and where it is; bytes that cannot be read are
+   zeros. How many there are of it. */
 unsigned trap_decode(struct vcpu *v, struct insn *insn, uint8_t *bytes, gva_t *linear);
 /* Its row, or NULL. */
 const struct trap_row *trap_find_row(const struct insn *insn);

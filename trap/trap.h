@@ -1,9 +1,9 @@
 /*
- * trap.h - the third engine: classic trap-and-emulate. Guest code runs as it is, in host user mode; what traps there
- * is emulated by the interpreter, what does not trap is left as it is.
+ * trap.h - the third engine: classic trap-and-emulate. Guest code runs as it is, in host user mode; what traps
+ * there is emulated by the interpreter, what does not trap is left as it is.
  *
- * Guest code never runs in novt's own address space, but in two child processes under ptrace, one for supervisor and
- * one for user code, that have nothing mapped but pages of guest RAM.
+ * Guest code never runs in novt's own address space, but in two child processes under ptrace, one for supervisor
+ * and one for user code, that have nothing mapped but pages of guest RAM.
  */
 #ifndef NOVT_TRAP_TRAP_H
 #define NOVT_TRAP_TRAP_H

@@ -1,6 +1,6 @@
 /*
- * rt.h - what the guests for trap-and-emulate stand on, in 32 and in 64 bits: TAP over the serial port, exceptions,
- * page tables, a timer.
+ * rt.h - what the guests for trap-and-emulate stand on, in 32 and in 64 bits: TAP over the serial port,
+ * exceptions, page tables, a timer.
  */
 #ifndef TRAP_RT_H
 #define TRAP_RT_H
@@ -59,7 +59,7 @@ void map(word linear, word physical, word flags);
 word entry_of(word linear); /* the entry that maps it */
 word page_alloc(void);
 void paging_on(void);
-void timer_on(void); /* 100 times a second, when IF is set */
+void timer_on(void);    /* 100 times a second, when IF is set */
 bool timer_waits(void); /* the PIC holds one back */
 
 static inline void outb(u16 port, u8 value)

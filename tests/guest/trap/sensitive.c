@@ -1,12 +1,12 @@
 /*
- * sensitive.c - each sensitive instruction once, at CPL 0, and what it shows. A line says "right" where that is what
- * the manual says, "wrong" where it is not, which trap-and-emulate cannot avoid. Meant for -cpu x86-64-v1.
+ * sensitive.c - each sensitive instruction once, at CPL 0, and what it shows. A line says "right" where that is
+ * what the manual says, "wrong" where it is not, which trap-and-emulate cannot avoid. Meant for -cpu x86-64-v1.
  */
 #include "rt.h"
 
-#define LDT 0xa0u      /* an LDT's selector */
-#define TSS 0x90u      /* the task register holds it */
-#define KDS 0x10u      /* kernel data: readable, writable, DPL 0 */
+#define LDT 0xa0u       /* an LDT's selector */
+#define TSS 0x90u       /* the task register holds it */
+#define KDS 0x10u       /* kernel data: readable, writable, DPL 0 */
 #define HOST_DATA 0x2bu /* the host's table has flat user data there; this guest's has data with a base */
 #define MARK 0x5eed
 #ifdef __x86_64__
@@ -150,7 +150,8 @@ extern struct __attribute__((packed)) far_pointer {
     u16 selector;
 } kernel_code, host_code;
 
-/* Each must give #GP: 0x33 (0x23) is data here. Where it does not, CS is put right again by a jump, which traps. */
+/* Each must give #GP: 0x33 (0x23) is data here. Where it does not, CS is put right again by a jump, which traps.
+ */
 __asm__(".pushsection .data\n"
         ".globl kernel_code, host_code\n"
         "kernel_code: .long 2f\n .word 8\n"
@@ -184,7 +185,9 @@ static u64 see_iret(void)
 {
 #ifdef __x86_64__
     TRY(FAR("mov %%rsp, %%rax\n pushq $0x2b\n pushq %%rax\n pushq $2\n pushq $0x33\n pushq host_code_at\n iretq"),
-        : : : "memory", "rax");
+        :
+        :
+        : "memory", "rax");
 #else
     TRY(FAR("pushl $0x2b\n pushl %%esp\n pushl $2\n pushl $0x23\n pushl host_code_at\n iret"), : : : "memory");
 #endif

@@ -1,6 +1,6 @@
 /*
- * well.c - a guest that behaves well: it has page tables, a user program with demand paging, system calls by INT, timer
- * interrupts, and no sensitive instruction that does not trap. Trap-and-emulate runs it right.
+ * well.c - a guest that behaves well: it has page tables, a user program with demand paging, system calls by INT,
+ * timer interrupts, and no sensitive instruction that does not trap. Trap-and-emulate runs it right.
  */
 #include "rt.h"
 
@@ -14,8 +14,8 @@
 static word pages, refused, calls, sum;
 static word secret_error;
 
-/* The user program, the same bytes in both widths. System calls: INT 0x80 gives the ticks in EAX; INT 0x81 ends it with
-   EAX. */
+/* The user program, the same bytes in both widths. System calls: INT 0x80 gives the ticks in EAX; INT 0x81 ends it
+   with EAX. */
 __asm__(".pushsection .user, \"ax\"\n"
         ".globl user_code\n"
         "user_code:\n"
