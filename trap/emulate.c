@@ -24,13 +24,25 @@ enum cpu_status emulate_step(struct trap *t)
     return cpu_step(v);
 }
 
+/* No instruction of the table works on SIMD state; so it may stay where it is, whatever the interpreter thinks. */
+static enum cpu_status step_without_simd(struct trap *t)
+{
+    enum cpu_status status;
+
+    t->v->simd_live = false;
+    status = cpu_step(t->v);
+    t->v->simd_live = t->simd != NULL;
+    return status;
+}
+
 enum cpu_status emulate_trapped(struct trap *t, enum trap_counter reason)
 {
     const struct trap_row *row = trap_row_at(t->v);
 
-    if (row && reason == COUNT_OTHER_TRAPS)
-        t->traps[row - trap_table]++;
-    else
+    if (!row || reason != COUNT_OTHER_TRAPS) {
         t->count[reason]++;
-    return emulate_step(t);
+        return emulate_step(t);
+    }
+    t->traps[row - trap_table]++;
+    return step_without_simd(t);
 }

@@ -14,6 +14,8 @@
 #include "cpu/decode.h"
 #include "trap/internal.h"
 
+#define RUN_SIZE 0x200000ull /* mapped at once at most */
+
 int space_create(struct child *c)
 {
     c->space = mmap(NULL, sizeof *c->space, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -102,34 +104,46 @@ int space_follow(struct trap *t, struct child *c)
     return status;
 }
 
-/* 1: done. 0: the host does not want to. */
-static int map(struct trap *t, struct child *c, gva_t page, uint64_t offset, unsigned rights)
+static long call_mmap(struct trap *t, struct child *c, const struct mmu_run *run, unsigned rights)
 {
-    const uint64_t arguments[6] = {page,
-                                   PAGE_SIZE,
+    const uint64_t arguments[6] = {run->from,
+                                   run->to - run->from,
                                    PROT_READ | (rights & RIGHT_WRITE ? PROT_WRITE : 0) |
                                        (rights & RIGHT_EXECUTE ? PROT_EXEC : 0),
-                                   MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+                                   MAP_SHARED | MAP_FIXED,
                                    (uint64_t)t->v->mmu.ram->fd,
-                                   offset};
+                                   run->offset};
+
+    return child_call(c, SYS_mmap, arguments);
+}
+
+static void note(struct space *s, gva_t page, uint64_t value)
+{
+    struct space_slot *slot = find(s, page);
+
+    s->count += !is_used(s, slot);
+    *slot = (struct space_slot){page | s->generation, value};
+}
+
+/* 1: done. 0: the host does not want to. */
+static int map(struct trap *t, struct child *c, const struct mmu_run *run, unsigned rights)
+{
     struct space *s = c->space;
-    struct space_slot *slot;
     long got;
 
     if (s->count >= SPACE_PAGES && flush(t, c))
         return -ESRCH;
-    got = child_call(c, SYS_mmap, arguments);
+    got = call_mmap(t, c, run, rights);
     if (got == -ENOMEM && s->count) { /* no more mappings for this process */
         if (flush(t, c))
             return -ESRCH;
-        got = child_call(c, SYS_mmap, arguments);
+        got = call_mmap(t, c, run, rights);
     }
-    if (got != (long)page)
+    if (got != (long)run->from)
         return got == -ESRCH ? -ESRCH : 0;
-    slot = find(s, page);
-    s->count += !is_used(s, slot);
-    *slot = (struct space_slot){page | s->generation, offset | rights};
-    t->count[COUNT_MAPPED]++;
+    for (gva_t page = run->from; page < run->to; page += PAGE_SIZE)
+        note(s, page, (run->offset + (page - run->from)) | rights);
+    t->count[COUNT_MAPPED] += (run->to - run->from) / PAGE_SIZE;
     return 1;
 }
 
@@ -167,6 +181,23 @@ static bool is_allowed(struct vcpu *v, gva_t linear, unsigned want)
     return want && translate(v, v->data_context, linear, want == RIGHT_WRITE ? MMU_WRITE : MMU_READ);
 }
 
+/* The page, and those around it that the guest's page tables map just like it: one call of the host does for all.
+ */
+static struct mmu_run find_run(struct mmu *mmu, enum mmu_context context, gva_t page, uint64_t offset)
+{
+    struct mmu_run run, one = {.from = page, .to = page + PAGE_SIZE, .offset = offset};
+    gva_t first = page & ~(RUN_SIZE - 1), last = first + RUN_SIZE;
+
+    if (mmu->ram->log_dirty || !mmu_find_run(mmu, context, page, &run) || run.from > page || run.to <= page)
+        return one;
+    first = first < LOWEST_PAGE ? LOWEST_PAGE : first;
+    last = last > STUB_PAGE ? STUB_PAGE : last;
+    one.from = run.from > first ? run.from : first;
+    one.to = run.to < last ? run.to : last;
+    one.offset = offset - (page - one.from);
+    return one;
+}
+
 /* Maps the page as the TLB has it, with `right` beside. 0: nothing to map, or nothing new. */
 static int map_from_tlb(struct trap *t, struct child *c, enum mmu_context context, gva_t page, unsigned right)
 {
@@ -174,6 +205,7 @@ static int map_from_tlb(struct trap *t, struct child *c, enum mmu_context contex
     const uint8_t *host = mmu_hit(mmu, context, page, 1, false);
     uint64_t offset = (uint64_t)(host - mmu->ram->host);
     unsigned old = space_rights(c, page), rights = right | RIGHT_READ;
+    struct mmu_run run;
 
     if (page < LOWEST_PAGE || page >= STUB_PAGE || !host || offset >= mmu->ram->size)
         return 0;
@@ -184,7 +216,8 @@ static int map_from_tlb(struct trap *t, struct child *c, enum mmu_context contex
             return 0;
         rights |= old;
     }
-    return map(t, c, page, offset, rights);
+    run = find_run(mmu, context, page, offset);
+    return map(t, c, &run, rights);
 }
 
 int space_resolve(struct trap *t, struct child *c, gva_t linear)
