@@ -118,6 +118,8 @@ static void step_alone(struct trap *t, struct check *k)
     v->mmu.ram->mmio = mmio;
     v->write_log = NULL;
     v->ops = ops;
+    k->refused = v->stats.exceptions[EXC_UD] + v->stats.exceptions[EXC_NM] !=
+                 stats.exceptions[EXC_UD] + stats.exceptions[EXC_NM];
     v->stats = stats;
 }
 
@@ -146,21 +148,31 @@ static struct trap_difference describe(struct vcpu *v, struct insn *insn, const 
     d.size = trap_decode(v, insn, bytes, &d.address);
     memcpy(d.code, bytes, d.size);
     *row = trap_find_row(insn);
-    if (*row && (*row)->class == TRAP_SENSITIVE) {
-        d.name = (*row)->name;
-        d.why = (*row)->why;
-    }
     return d;
 }
 
-/* INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS with REP; RDRAND, RDSEED. */
-static bool is_unrepeatable(const struct insn *i)
+/* INS, OUTS, MOVS, CMPS, STOS, LODS, SCAS with REP. */
+static bool is_repeated(const struct insn *i)
 {
     unsigned o = i->opcode;
 
+    return i->map == MAP_1 && i->rep &&
+           ((o >= 0x6c && o <= 0x6f) || (o >= 0xa4 && o <= 0xa7) || (o >= 0xaa && o <= 0xaf));
+}
+
+/* FNSTENV, FNSAVE, FXSAVE, XSAVE, XSAVEOPT, XSAVEC: they store which x87 instruction was the last, and the
+   interpreter runs those elsewhere. RDRAND, RDSEED. */
+static bool is_unforeseeable(const struct insn *i)
+{
+    unsigned reg = i->modrm >> 3 & 7;
+
     if (i->map == MAP_1)
-        return i->rep && ((o >= 0x6c && o <= 0x6f) || (o >= 0xa4 && o <= 0xa7) || (o >= 0xaa && o <= 0xaf));
-    return i->map == MAP_0F && o == 0xc7 && i->mod == 3 && !i->rep;
+        return (i->opcode == 0xd9 || i->opcode == 0xdd) && i->mod != 3 && reg == 6;
+    if (i->map != MAP_0F || i->vex)
+        return false;
+    if (i->opcode == 0xae)
+        return i->mod != 3 && (reg == 0 || reg == 4 || reg == 6);
+    return i->opcode == 0xc7 && (i->mod == 3 ? i->rep != 0xf3 : reg == 4);
 }
 
 /* A single step is TF, which PUSHF (and nobody but it) can see in what it has pushed. */
@@ -178,22 +190,21 @@ static void hide_step(struct child *c, const struct insn *i, bool stepped)
         c->regs.eflags &= ~(uint64_t)FLAG_TF;
 }
 
-static void count(struct trap *t, struct trap_difference *d)
+static void count(struct trap *t, struct trap_difference *d, const struct trap_row *row)
 {
-    static uint64_t nameless;
-
-    d->count = ++nameless;
-    for (unsigned i = 0; d->name && i < trap_table_size; i++)
-        if (trap_table[i].name == d->name) {
-            d->count = ++t->differs[i];
-            break;
-        }
     t->count[COUNT_DIFFERENCES]++;
+    d->count = row ? ++t->differs[row - trap_table] : ++t->nameless;
 }
 
-static int tell(struct trap *t, struct check *k, struct trap_difference *d)
+static int tell(struct trap *t, struct check *k, struct trap_difference *d, const struct trap_row *row)
 {
-    count(t, d);
+    if (!row && k->refused)
+        row = &trap_switched_off;
+    if (row) {
+        d->name = row->name;
+        d->why = row->why;
+    }
+    count(t, d, row);
     d->text = k->text;
     t->options.report(t->options.opaque, d);
     if (t->options.check == TRAP_CHECK_STOP)
@@ -270,7 +281,7 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
     int wait_status, failed;
     bool stepped;
 
-    if ((row && row->class == TRAP_PRIVILEGED) || is_unrepeatable(&insn)) {
+    if ((row && row->class == TRAP_PRIVILEGED) || is_repeated(&insn) || is_unforeseeable(&insn)) {
         *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
         return 0;
     }
@@ -289,5 +300,5 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
     hide_pushed_step(k, &insn);
     if (k->useless || check_is_equal(t, k, t->options.undefined_flags(d.code, d.size, d.bits)))
         return 0;
-    return tell(t, k, &d);
+    return tell(t, k, &d, row);
 }

@@ -24,6 +24,7 @@ struct check {
     unsigned write_count, bytes;
     uint8_t old[CHECK_BYTES], new[CHECK_BYTES];
     bool simd;    /* it has worked on SIMD state, which the images have */
+    bool refused; /* the interpreter raised #UD or #NM */
     bool useless; /* the reference reached a device, or did not end: nothing to compare */
     char text[2048];
 };

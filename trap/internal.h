@@ -90,6 +90,7 @@ struct trap {
     struct check *check; /* NULL: off */
     struct error *error; /* of the current trap_run */
     uint64_t count[COUNTERS], traps[TRAP_ROWS], differs[TRAP_ROWS];
+    uint64_t nameless;                       /* differences of instructions that are not in the table */
     _Alignas(64) uint8_t xstate[XSTATE_MAX]; /* as ptrace gives and takes it */
     size_t xstate_size;
     uint32_t simd_size; /* bytes of it that v->xsave has as well */

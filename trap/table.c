@@ -11,6 +11,8 @@
 
 #include "cpu/decode.h"
 
+#define NO_MAP 0xff
+
 enum trap_form { ANY, MEMORY, REGISTER, WHOLE };
 
 #define ROW(name, map, opcode, reg, form, prefix, class, why)                                                     \
@@ -121,6 +123,9 @@ const struct trap_row trap_table[] = {
     ROW(fsgsbase, MAP_0F, 0xae, 1, REGISTER, 0xf3, TRAP_SENSITIVE, hardware),
     ROW(fsgsbase, MAP_0F, 0xae, 2, REGISTER, 0xf3, TRAP_SENSITIVE, hardware),
     ROW(fsgsbase, MAP_0F, 0xae, 3, REGISTER, 0xf3, TRAP_SENSITIVE, hardware),
+    SENSITIVE(switched_off, NO_MAP, 0, -1, ANY,
+              "what switches it off is in the guest's CR0, CR4 or XCR0, or it is not in the "
+              "CPU model"),
 };
 const unsigned trap_table_size = sizeof trap_table / sizeof trap_table[0];
 _Static_assert(sizeof trap_table / sizeof trap_table[0] <= TRAP_ROWS, "a counter for each row");

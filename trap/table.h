@@ -27,6 +27,8 @@ struct trap_row {
 
 extern const struct trap_row trap_table[];
 extern const unsigned trap_table_size;
+/* The last row: any instruction that the guest has switched off. */
+#define trap_switched_off trap_table[trap_table_size - 1]
 
 /* Guest code at a linear address, without side effects: how many bytes of `size` there are. */
 unsigned trap_read_code(struct vcpu *v, gva_t linear, uint8_t *to, unsigned size);
