@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,10 +127,13 @@ int child_start(struct child *c, int ram_fd, struct error *error)
 
 void child_kill(struct child *c)
 {
+    struct rusage usage;
+
     if (!c->pid)
         return;
     kill(c->pid, SIGKILL);
-    waitpid(c->pid, NULL, __WALL);
+    if (wait4(c->pid, NULL, __WALL, &usage) == c->pid)
+        c->user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
     c->pid = 0;
 }
 

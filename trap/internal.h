@@ -53,7 +53,8 @@ struct child {
     int pidfd;
     struct child_registers regs; /* as they were at its last stop, or set for the next run */
     struct space *space;
-    uint64_t id; /* FLAG_ID as it has it */
+    uint64_t id;      /* FLAG_ID as it has it */
+    uint64_t user_us; /* of CPU time; known when it has ended */
 };
 
 #define XSTATE_MAX 16384u

@@ -57,6 +57,7 @@ void trap_count(const struct trap *t, void (*add)(void *opaque, const char *name
                                                 [COUNT_CHECKED] = "checked_instructions",
                                                 [COUNT_DIFFERENCES] = "checked_differences"};
 
+    add(opaque, "trap_native_us", t->child[CHILD_SUPERVISOR].user_us + t->child[CHILD_USER].user_us);
     for (unsigned i = 0; i < COUNTERS; i++)
         add(opaque, names[i], t->count[i]);
     for (unsigned i = 0; i < trap_table_size; i++)
