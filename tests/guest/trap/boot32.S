@@ -13,6 +13,8 @@
 entry32:
         cli
         movl $boot_stack_top, %esp
+        movl $0x600, %eax               /* OSFXSR, OSXMMEXCPT */
+        movl %eax, %cr4
         lgdt gdt_pointer
         ljmp $0x08, $1f
 1:      movl $0x10, %eax
