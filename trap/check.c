@@ -22,7 +22,7 @@
 
 struct check *check_create(void)
 {
-    struct check *k = aligned_alloc(64, sizeof *k);
+    struct check *k = aligned_alloc(_Alignof(struct check), sizeof *k);
 
     if (k)
         memset(k, 0, sizeof *k);

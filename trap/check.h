@@ -18,8 +18,10 @@ struct check_write {
 };
 
 struct check {
-    /* Images of the vCPU's architectural state: in front of the instruction, and as the interpreter leaves it. */
-    _Alignas(64) uint8_t before[CHECK_STATE], after[CHECK_STATE];
+    /* Images of the vCPU's architectural state, aligned as it is: in front of the instruction, and as the
+       interpreter leaves it. */
+    _Alignas(struct vcpu) uint8_t before[CHECK_STATE];
+    _Alignas(struct vcpu) uint8_t after[CHECK_STATE];
     struct check_write writes[CHECK_WRITES];
     unsigned write_count, bytes;
     uint8_t old[CHECK_BYTES], new[CHECK_BYTES];

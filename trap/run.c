@@ -20,7 +20,7 @@
 
 int trap_create(struct trap **trap, struct vcpu *v, const struct trap_options *options, struct error *error)
 {
-    struct trap *t = aligned_alloc(64, sizeof *t);
+    struct trap *t = aligned_alloc(_Alignof(struct trap), sizeof *t);
     bool whole = t != NULL;
 
     *trap = t;
