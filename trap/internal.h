@@ -59,7 +59,7 @@ struct child {
 
 #define XSTATE_MAX 16384u
 
-/* Counters; the names are in stats.c. */
+/* Counters; the names are in options.c. */
 enum trap_counter {
     COUNT_RUNS,
     COUNT_PAGE_FAULTS,

@@ -3,7 +3,8 @@
  *
  * Interface: table.h. Popek and Goldberg (1974) call a machine virtualizable if every sensitive instruction is
  * privileged, that is, traps outside of the privileged mode. Robin and Irvine (2000) listed those of the Pentium
- * that are not; what came later (CPUID apart) is marked as such in the texts.
+ * that are not: here from PUSHF to INT n. CPUID and what follows it are later processors', or read what the guest
+ * is not to see.
  */
 #include "trap/table.h"
 
@@ -15,9 +16,10 @@
 
 enum trap_form { ANY, MEMORY, REGISTER, WHOLE };
 
-#define ROW(name, map, opcode, reg, form, prefix, class, why)                                                     \
+#define ROW(text, in_map, byte, field, shape, must_have, kind, reason)                                            \
     {                                                                                                             \
-#name, "trap_" #name, "differs_" #name, why, map, opcode, reg, form, prefix, class                        \
+        .name = #text, .traps = "trap_" #text, .differs = "differs_" #text, .why = reason, .map = in_map,         \
+        .opcode = byte, .reg = field, .form = shape, .prefix = must_have, .class = kind                           \
     }
 #define PRIVILEGED(name, map, opcode, reg, form) ROW(name, map, opcode, reg, form, 0, TRAP_PRIVILEGED, NULL)
 #define SENSITIVE(name, map, opcode, reg, form, why) ROW(name, map, opcode, reg, form, 0, TRAP_SENSITIVE, why)

@@ -198,12 +198,10 @@ bool timer_waits(void)
 
 word page_alloc(void)
 {
-    word page = next_page;
-    unsigned i;
+    word page = next_page, to = page, count = 1024;
 
     next_page += 4096;
-    for (i = 0; i < 4096 / sizeof(word); i++)
-        ((volatile word *)page)[i] = 0;
+    __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(0) : "memory");
     return page;
 }
 

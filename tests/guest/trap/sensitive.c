@@ -144,7 +144,6 @@ static u64 see_pop_seg(void)
     return value;
 }
 
-#define BACK "ljmp" SUFFIX " *kernel_code\n"
 extern struct __attribute__((packed)) far_pointer {
     u32 offset;
     u16 selector;

@@ -20,7 +20,7 @@ __asm__(".pushsection .user, \"ax\"\n"
         ".globl user_code\n"
         "user_code:\n"
         "    xorl %eax, %eax\n" /* 1: a loop */
-        "    movl $10000, %ecx\n"
+        "    movl $3000, %ecx\n"
         "1:  addl %ecx, %eax\n"
         "    loop 1b\n"
         "    movl %eax, %esi\n"
@@ -101,7 +101,7 @@ static void check_user(void)
     map(USER_STACK - 4096, page_alloc(), P_P | P_W | P_U);
     vector_hook = hook;
     enter_user(USER_BASE + (word)(user_code - user_start), USER_STACK);
-    equal(sum, (u32)(10000ull * 10001 / 2 + 16 * 17 / 2), "the user program's sum");
+    equal(sum, (u32)(3000ull * 3001 / 2 + 16 * 17 / 2), "the user program's sum");
     equal(pages, USER_PAGES, "page faults of the user program");
     equal(refused, 2, "CLI and HLT at CPL 3 are refused");
     equal(secret_error, 5, "a page of the kernel's is refused");
