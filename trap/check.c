@@ -1,7 +1,7 @@
 /*
- * check.c - `-accel trap,check=on|continue`: the interpreter runs each instruction first, with every memory write
- * noted; its result is kept, state and memory are put back, the child runs the same instruction by a single step,
- * and the two results must be equal.
+ * check.c - `-accel trap,check=on|continue|sensitive`: the interpreter runs each instruction first, with every
+ * memory write noted; its result is kept, state and memory are put back, the child runs the same instruction by a
+ * single step, and the two results must be equal.
  *
  * Interface: internal.h; the comparison is in compare.c. What traps in the child is emulated as always, and right
  * by construction; so only instructions that ran natively are compared. Devices are kept from the reference run:
@@ -283,6 +283,10 @@ int check_step(struct trap *t, struct child *c, enum cpu_status *status)
 
     if ((row && row->class == TRAP_PRIVILEGED) || is_repeated(&insn) || is_unforeseeable(&insn)) {
         *status = emulate_trapped(t, COUNT_OTHER_TRAPS);
+        return 0;
+    }
+    if (t->options.check == TRAP_CHECK_SENSITIVE && !row) {
+        *status = emulate_step(t);
         return 0;
     }
     run_reference(t, k);

@@ -10,21 +10,25 @@
 
 int trap_parse_options(struct trap_options *options, const char *properties, struct error *error)
 {
-    static const char *const values[] = {
-        [TRAP_CHECK_OFF] = "off", [TRAP_CHECK_STOP] = "on", [TRAP_CHECK_CONTINUE] = "continue"};
+    static const char *const values[] = {[TRAP_CHECK_OFF] = "off",
+                                         [TRAP_CHECK_STOP] = "on",
+                                         [TRAP_CHECK_CONTINUE] = "continue",
+                                         [TRAP_CHECK_SENSITIVE] = "sensitive"};
 
     options->check = TRAP_CHECK_OFF;
     if (!*properties)
         return 0;
     if (strncmp(properties, "check=", 6))
-        return error_set(error, EINVAL, "-accel trap,%s: no such property; there is only check=off|on|continue",
+        return error_set(error, EINVAL,
+                         "-accel trap,%s: no such property; there is only check=off|on|continue|sensitive",
                          properties);
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++)
         if (!strcmp(properties + 6, values[i])) {
             options->check = (enum trap_check)i;
             return 0;
         }
-    return error_set(error, EINVAL, "-accel trap,%s: unknown value; give check=off, on or continue", properties);
+    return error_set(error, EINVAL, "-accel trap,%s: unknown value; give check=off, on, continue or sensitive",
+                     properties);
 }
 
 /* Of all rows of this name. */

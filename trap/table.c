@@ -173,6 +173,8 @@ unsigned trap_decode(struct vcpu *v, struct insn *insn, uint8_t *bytes, gva_t *l
 
 const struct trap_row *trap_find_row(const struct insn *insn)
 {
+    if (insn->map == MAP_1 && trap_is_ordinary(insn->opcode))
+        return NULL;
     for (unsigned i = 0; i < trap_table_size; i++)
         if (is_row(&trap_table[i], insn))
             return &trap_table[i];

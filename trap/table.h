@@ -37,6 +37,12 @@ struct insn;
 /* The instruction at CS:RIP, its bytes (DECODE_BUFFER of them) and where it is; bytes that cannot be read are
    zeros. How many there are of it. */
 unsigned trap_decode(struct vcpu *v, struct insn *insn, uint8_t *bytes, gva_t *linear);
+/* One-byte opcodes that no row has: arithmetic, PUSH and POP, jumps, MOV; most of what any program executes. */
+static inline bool trap_is_ordinary(uint8_t opcode)
+{
+    return (opcode >= 0x20 && opcode < 0x60) || (opcode >= 0x70 && opcode <= 0x8b) ||
+           (opcode >= 0xb0 && opcode <= 0xc3);
+}
 /* Its row, or NULL. */
 const struct trap_row *trap_find_row(const struct insn *insn);
 const struct trap_row *trap_row_at(struct vcpu *v); /* of the one at CS:RIP */

@@ -15,8 +15,9 @@ struct trap;
 
 enum trap_check {
     TRAP_CHECK_OFF,
-    TRAP_CHECK_STOP,    /* at the first instruction that goes wrong */
-    TRAP_CHECK_CONTINUE /* the interpreter's result is taken, and the instruction counted */
+    TRAP_CHECK_STOP,     /* at the first instruction that goes wrong */
+    TRAP_CHECK_CONTINUE, /* the interpreter's result is taken, and the instruction counted */
+    TRAP_CHECK_SENSITIVE /* likewise, but only sensitive instructions are run in the child at all: quicker */
 };
 
 /* An instruction that went another way than the manual says. The text is good until the next call. */
@@ -41,7 +42,7 @@ struct trap_options {
     void *opaque;
 };
 
-/* -accel trap,PROPERTY=VALUE,...: check=off|on|continue. Errors: -EINVAL. */
+/* -accel trap,PROPERTY=VALUE,...: check=off|on|continue|sensitive. Errors: -EINVAL. */
 int trap_parse_options(struct trap_options *options, const char *properties, struct error *error);
 
 /* Errors: -ENOMEM. Free with trap_destroy, on any thread, when trap_leave has been called. */

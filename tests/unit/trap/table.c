@@ -75,6 +75,12 @@ Test(table, each_sensitive_row_says_why)
         cr_assert_eq(trap_table[i].why != NULL, trap_table[i].class == TRAP_SENSITIVE, "%s", trap_table[i].name);
 }
 
+Test(table, no_row_is_ordinary)
+{
+    for (unsigned i = 0; i < trap_table_size; i++)
+        cr_assert(trap_table[i].map != MAP_1 || !trap_is_ordinary(trap_table[i].opcode), "%s", trap_table[i].name);
+}
+
 Test(table, effects_on_memory_and_flags)
 {
     static const struct {
@@ -118,6 +124,8 @@ Test(table, options)
     cr_assert_eq(o.check, TRAP_CHECK_STOP);
     cr_assert_eq(trap_parse_options(&o, "check=continue", &error), 0);
     cr_assert_eq(o.check, TRAP_CHECK_CONTINUE);
+    cr_assert_eq(trap_parse_options(&o, "check=sensitive", &error), 0);
+    cr_assert_eq(o.check, TRAP_CHECK_SENSITIVE);
     cr_assert_lt(trap_parse_options(&o, "check", &error), 0);
     cr_assert_lt(trap_parse_options(&o, "check=on,check=off", &error), 0);
     cr_assert_lt(trap_parse_options(&o, "chain=off", &error), 0);
