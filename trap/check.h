@@ -31,6 +31,11 @@ struct check {
     char text[2048];
 };
 
+/* Runs the instruction at RIP. Leaves the vCPU and memory as they were, and the result in k. */
+void check_run_reference(struct trap *t, struct check *k);
+/* Puts that result in the vCPU's and memory's place. */
+void check_take_reference(struct trap *t, const struct check *k);
+
 /* Compares the vCPU and memory, as the child has left them, with the reference; what differs is in k->text then.
  */
 bool check_is_equal(struct trap *t, struct check *k, uint32_t undefined_flags);
