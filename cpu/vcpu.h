@@ -140,6 +140,7 @@ struct vcpu {
     } spin;
     struct vcpu_stats stats;
     volatile uint8_t activity; /* enum cpu_activity */
+    void *engine;              /* of an engine that other threads must find: its own */
 
     /* --- cross-thread --- */
     atomic_uint exit_request;   /* nonzero: leave translated code soon */

@@ -189,7 +189,7 @@ static const struct option option_table[] = {
     {"append", "STRING", "kernel command line", set_append},
     {"bios", "FILE", "start in this firmware's ROM; it finds a -kernel through fw_cfg", set_bios},
     {"cpu", "MODEL", "max, x86-64-v1, -v2 or -v3, with ,+FEATURE and ,-FEATURE (default max)", set_cpu},
-    {"accel", "ENGINE", "how guest code is run: bt or interp, with properties (bt,chain=off)", set_accel},
+    {"accel", "ENGINE", "how guest code is run: bt, interp or trap, with properties (bt,chain=off)", set_accel},
     {"smp", "N", "virtual CPUs: 1 so far", options_set_smp},
     {"machine", "TYPE",
      "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE ,kernel-entry=auto|16|32|64",
