@@ -146,6 +146,7 @@ struct vcpu {
     struct vcpu_stats stats;
     struct recent recent;
     volatile uint8_t activity; /* enum cpu_activity */
+    void *engine;              /* of an engine that other threads must find: its own */
 
     /* --- cross-thread --- */
     atomic_uint exit_request;   /* nonzero: leave translated code soon */

@@ -17,6 +17,7 @@
 static const struct engine *const engine_table[] = {
     &engine_bt,
     &engine_interp,
+    &engine_trap,
 };
 #define ENGINES (sizeof engine_table / sizeof engine_table[0])
 
@@ -36,8 +37,9 @@ int engine_parse(const struct engine **engine, struct engine_options *options, c
     }
     if (!*engine) {
         near = text_nearest(name, names, ENGINES, sizeof names[0]);
-        return error_set(error, EINVAL, "-accel %s: no such engine%s%s; use bt (binary translation) or interp",
-                         name, near ? "; did you mean " : "", near ? near : "");
+        return error_set(error, EINVAL,
+                         "-accel %s: no such engine%s%s; use bt (binary translation), interp or trap", name,
+                         near ? "; did you mean " : "", near ? near : "");
     }
     return (*engine)->parse(options, spec && strchr(spec, ',') ? strchr(spec, ',') + 1 : "", error);
 }

@@ -7,12 +7,14 @@
 #include "cpu/vcpu.h"
 #include "memory/error.h"
 #include "translator/translator.h"
+#include "trap/trap.h"
 #include "vmm/stats.h"
 
 struct machine;
 
 struct engine_options {
     struct translator_options bt;
+    struct trap_options trap;
 };
 
 struct engine {
@@ -41,5 +43,6 @@ int engine_parse(const struct engine **engine, struct engine_options *options, c
 
 extern const struct engine engine_interp;
 extern const struct engine engine_bt;
+extern const struct engine engine_trap;
 
 #endif

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmm/acpi.h"
+#include "vmm/maps.h"
 #include "vmm/signals.h"
 
 /* --- requests --- */
@@ -435,6 +436,8 @@ int machine_run(struct machine *m, struct error *error)
         stats_collect(&stats, m);
         stats_print(&stats, m->options->stats == STATS_JSON, stderr);
     }
+    if (m->options->maps)
+        maps_print(m->vcpu, stderr);
     if (atomic_load(&m->failed)) {
         *error = m->error;
         return -EIO;

@@ -88,6 +88,9 @@ void machine_request(struct machine *machine, enum machine_request request);
 /* The end, with this exit status; the first caller's counts. Any thread, with or without the lock. */
 void machine_stop(struct machine *machine, int status, const char *reason);
 
+/* The end, with status 1 and an error; text NULL: it is in machine->error. On the vCPU's thread. */
+void machine_fail(struct machine *machine, const char *text);
+
 /* RESET: devices, memory image, vCPU. On the vCPU's thread; takes the lock. */
 int machine_reset(struct machine *machine, struct error *error);
 

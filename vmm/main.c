@@ -11,6 +11,7 @@
 #include <sys/personality.h>
 #include <unistd.h>
 
+#include "lab/lab.h"
 #include "vmm/explain.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
@@ -60,6 +61,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && !strcmp(argv[1], "explain"))
         exit(explain_command(argc - 1, argv + 1, &error) ? fail(&error) : 0);
+    if (argc > 1 && !strcmp(argv[1], "lab"))
+        exit(lab_main(argc - 1, argv + 1, &error) ? fail(&error) : 0);
     if (options_parse(&options, argc, argv, &error))
         exit(fail(&error));
     switch (options.action) {

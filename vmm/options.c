@@ -192,6 +192,12 @@ static int set_stats(struct options *o, const char *value, struct error *error)
     return 0;
 }
 
+static int set_maps(struct options *o, const char *value, struct error *error)
+{
+    o->maps = true;
+    return 0;
+}
+
 static const struct option option_table[] = {
     {"m", "SIZE", "guest memory: MiB, or with suffix K, M, G (default 128)", options_set_memory},
     {"kernel", "FILE", "Linux bzImage, multiboot kernel, or ELF vmlinux with a PVH entry", set_kernel},
@@ -200,7 +206,7 @@ static const struct option option_table[] = {
     {"append", "STRING", "kernel command line", set_append},
     {"bios", "FILE", "start in this firmware's ROM; it finds a -kernel through fw_cfg", set_bios},
     {"cpu", "MODEL", "max, x86-64-v1, -v2 or -v3, with ,+FEATURE and ,-FEATURE (default max)", set_cpu},
-    {"accel", "ENGINE", "how guest code is run: bt or interp, with properties (bt,chain=off)", set_accel},
+    {"accel", "ENGINE", "how guest code is run: bt, interp or trap, with properties (bt,chain=off)", set_accel},
     {"smp", "N", "virtual CPUs: 1 so far", options_set_smp},
     {"machine", "TYPE",
      "pc, q35 or microvm: one machine under all three names; ,accel=ENGINE ,kernel-entry=auto|16|32|64",
@@ -230,6 +236,7 @@ static const struct option option_table[] = {
     {"perf-map", NULL, "write /tmp/perf-PID.map, so that perf knows translated code by its guest names",
      set_perf_map},
     {"stats", "[json]", "print counters at the end (--stats=json: as JSON)", set_stats},
+    {"maps", NULL, "list at the end the pages in the TLB and the windows", set_maps},
     {"name", "NAME", "name of the machine, in messages", set_name},
     {"pidfile", "FILE", "write the process id there", set_pidfile},
     {"nodefaults", NULL, NULL, set_nodefaults},
@@ -245,7 +252,8 @@ void options_print_help(FILE *to)
     fprintf(to,
             "novt %s: runs an x86 machine without hardware virtualization\n"
             "usage: novt [options] -kernel FILE\n"
-            "       novt explain ...   shows code and its translation; 'novt explain -h' tells how\n\n",
+            "       novt explain ...   shows code and its translation; 'novt explain -h' tells how\n"
+            "       novt lab ...       experiments about virtual machines; 'novt lab -h' tells how\n\n",
             NOVT_VERSION);
     for (unsigned i = 0; i < OPTIONS; i++) {
         const struct option *o = &option_table[i];

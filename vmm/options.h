@@ -46,6 +46,7 @@ struct options {
     enum options_rtc rtc;
     time_t rtc_date; /* RTC_DATE: what the guest's clock says at the start, as UTC */
     enum options_stats stats;
+    bool maps;
     struct log_options log;
     struct tracer_options trace;
     char symbols_word[4096]; /* trace.symbols points here */

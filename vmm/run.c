@@ -21,7 +21,7 @@
 
 #define TIMER_SLACK_NS 1000ul /* of the vCPU's sleeps: timers, cpu_pause */
 
-static void fail(struct machine *m, const char *text)
+void machine_fail(struct machine *m, const char *text)
 {
     if (text)
         error_set(&m->error, EIO, "%s", text);
@@ -34,7 +34,7 @@ static void do_reset(struct machine *m)
 {
     atomic_fetch_and(&m->requests, ~(unsigned)REQUEST_RESET);
     if (machine_reset(m, &m->error))
-        fail(m, NULL);
+        machine_fail(m, NULL);
 }
 
 /* SDM vol. 3, 6.15: the processor shuts down, and the board answers with RESET. */
@@ -160,12 +160,12 @@ void *machine_vcpu_thread(void *opaque)
 
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     if (signals_enter(m, &m->error)) {
-        fail(m, NULL);
+        machine_fail(m, NULL);
         call_close(m);
         return NULL;
     }
     if (m->engine->enter(m, &m->error)) {
-        fail(m, NULL);
+        machine_fail(m, NULL);
     } else {
         if (m->options->stats != STATS_NONE)
             sample_start(&m->sampler, m->vcpu);

@@ -127,11 +127,11 @@ static uint64_t cold_code(uint64_t n)
     const uint8_t *at = put_functions(n);
     uint64_t a = actual.reg[0], c = actual.reg[1], d = actual.reg[2], b = actual.reg[3], cycles;
 
-    cycles = NANO_TIMED(n, __asm__ volatile("call *%4\n"
-                                            "addq %6, %4"
-                                            : "+a"(a), "+c"(c), "+d"(d), "+b"(b), "+r"(at)
-                                            : "D"(actual.slot), "i"(STRIDE)
-                                            : "cc", "memory"));
+    cycles = GUEST_TIMED(n, __asm__ volatile("call *%4\n"
+                                             "addq %6, %4"
+                                             : "+a"(a), "+c"(c), "+d"(d), "+b"(b), "+r"(at)
+                                             : "D"(actual.slot), "i"(STRIDE)
+                                             : "cc", "memory"));
     actual.reg[0] = a;
     actual.reg[1] = c;
     actual.reg[2] = d;
@@ -148,13 +148,13 @@ static uint64_t smc(uint64_t n)
 
     function[0] = 0xb9;
     function[5] = 0xc3;
-    cycles = NANO_TIMED(n, __asm__ volatile("movl %k1, 1(%2)\n"
-                                            "call *%2\n"
-                                            "addq %%rcx, %0\n"
-                                            "incq %1"
-                                            : "+r"(sum), "+r"(value)
-                                            : "r"(function)
-                                            : "rcx", "cc", "memory"));
+    cycles = GUEST_TIMED(n, __asm__ volatile("movl %k1, 1(%2)\n"
+                                             "call *%2\n"
+                                             "addq %%rcx, %0\n"
+                                             "incq %1"
+                                             : "+r"(sum), "+r"(value)
+                                             : "r"(function)
+                                             : "rcx", "cc", "memory"));
     nano_check(sum == n * (n - 1) / 2, "an old instruction was executed");
     return cycles;
 }

@@ -1,10 +1,10 @@
 /*
  * guest.c - the bare guest's main program, and nanobenchmarks of instructions that need CPL 0.
  *
- * Interface: boot.S calls nano_main; nano_privileged[] (machine.h).
+ * Interface: boot.S calls guest_main; nano_privileged[] (nano.h).
  * Invariants: interrupts are off except while a batch has them on, when only the timer's could come.
  */
-#include "machine.h"
+#include "guest/machine.h"
 #include "nano.h"
 
 #define UNUSED_PORT 0x80
@@ -12,13 +12,13 @@
 #define GUEST_CODE 0x1000000u /* 16 MiB: beyond the image */
 
 uint8_t *nano_code_memory = (uint8_t *)GUEST_CODE;
-void nano_main(void);
+void guest_main(void);
 
 static uint64_t in(uint64_t n)
 {
     uint64_t sum = 0, first = inb(UNUSED_PORT), cycles;
 
-    cycles = NANO_TIMED(n, sum += inb(UNUSED_PORT));
+    cycles = GUEST_TIMED(n, sum += inb(UNUSED_PORT));
     nano_check(sum == first * n, "the port's value changed");
     return cycles;
 }
@@ -28,11 +28,11 @@ static uint64_t cr8(uint64_t n)
 {
     uint64_t value = 0, cycles, last;
 
-    cycles = NANO_TIMED(n, __asm__ volatile("xorq $1, %0\n"
-                                            "movq %0, %%cr8"
-                                            : "+r"(value)
-                                            :
-                                            : "cc", "memory"));
+    cycles = GUEST_TIMED(n, __asm__ volatile("xorq $1, %0\n"
+                                             "movq %0, %%cr8"
+                                             : "+r"(value)
+                                             :
+                                             : "cc", "memory"));
     __asm__ volatile("movq %%cr8, %0" : "=r"(last));
     nano_check(last == (n & 1), "CR8 is not what was written");
     __asm__ volatile("movq %0, %%cr8" : : "r"(0ull) : "memory");
@@ -43,7 +43,7 @@ static uint64_t cr3(uint64_t n)
 {
     uint64_t value = read_cr3(), cycles;
 
-    cycles = NANO_TIMED(n, write_cr3(value));
+    cycles = GUEST_TIMED(n, write_cr3(value));
     nano_check(read_cr3() == value, "CR3 is not what was written");
     return cycles;
 }
@@ -58,7 +58,7 @@ static uint64_t rflags(void)
 
 static uint64_t cli_sti(uint64_t n)
 {
-    uint64_t cycles = NANO_TIMED(n, __asm__ volatile("cli; sti" : : : "memory")), on = rflags();
+    uint64_t cycles = GUEST_TIMED(n, __asm__ volatile("cli; sti" : : : "memory")), on = rflags();
 
     __asm__ volatile("cli" : : : "memory");
     nano_check((on & RFLAGS_IF) && !(rflags() & RFLAGS_IF), "IF is not what was set");
@@ -70,7 +70,7 @@ static uint64_t rdmsr_fs_base(uint64_t n)
     uint64_t sum = 0, cycles;
 
     wrmsr(MSR_FS_BASE, 0x123456789abc);
-    cycles = NANO_TIMED(n, sum += rdmsr(MSR_FS_BASE));
+    cycles = GUEST_TIMED(n, sum += rdmsr(MSR_FS_BASE));
     nano_check(sum == n * 0x123456789abc, "the MSR's value changed");
     return cycles;
 }
@@ -79,7 +79,7 @@ static uint64_t wrmsr_fs_base(uint64_t n)
 {
     uint64_t value = 0, cycles;
 
-    cycles = NANO_TIMED(n, wrmsr(MSR_FS_BASE, ++value));
+    cycles = GUEST_TIMED(n, wrmsr(MSR_FS_BASE, ++value));
     nano_check(rdmsr(MSR_FS_BASE) == n, "the MSR is not what was written");
     return cycles;
 }
@@ -94,16 +94,25 @@ const struct nano_bench nano_privileged[] = {
     {NULL},
 };
 
-void nano_main(void)
+void guest_unexpected(unsigned vector)
+{
+    nano_put_wrong();
+    guest_put("unexpected exception ");
+    nano_put_number(vector);
+    guest_put("\n");
+    guest_power_off();
+}
+
+void guest_main(void)
 {
     static const struct nano_bench *const tables[] = {nano_privileged, nano_events, nano_plain, nano_code, NULL};
-    const char *words = nano_command_line();
+    const char *words = guest_command_line();
 
-    nano_start_console();
-    nano_start_traps();
-    nano_start_interrupts();
-    nano_put("\n"); /* firmware may have left a line unfinished */
-    nano_begin(nano_tsc_hz(), words);
+    guest_start_console();
+    guest_start_traps();
+    guest_start_interrupts();
+    guest_put("\n"); /* firmware may have left a line unfinished */
+    nano_begin(guest_tsc_hz(), words);
     nano_run(tables);
-    nano_power_off();
+    guest_power_off();
 }

@@ -25,7 +25,7 @@ void nano_put_number(uint64_t value)
     do
         *--at = (char)('0' + value % 10);
     while (value /= 10);
-    nano_put(at);
+    guest_put(at);
 }
 
 void nano_check(bool right, const char *otherwise)
@@ -36,7 +36,7 @@ void nano_check(bool right, const char *otherwise)
 
 uint64_t nano_empty(uint64_t units)
 {
-    return NANO_TIMED(units, (void)0);
+    return GUEST_TIMED(units, (void)0);
 }
 
 /* What follows `start` in the word at `words`, which is all of it if `start` ends where it does; else NULL. */
@@ -86,25 +86,25 @@ void nano_begin(uint64_t hz, const char *words)
 {
     choice = words;
     slice = hz / 1000 * share_ms(words) / (BATCHES + 1);
-    nano_put("nano-tsc ");
+    guest_put("nano-tsc ");
     nano_put_number(hz);
-    nano_put("\n");
+    guest_put("\n");
 }
 
 void nano_put_wrong(void)
 {
-    nano_put("nano ");
-    nano_put(running);
-    nano_put(" wrong ");
+    guest_put("nano ");
+    guest_put(running);
+    guest_put(" wrong ");
 }
 
 /* All of a batch's time, preparations included: those of some take longer than what is measured. */
 static uint64_t whole_time(const struct nano_bench *b, uint64_t units)
 {
-    uint64_t begin = nano_tsc();
+    uint64_t begin = guest_tsc();
 
     b->batch(units);
-    return nano_tsc() - begin;
+    return guest_tsc() - begin;
 }
 
 /* A batch that took long is tried again: the host may have been busy elsewhere. */
@@ -148,9 +148,9 @@ static void put_cycles(uint64_t cycles, uint64_t empty, uint64_t operations)
 {
     uint64_t tenths = cycles > empty ? ((cycles - empty) * 10 + operations / 2) / operations : 0;
 
-    nano_put(" ");
+    guest_put(" ");
     nano_put_number(tenths / 10);
-    nano_put(".");
+    guest_put(".");
     nano_put_number(tenths % 10);
 }
 
@@ -160,16 +160,16 @@ static void put_result(const struct nano_bench *b, uint64_t units, uint64_t empt
 
     if (wrong) {
         nano_put_wrong();
-        nano_put(wrong);
+        guest_put(wrong);
     } else {
-        nano_put("nano ");
-        nano_put(b->name);
-        nano_put(" ");
+        guest_put("nano ");
+        guest_put(b->name);
+        guest_put(" ");
         nano_put_number(operations);
         put_cycles(sorted[0], empty, operations);
         put_cycles(sorted[BATCHES / 2], empty, operations);
     }
-    nano_put("\n");
+    guest_put("\n");
 }
 
 static void measure(const struct nano_bench *b)
@@ -207,5 +207,5 @@ void nano_run(const struct nano_bench *const *tables)
         for (b = *tables; b->name; b++)
             if ((all || names(choice, b->name)) && (!b->available || b->available()))
                 measure(b);
-    nano_put("nano-end\n");
+    guest_put("nano-end\n");
 }

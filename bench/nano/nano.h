@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest/guest.h"
+
 struct nano_bench {
     const char *name;
     uint64_t (*batch)(uint64_t units); /* TSC cycles of so many units, the loop around them included */
@@ -21,12 +23,11 @@ struct nano_bench {
 };
 
 extern const struct nano_bench nano_plain[], nano_code[];
+extern const struct nano_bench nano_events[], nano_privileged[]; /* the guest's alone */
 /* Memory that can be written and executed, for code.c: the program's part provides it. */
 #define NANO_CODE_SIZE (8u << 20)
 extern uint8_t *nano_code_memory;
 
-/* The program's part: a piece of a line, on its way out. */
-void nano_put(const char *text);
 void nano_put_number(uint64_t value);
 
 /* Prints nano-tsc. `words` choose benchmarks by name, and time=MS each one's share; others are ignored. */
@@ -38,24 +39,5 @@ void nano_check(bool right, const char *otherwise);
 /* The line of the benchmark that is running, up to the reason, which the caller adds. */
 void nano_put_wrong(void);
 uint64_t nano_empty(uint64_t units);
-
-static inline uint64_t nano_tsc(void)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-    return low | (uint64_t)high << 32;
-}
-
-/* Cycles of a loop of n > 0 rounds. The compiler may not know that the loop counts only, or it would go. */
-#define NANO_TIMED(n, operation)                                                                                  \
-    ({                                                                                                            \
-        uint64_t left_ = (n), begin_ = nano_tsc();                                                                \
-        do {                                                                                                      \
-            operation;                                                                                            \
-            __asm__ volatile("" : "+r"(left_));                                                                   \
-        } while (--left_);                                                                                        \
-        nano_tsc() - begin_;                                                                                      \
-    })
 
 #endif

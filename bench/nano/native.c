@@ -22,7 +22,7 @@
 uint8_t *nano_code_memory;
 static volatile uint64_t signals;
 
-void nano_put(const char *text)
+void guest_put(const char *text)
 {
     fputs(text, stdout);
 }
@@ -37,12 +37,12 @@ static uint64_t nanoseconds(void)
 
 static uint64_t tsc_hz(void)
 {
-    uint64_t begin = nanoseconds(), first = nano_tsc(), passed;
+    uint64_t begin = nanoseconds(), first = guest_tsc(), passed;
 
     do
         passed = nanoseconds() - begin;
     while (passed < CALIBRATION_NS);
-    return (nano_tsc() - first) * 1000000000u / passed;
+    return (guest_tsc() - first) * 1000000000u / passed;
 }
 
 /* By the instruction, as a libc might know the answer already. */
@@ -56,7 +56,7 @@ static uint64_t ask_pid(void)
 
 static uint64_t getpid_syscall(uint64_t n)
 {
-    uint64_t sum = 0, cycles = NANO_TIMED(n, sum += ask_pid());
+    uint64_t sum = 0, cycles = GUEST_TIMED(n, sum += ask_pid());
 
     nano_check(sum == n * (uint64_t)getpid(), "another process's number");
     return cycles;
@@ -77,7 +77,7 @@ static uint64_t divide_error(uint64_t n)
 
     sigaction(SIGFPE, &action, NULL);
     signals = 0;
-    cycles = NANO_TIMED(n, __asm__ volatile("divb %%cl" : : "a"(1), "c"(0) : "cc", "memory"));
+    cycles = GUEST_TIMED(n, __asm__ volatile("divb %%cl" : : "a"(1), "c"(0) : "cc", "memory"));
     nano_check(signals == n, "the handler ran another number of times");
     return cycles;
 }
@@ -93,7 +93,7 @@ static uint64_t page_fault(uint64_t n)
         return 0;
     }
     madvise(pages, n * PAGE, MADV_NOHUGEPAGE);
-    cycles = NANO_TIMED(n, (*(volatile uint8_t *)(pages + at) = 1, at += PAGE));
+    cycles = GUEST_TIMED(n, (*(volatile uint8_t *)(pages + at) = 1, at += PAGE));
     for (at = 0; at < n; at++)
         nano_check(pages[at * PAGE] == 1, "a page lost what was stored");
     munmap(pages, n * PAGE);

@@ -19,7 +19,7 @@ __asm__(".pushsection .text\n"
 
 static uint64_t call_ret(uint64_t n)
 {
-    uint64_t sum = 0, cycles = NANO_TIMED(n, __asm__ volatile("call nano_add_1" : "+b"(sum) : : "cc"));
+    uint64_t sum = 0, cycles = GUEST_TIMED(n, __asm__ volatile("call nano_add_1" : "+b"(sum) : : "cc"));
 
     nano_check(sum == n, "calls are missing");
     return cycles;
@@ -29,11 +29,11 @@ static uint64_t indirect_call(uint64_t n)
 {
     uint64_t target = (uint64_t)nano_add_1, change = target ^ (uint64_t)nano_add_2, sum = 0, cycles;
 
-    cycles = NANO_TIMED(n, __asm__ volatile("call *%1\n"
-                                            "xorq %2, %1"
-                                            : "+b"(sum), "+r"(target)
-                                            : "r"(change)
-                                            : "cc"));
+    cycles = GUEST_TIMED(n, __asm__ volatile("call *%1\n"
+                                             "xorq %2, %1"
+                                             : "+b"(sum), "+r"(target)
+                                             : "r"(change)
+                                             : "cc"));
     nano_check(sum == n + n / 2, "calls went elsewhere");
     return cycles;
 }
@@ -41,13 +41,13 @@ static uint64_t indirect_call(uint64_t n)
 /* CF is set before each pair and counted after it. */
 static uint64_t pushf_popf(uint64_t n)
 {
-    uint64_t sum = 0, cycles = NANO_TIMED(n, __asm__ volatile("stc\n"
-                                                              "pushfq\n"
-                                                              "popfq\n"
-                                                              "adcq $0, %0"
-                                                              : "+r"(sum)
-                                                              :
-                                                              : "cc", "memory"));
+    uint64_t sum = 0, cycles = GUEST_TIMED(n, __asm__ volatile("stc\n"
+                                                               "pushfq\n"
+                                                               "popfq\n"
+                                                               "adcq $0, %0"
+                                                               : "+r"(sum)
+                                                               :
+                                                               : "cc", "memory"));
 
     nano_check(sum == n, "flags were lost");
     return cycles;
@@ -57,11 +57,11 @@ static uint64_t pushf_popf_empty(uint64_t n)
 {
     uint64_t sum = 0;
 
-    return NANO_TIMED(n, __asm__ volatile("stc\n"
-                                          "adcq $0, %0"
-                                          : "+r"(sum)
-                                          :
-                                          : "cc"));
+    return GUEST_TIMED(n, __asm__ volatile("stc\n"
+                                           "adcq $0, %0"
+                                           : "+r"(sum)
+                                           :
+                                           : "cc"));
 }
 
 struct __attribute__((packed)) table_register {
@@ -75,7 +75,7 @@ static uint64_t sgdt(uint64_t n)
     uint64_t cycles;
 
     __asm__ volatile("sgdt %0" : "=m"(first));
-    cycles = NANO_TIMED(n, __asm__ volatile("sgdt %0" : "=m"(last)));
+    cycles = GUEST_TIMED(n, __asm__ volatile("sgdt %0" : "=m"(last)));
     nano_check(last.limit && last.limit == first.limit && last.base == first.base, "the GDT moved");
     return cycles;
 }
@@ -103,19 +103,19 @@ static uint64_t cpuid(uint64_t n)
 
     cpuid_of(0, out);
     vendor = out[1];
-    cycles = NANO_TIMED(n, (cpuid_of(0, out), sum += out[1]));
+    cycles = GUEST_TIMED(n, (cpuid_of(0, out), sum += out[1]));
     nano_check(vendor && sum == n * vendor, "the vendor changed");
     return cycles;
 }
 
 static uint64_t rdtsc(uint64_t n)
 {
-    uint64_t first = nano_tsc(), last, cycles;
+    uint64_t first = guest_tsc(), last, cycles;
     uint32_t low, high;
 
-    cycles = NANO_TIMED(n, __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)));
+    cycles = GUEST_TIMED(n, __asm__ volatile("rdtsc" : "=a"(low), "=d"(high)));
     last = low | (uint64_t)high << 32;
-    nano_check(first < last && last < nano_tsc(), "time went backwards");
+    nano_check(first < last && last < guest_tsc(), "time went backwards");
     return cycles;
 }
 

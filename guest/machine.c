@@ -1,11 +1,10 @@
 /*
  * machine.c - console, PIT, command line and power of the guest's machine: novt, QEMU, Bochs, or a PC.
  *
- * Interface: machine.h, and nano_put of nano.h.
+ * Interface: machine.h, and guest_put of guest.h.
  * Invariants: nothing here needs interrupts; every wait ends on such a machine.
  */
-#include "machine.h"
-#include "nano.h"
+#include "guest/machine.h"
 
 #define COM1 0x3f8
 #define LSR_THRE 0x20
@@ -18,7 +17,7 @@
 #define MULTIBOOT_HAS_COMMAND_LINE 4u
 #define MULTIBOOT_COMMAND_LINE 16
 
-void nano_start_console(void)
+void guest_start_console(void)
 {
     outb(COM1 + 1, 0);    /* no interrupts */
     outb(COM1 + 3, 0x80); /* DLAB: 115200 Bd */
@@ -28,7 +27,7 @@ void nano_start_console(void)
     outb(COM1 + 2, 7); /* FIFOs on and empty */
 }
 
-void nano_put(const char *text)
+void guest_put(const char *text)
 {
     for (; *text; text++) {
         while (!(inb(COM1 + 5) & LSR_THRE))
@@ -46,10 +45,10 @@ static uint64_t calibrate(void)
     outb(0x43, 0xb0);                 /* channel 2, both bytes, mode 0 */
     outb(0x42, CALIBRATION_COUNT & 0xff);
     outb(0x42, CALIBRATION_COUNT >> 8);
-    begin = nano_tsc();
+    begin = guest_tsc();
     while (!(inb(0x61) & 0x20))
         ;
-    return nano_tsc() - begin;
+    return guest_tsc() - begin;
 }
 
 /* The least of some: when the host is busy, the end is seen late, but never early. */
@@ -65,7 +64,7 @@ static uint64_t measure_hz(void)
     return least * PIT_HZ / CALIBRATION_COUNT;
 }
 
-uint64_t nano_tsc_hz(void)
+uint64_t guest_tsc_hz(void)
 {
     static uint64_t hz;
 
@@ -74,7 +73,7 @@ uint64_t nano_tsc_hz(void)
     return hz;
 }
 
-void nano_start_timer(uint16_t count)
+void guest_start_timer(uint16_t count)
 {
     outb(0x43, 0x30); /* channel 0, both bytes, mode 0 */
     outb(0x40, count & 0xff);
@@ -84,7 +83,7 @@ void nano_start_timer(uint16_t count)
 /* The address of the boot loader's copy, 0 for none. PVH's information begins with a magic number. */
 static uint64_t command_line_address(void)
 {
-    const uint8_t *info = (const uint8_t *)(uint64_t)nano_boot_info;
+    const uint8_t *info = (const uint8_t *)(uint64_t)guest_boot_info;
     uint32_t first;
     uint64_t address = 0;
 
@@ -97,7 +96,7 @@ static uint64_t command_line_address(void)
 }
 
 /* A copy, as the loader's lies where it likes, which may be in memory that is used later. */
-const char *nano_command_line(void)
+const char *guest_command_line(void)
 {
     static char copy[512];
     const char *line = (const char *)command_line_address();
@@ -110,7 +109,7 @@ const char *nano_command_line(void)
 
 /* ACPI's PM1a control register, soft off being type 0 in QEMU and 5 in novt; isa-debug-exit; Bochs's port. A PC
  * stands still. */
-void nano_power_off(void)
+void guest_power_off(void)
 {
     const char *text;
 

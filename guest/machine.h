@@ -1,13 +1,13 @@
 /*
  * machine.h - the guest's hardware: privileged instructions, tables, timer, console.
  */
-#ifndef NOVT_BENCH_NANO_MACHINE_H
-#define NOVT_BENCH_NANO_MACHINE_H
+#ifndef NOVT_GUEST_MACHINE_H
+#define NOVT_GUEST_MACHINE_H
 
 #include <stdint.h>
 
-#include "nano.h"
-#include "numbers.h"
+#include "guest/guest.h"
+#include "guest/numbers.h"
 
 #define PIT_HZ 1193182u
 #define MSR_STAR 0xc0000081u
@@ -16,25 +16,27 @@
 #define MSR_FS_BASE 0xc0000100u
 
 /* entries.S, boot.S */
-extern volatile uint64_t nano_count; /* of events that were handled */
-extern volatile uint64_t nano_area_table[NANO_AREA_PAGES];
-extern uint32_t nano_boot_info; /* physical address */
-uint64_t nano_at_user(uint64_t (*f)(uint64_t), uint64_t n);
+extern volatile uint64_t guest_count; /* of events that were handled */
+extern volatile uint64_t guest_area_table[GUEST_AREA_PAGES];
+extern uint32_t guest_boot_info; /* physical address */
+uint64_t guest_at_user(uint64_t (*f)(uint64_t), uint64_t n);
 
-/* traps.c */
-extern volatile uint64_t nano_area_entry; /* what a page fault in NANO_AREA puts in the table */
-void nano_start_traps(void);
-void nano_start_interrupts(void);
+/* traps.c. An exception that nothing handles ends in guest_unexpected, which the program provides. */
+extern volatile uint64_t guest_area_entry; /* what a page fault in GUEST_AREA puts in the table */
+__attribute__((noreturn)) void guest_unexpected(unsigned vector);
+extern uint64_t guest_gdt[], guest_idt[256][2];
+extern const uint8_t guest_entry_syscall[]; /* in LSTAR */
+void guest_start_traps(void);
+/* An interrupt gate (SDM vol. 3, 6.14.1) to code at CPL 0, for INT n from `dpl` on. */
+void guest_set_gate(unsigned vector, const uint8_t *entry, unsigned dpl);
+void guest_start_interrupts(void);
 
 /* machine.c */
-void nano_start_console(void);
-uint64_t nano_tsc_hz(void);            /* measured once */
-void nano_start_timer(uint16_t count); /* IRQ 0 once, after so many of the PIT's clocks */
-const char *nano_command_line(void);
-__attribute__((noreturn)) void nano_power_off(void);
-
-/* events.c, guest.c */
-extern const struct nano_bench nano_events[], nano_privileged[];
+void guest_start_console(void);
+uint64_t guest_tsc_hz(void);            /* measured once */
+void guest_start_timer(uint16_t count); /* IRQ 0 once, after so many of the PIT's clocks */
+const char *guest_command_line(void);
+__attribute__((noreturn)) void guest_power_off(void);
 
 static inline void outb(uint16_t port, uint8_t value)
 {

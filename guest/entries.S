@@ -1,9 +1,9 @@
 /*
  * entries.S - what gates and SYSCALL lead to, and the way to CPL 3 and back.
  *
- * Handlers do the least that makes the interrupted loop go on, and count in nano_count; no register changes.
+ * Handlers do the least that makes the interrupted loop go on, and count in guest_count; no register changes.
  */
-#include "numbers.h"
+#include "guest/numbers.h"
 
         .macro entry name
         .balign 64
@@ -12,22 +12,22 @@
         .endm
 
         .text
-entry nano_entry_divide         /* skips its two bytes, DIV CL */
+entry guest_entry_divide         /* skips its two bytes, DIV CL */
         addq $2, (%rsp)
-        incq nano_count
+        incq guest_count
         iretq
 
-entry nano_entry_page_fault     /* maps the page of NANO_AREA that is missing */
+entry guest_entry_page_fault     /* maps the page of GUEST_AREA that is missing */
         pushq %rax
         pushq %rcx
         movq %cr2, %rax
-        subq $NANO_AREA, %rax
-        cmpq $(NANO_AREA_PAGES * 4096), %rax
+        subq $GUEST_AREA, %rax
+        cmpq $(GUEST_AREA_PAGES * 4096), %rax
         jae 1f
         shrl $12, %eax
-        movq nano_area_entry, %rcx
-        movq %rcx, nano_area_table(, %rax, 8)
-        incq nano_count
+        movq guest_area_entry, %rcx
+        movq %rcx, guest_area_table(, %rax, 8)
+        incq guest_count
         popq %rcx
         popq %rax
         addq $8, %rsp
@@ -35,27 +35,27 @@ entry nano_entry_page_fault     /* maps the page of NANO_AREA that is missing */
 1:      movl $14, %edi
         jmp unexpected
 
-entry nano_entry_timer          /* acknowledges to the 8259 */
+entry guest_entry_timer          /* acknowledges to the 8259 */
         pushq %rax
         movb $0x20, %al
         outb %al, $0x20
-        incq nano_count
+        incq guest_count
         popq %rax
         iretq
 
-entry nano_entry_int
-        incq nano_count
+entry guest_entry_int
+        incq guest_count
         iretq
 
-entry nano_entry_syscall        /* interrupts are masked, so the user's stack will do */
-        incq nano_count
+entry guest_entry_syscall        /* interrupts are masked, so the user's stack will do */
+        incq guest_count
         sysretq
 
-entry nano_entry_ignore
+entry guest_entry_ignore
         iretq
 
         /* Exceptions that no benchmark raises: a stub each, 16 bytes apart. */
-entry nano_entry_exceptions
+entry guest_entry_exceptions
         .set vector, 0
         .rept 32
         .balign 16
@@ -65,10 +65,10 @@ entry nano_entry_exceptions
         .endr
 unexpected:
         andq $-16, %rsp
-        call nano_unexpected
+        call guest_unexpected
 
-        /* uint64_t nano_at_user(uint64_t (*f)(uint64_t), uint64_t n): f(n) at CPL 3, with interrupts off. */
-entry nano_at_user
+        /* uint64_t guest_at_user(uint64_t (*f)(uint64_t), uint64_t n): f(n) at CPL 3, with interrupts off. */
+entry guest_at_user
         pushq %rbp
         pushq %rbx
         pushq %r12
@@ -78,18 +78,18 @@ entry nano_at_user
         movq %rsp, kernel_rsp
         movq $user_stack_top - 8, %rax
         movq $user_return, (%rax)
-        pushq $NANO_USER_DATA
+        pushq $GUEST_USER_DATA
         pushq %rax
         pushq $2
-        pushq $NANO_USER_CODE
+        pushq $GUEST_USER_CODE
         pushq %rdi
         movq %rsi, %rdi
         iretq
 user_return:
-        int $NANO_LEAVE
-entry nano_entry_leave
+        int $GUEST_LEAVE
+entry guest_entry_leave
         movq kernel_rsp, %rsp
-        movl $NANO_KERNEL_DATA, %ecx
+        movl $GUEST_KERNEL_DATA, %ecx
         movw %cx, %ss
         popq %r15
         popq %r14
@@ -101,13 +101,13 @@ entry nano_entry_leave
 
         .bss
         .balign 64
-        .globl nano_count
-nano_count: .skip 8
+        .globl guest_count
+guest_count: .skip 8
 kernel_rsp: .skip 8
         .balign 4096
         .skip 4096
 user_stack_top:
         .skip 4096
-        .globl nano_trap_stack_top
-nano_trap_stack_top:
+        .globl guest_trap_stack_top
+guest_trap_stack_top:
         .section .note.GNU-stack, "", @progbits

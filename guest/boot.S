@@ -1,9 +1,9 @@
 /*
- * boot.S - entry of the nanobenchmarks' guest, by PVH or multiboot 1 (both: 32-bit protected mode, no paging), and the
- * way into long mode.
+ * boot.S - entry of a guest without an operating system, by PVH or multiboot 1 (both: 32-bit protected mode, no
+ * paging), and the way into long mode.
  *
- * 0-1 GiB is mapped one to one by large pages that CPL 3 may use as well. Above: NANO_AREA (machine.h), whose 4 KiB
- * pages are nano_area_table's, and the local APIC.
+ * 0-1 GiB is mapped one to one by large pages that CPL 3 may use as well. Above: GUEST_AREA (numbers.h), whose 4 KiB
+ * pages, and who may use them, are guest_area_table's, and the local APIC.
  */
         .section .text.entry, "ax"
         .code32
@@ -11,14 +11,14 @@
         /* With addresses (flag 16), as a loader may refuse the 64-bit ELF file itself. */
         .set FLAGS, 0x10000
 header: .long 0x1badb002, FLAGS, -(0x1badb002 + FLAGS)
-        .long header, nano_start, nano_data_end, nano_bss_end, nano_entry
+        .long header, guest_start, guest_data_end, guest_bss_end, guest_entry
 
-        .globl nano_entry
-nano_entry:
+        .globl guest_entry
+guest_entry:
         cli
         cld
         movl $stack_top, %esp
-        movl %ebx, nano_boot_info
+        movl %ebx, guest_boot_info
         movl $pd0, %edi
         movl $0x87, %eax                /* P, W, U, PS */
         movl $512, %ecx
@@ -28,9 +28,9 @@ nano_entry:
         loop 1b
         movl $pdpt + 7, pml4
         movl $pd0 + 7, pdpt
-        movl $pd1 + 3, pdpt + 8
+        movl $pd1 + 7, pdpt + 8
         movl $pd3 + 3, pdpt + 24
-        movl $nano_area_table + 3, pd1
+        movl $guest_area_table + 7, pd1
         movl $0xfee00093, pd3 + 0x1f7 * 8       /* P, W, PCD, PS */
         movl %cr4, %eax
         orl $0xa0, %eax                 /* PAE, PGE */
@@ -56,42 +56,44 @@ entry64:
         movw %ax, %ss
         movq $stack_top, %rsp
         xorl %ebp, %ebp
-        call nano_main
+        call guest_main
 
         .section .note.pvh, "a", @note
         .long 4, 4, 18                  /* XEN_ELFNOTE_PHYS32_ENTRY */
         .asciz "Xen"
-        .long nano_entry
+        .long guest_entry
 
         .data
         .balign 16
-        .globl nano_gdt
-nano_gdt:
+        .globl guest_gdt
+guest_gdt:
         .quad 0
         .quad 0
         .quad 0x00af9b000000ffff        /* 0x10 kernel code */
         .quad 0x00cf93000000ffff        /* 0x18 kernel data */
-        .quad 0x00cffb000000ffff        /* 0x20 user code, 32-bit: SYSRET counts from here */
-        .quad 0x00cff3000000ffff        /* 0x28 user data */
-        .quad 0x00affb000000ffff        /* 0x30 user code, 64-bit */
-        .quad 0, 0                      /* 0x38 TSS, by traps.c */
+        .quad 0
+        .quad 0x00cffb000000ffff        /* 0x28 user code, 32-bit: SYSRET counts from here */
+        .quad 0x00cff3000000ffff        /* 0x30 user data */
+        .quad 0x00affb000000ffff        /* 0x38 user code, 64-bit */
+        .quad 0, 0
+        .quad 0, 0                      /* 0x50 TSS, by traps.c */
 gdt_end:
 pointer:
-        .word gdt_end - nano_gdt - 1
-        .quad nano_gdt
+        .word gdt_end - guest_gdt - 1
+        .quad guest_gdt
 
         .bss
-        .globl nano_boot_info
+        .globl guest_boot_info
         .balign 8
-nano_boot_info: .skip 8
+guest_boot_info: .skip 8
         .balign 4096
 pml4:   .skip 4096
 pdpt:   .skip 4096
 pd0:    .skip 4096
 pd1:    .skip 4096
 pd3:    .skip 4096
-        .globl nano_area_table
-nano_area_table: .skip 4096
+        .globl guest_area_table
+guest_area_table: .skip 4096
         .skip 16384
 stack_top:
         .section .note.GNU-stack, "", @progbits
