@@ -12,7 +12,7 @@
 
 #include "cpu/system.h"
 #include "vmm/machine.h"
-#include "vmm/peek.h"
+#include "vmm/monitor/peek.h"
 
 gva_t debug_linear_rip(const struct machine *m)
 {

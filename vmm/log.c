@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/ring.h"
+#include "vmm/trace/ring.h"
 #include "vmm/text.h"
 
 struct topic {

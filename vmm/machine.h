@@ -20,10 +20,10 @@
 #include "vmm/loader.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/options.h"
 #include "vmm/sample.h"
-#include "vmm/tracer.h"
+#include "vmm/trace/tracer.h"
 
 /* What the vCPU thread is asked to do, as bits; set with machine_request. */
 enum machine_request {

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "lab/lab.h"
-#include "vmm/explain.h"
+#include "vmm/explain/explain.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
 #include "vmm/signals.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "vmm/log.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/text.h"
 
 struct option {

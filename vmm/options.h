@@ -12,7 +12,7 @@
 #include "memory/error.h"
 #include "vmm/kernel.h"
 #include "vmm/loader.h"
-#include "vmm/tracer.h"
+#include "vmm/trace/tracer.h"
 
 #define OPTIONS_SERIALS 4
 #define OPTIONS_DEFAULT_MEMORY (128ull << 20)

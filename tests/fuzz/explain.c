@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm/images.h"
-#include "vmm/explain.h"
-#include "vmm/explain_internal.h"
+#include "vmm/explain/explain.h"
+#include "vmm/explain/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 
 #include "tests/unit/vmm/images.h"
 #include "vmm/machine.h"
-#include "vmm/monitor.h"
-#include "vmm/monitor_names.h"
+#include "vmm/monitor/monitor.h"
+#include "vmm/monitor/names.h"
 #include "vmm/signals.h"
 
 #define LINE_LIMIT 2048u

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm/images.h"
-#include "vmm/symbols.h"
+#include "vmm/trace/symbols.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 #include "tests/unit/vmm/files.h"
 #include "tests/unit/vmm/images.h"
 #include "vmm/machine.h"
-#include "vmm/monitor.h"
-#include "vmm/monitor_names.h"
+#include "vmm/monitor/monitor.h"
+#include "vmm/monitor/names.h"
 #include "vmm/signals.h"
 
 #define CODE_AT (1536 + 0x200) /* in the image: the 64-bit entry, 0x1000200 */

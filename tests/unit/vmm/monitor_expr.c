@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/monitor_expr.h"
-#include "vmm/monitor_format.h"
+#include "vmm/monitor/expr.h"
+#include "vmm/monitor/format.h"
 
 static struct error error;
 

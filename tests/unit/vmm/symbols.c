@@ -10,7 +10,7 @@
 
 #include "tests/unit/vmm/files.h"
 #include "tests/unit/vmm/images.h"
-#include "vmm/symbols.h"
+#include "vmm/trace/symbols.h"
 
 static struct symbols *symbols;
 static const char *error;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm/files.h"
-#include "vmm/ring.h"
-#include "vmm/tracer.h"
+#include "vmm/trace/ring.h"
+#include "vmm/trace/tracer.h"
 
 static struct error error;
 
