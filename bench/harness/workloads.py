@@ -109,7 +109,10 @@ def programs(run):
     members = run.members("programs")
     program_rounds(run, names, [p for p in members if p not in peers_room.ONCE], range(1, run.rounds + 1))
     for peer in (p for p in members if p in peers_room.ONCE):
-        program_rounds(run, names, [p for p in ("native", peer) if p in members], [run.rounds + 1])
+        for name in (n for n in peers_room.ONCE[peer] if n in names):
+            run.results.add("skipped", peer=peer, reason="%s takes minutes" % name)
+        short = [n for n in names if n not in peers_room.ONCE[peer]]
+        program_rounds(run, short, [p for p in ("native", peer) if p in members], [run.rounds + 1])
 
 
 def program_rounds(run, names, members, rounds):
