@@ -26,6 +26,7 @@ class Run:
     def __init__(self, options, places, writer):
         self.places, self.results = places, writer
         self.peers, self.names = [], options.names
+        self.partly = {**peers.PARTLY, **({"interp": ("nano",)} if options.all_peers else {})}
         self.rounds = options.rounds or (1 if options.quick else 5)
         self.scale, self.limit = (0.2, 0.7) if options.quick else (0.5, 2)
         self.software_rounds = 1 if options.quick else max(1, min(3, self.rounds))
@@ -48,7 +49,7 @@ class Run:
         return [p for p in self.peers if p not in left_out]
 
     def parts_of(self, peer):
-        return ("nano",) if self.quick and peer in peers.ONCE else peers.PARTLY.get(peer, PARTS)
+        return ("nano",) if self.quick and peer in peers.ONCE else self.partly.get(peer, PARTS)
 
     def took(self, peer, name, seconds):
         self.durations[peer, name] = seconds
@@ -85,8 +86,8 @@ def parse(arguments):
     p.add_argument("--rounds", type=int, metavar="N", help="rounds of the programs (default 5)")
     p.add_argument("--kernel", default="cloud", metavar="generic|cloud|686|686-pae|FILE",
                    help="an i386 kernel gets the programs built for i386")
-    p.add_argument("--peers", metavar="LIST", default="native,novt,novt:tier=tlb,tcg,uml,bochs",
-                   help="some of native,novt,tcg,uml,bochs,interp; novt:OPTIONS is novt with -accel bt,OPTIONS")
+    p.add_argument("--peers", metavar="LIST",
+                   help="some of native,novt,interp,tcg,uml,bochs (default: all, and novt:tier=tlb; interp for the nanobenchmarks alone); novt:OPTIONS is novt with -accel bt,OPTIONS")
     p.add_argument("--parts", metavar="LIST", default=",".join(PARTS), help="some of " + ",".join(PARTS))
     p.add_argument("--out", metavar="FILE", help="raw results, one JSON object a line")
     p.add_argument("--html", metavar="FILE", help="the report (default: beside the raw results)")
@@ -103,7 +104,8 @@ def parse(arguments):
     for part in options.parts:
         if part not in PARTS:
             p.error("--parts: no part '%s'; there are %s" % (part, ", ".join(PARTS)))
-    options.peers = split_peers(options.peers)
+    options.all_peers = options.peers is None
+    options.peers = split_peers(options.peers or "native,novt,novt:tier=tlb,interp,tcg,uml,bochs")
     for peer in options.peers:
         if not peers.is_known(peer):
             p.error("--peers: no peer '%s'; there are %s and novt:OPTIONS" % (peer, ", ".join(peers.KINDS)))

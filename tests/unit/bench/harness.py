@@ -289,6 +289,11 @@ class CommandLine(unittest.TestCase):
             run.results.close()
             os.unlink(path)
 
+    def test_the_interpreter_is_slow_unless_asked_for(self):
+        for arguments, parts in (([], ("nano",)), (["--peers", "native,interp"], main.PARTS)):
+            run = main.Run(main.parse(arguments), peers.Places({}), None)
+            self.assertEqual(run.parts_of("interp"), parts)
+
     def test_turns_rotate(self):
         self.assertEqual(workloads.rotate(["a", "b", "c"], 4), ["b", "c", "a"])
         self.assertEqual(workloads.rotate([], 3), [])
