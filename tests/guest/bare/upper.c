@@ -31,14 +31,41 @@ static bool is_canonical(u64 address)
     return (u64)((long)(address << 16) >> 16) == address;
 }
 
+/* Copies of `load`: code that has faulted a few times may be made in another way, and this is about how it is made
+   at first. At CPL 0 in the upper half, at CPL 3 in the lower one. */
+#define COPIES 16384u
+#define COPY_SIZE 4u
+#define KERNEL_COPIES (HALF + 0x48000000ull)
+#define USER_COPIES 0x48000000ull
+
+static void make_copies(void)
+{
+    u64 at, page, i;
+
+    for (at = 0; at < COPIES * COPY_SIZE; at += 4096) {
+        page = page_alloc();
+        for (i = 0; i < 4096; i += COPY_SIZE)
+            memcpy((void *)(page + i), load, COPY_SIZE);
+        map(KERNEL_COPIES + at, page, P_P | P_W);
+        map(USER_COPIES + at, page, P_P | P_U);
+    }
+}
+
+static u64 fresh_load(unsigned cpl)
+{
+    static u64 next;
+
+    return (cpl ? USER_COPIES : KERNEL_COPIES) + next++ % COPIES * COPY_SIZE;
+}
+
 /* An access where nothing is mapped. */
-static bool faults(const u8 *snippet, unsigned cpl, u64 address, u64 at, u64 error)
+static bool faults_at(u64 rip, unsigned cpl, u64 address, u64 at, u64 error)
 {
     unsigned vector;
 
     in.rbx = address;
     in.rax = 0x6e6f7674;
-    vector = run(snippet, cpl);
+    vector = run_at(rip, cpl);
     if (is_canonical(at) ? vector == PF && last.error == error && last_cr2 == at : vector == GP && !last.error)
         return last.rax == 0x6e6f7674 && last.rbx == address;
     note("an access that did not fault as it should:");
@@ -50,6 +77,11 @@ static bool faults(const u8 *snippet, unsigned cpl, u64 address, u64 at, u64 err
     put_hex(last_cr2);
     put("\n");
     return false;
+}
+
+static bool faults(const u8 *snippet, unsigned cpl, u64 address, u64 at, u64 error)
+{
+    return faults_at(cpl ? USER(snippet) : KERNEL(snippet), cpl, address, at, error);
 }
 
 static bool is_mapped(u64 address)
@@ -73,11 +105,26 @@ static void every_region(unsigned cpl, const char *name)
 
             if (is_mapped(address) || is_mapped(address + 0x7ffff000))
                 continue;
+            good &= faults_at(fresh_load(cpl), cpl, address, address, user);
             good &= faults(at >> 33 & 1 ? load : store, cpl, address, address, user | (at >> 33 & 1 ? 0 : PFEC_W));
             if (!(at >> 33 & 15))
                 good &= faults(load_farther, cpl, address, address + 0x7ffff000, user);
         }
     ok(good, name);
+}
+
+/* Where novt has its mappings, guest RAM among them: a third of the way up the host's user half. The user's
+   addresses are the host's own; a kernel's are moved by a constant (memory/kwindow.h). Nothing of it may be seen.
+ */
+static void where_novt_is(void)
+{
+    u64 low = (1ull << 47) / 3 & ~0xfffull, at;
+    bool good = true;
+
+    for (at = low; at < low + (1ull << 40) && good; at += 32ull << 20)
+        good = faults_at(fresh_load(0), 0, at - 0x7c0000000000, at - 0x7c0000000000, 0) &&
+               faults_at(fresh_load(3), 3, at, at, PFEC_U);
+    ok(good, "a kernel's and a user's addresses where novt itself is");
 }
 
 /* What the kernel has in its window is nowhere that user code could reach it. */
@@ -256,9 +303,11 @@ void test_main(void)
 {
     unsigned i;
 
+    make_copies();
     for (i = 0; i < 2; i++) { /* young code, and code that has run before */
         every_region(0, "kernel code reaches for every region");
         every_region(3, "user code reaches for every region");
+        where_novt_is();
         seen_by_user();
         off_the_end();
         ends_of_units();
