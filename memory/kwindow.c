@@ -71,7 +71,7 @@ void kwindow_close(struct kwindow *w)
     w->count = w->claim_count = 0;
 }
 
-/* The run behind the last one that has no other unit's, or another run's, between it and the i-th. */
+/* Index behind the last run that is in one unit with the i-th; a narrow window is one unit. */
 static unsigned end_of_unit(const struct kwindow *w, unsigned i)
 {
     unsigned end = i + 1;

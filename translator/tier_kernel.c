@@ -81,8 +81,9 @@ void tier_catch_up(struct vcpu *v)
         tv->unlinked = NULL; /* it belongs to code without the window */
     }
     tv->tier.claim = 0;
-    if (!claim || !kwindow_claim(w, v->mmu.window, claim))
+    if (!claim)
         return;
+    kwindow_claim(w, v->mmu.window, claim);             /* if not, the user may have lost it all the same */
     if (is_fixed_near(tv->translator, claim + w->base)) /* user code relies on what it has no more */
         translator_flush(tv->translator, v);
     tv->unlinked = NULL;

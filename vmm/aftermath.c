@@ -7,26 +7,10 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
-struct writer {
-    char *text;
-    size_t size, used;
-};
-
-__attribute__((format(printf, 2, 3))) static void put(struct writer *w, const char *format, ...)
-{
-    va_list ap;
-    int n;
-
-    va_start(ap, format);
-    n = vsnprintf(w->text + w->used, w->size - w->used, format, ap);
-    va_end(ap);
-    if (n > 0)
-        w->used += (size_t)n < w->size - w->used ? (size_t)n : w->size - w->used - 1;
-}
+#include "vmm/writer.h"
 
 static void put_event(struct writer *w, const struct tracer *t, const struct recent_event *e)
 {
@@ -42,16 +26,16 @@ static void put_event(struct writer *w, const struct tracer *t, const struct rec
     char name[TRACER_NAME];
 
     if (e->kind == RECENT_EXCEPTION)
-        put(w, "exception %02x error %04x", e->number, e->detail);
+        writer_put(w, "exception %02x error %04x", e->number, e->detail);
     else if (e->kind == RECENT_INTERRUPT)
-        put(w, "interrupt %02x", e->number);
+        writer_put(w, "interrupt %02x", e->number);
     else
-        put(w, "left translated code: %s",
-            e->number < sizeof exits / sizeof exits[0] ? exits[e->number] : "for another reason");
-    put(w, ", cpl %u at %016" PRIx64 "%s", e->cpl, e->rip, tracer_name(t, e->rip, name));
+        writer_put(w, "left translated code: %s",
+                   e->number < sizeof exits / sizeof exits[0] ? exits[e->number] : "for another reason");
+    writer_put(w, ", cpl %u at %016" PRIx64 "%s", e->cpl, e->rip, tracer_name(t, e->rip, name));
     if (e->times > 1)
-        put(w, ", %u times", e->times);
-    put(w, "\n");
+        writer_put(w, ", %u times", e->times);
+    writer_put(w, "\n");
 }
 
 size_t aftermath_events(const struct machine *m, char *text, size_t size)
@@ -62,8 +46,8 @@ size_t aftermath_events(const struct machine *m, char *text, size_t size)
 
     text[0] = '\0';
     if (*tracer_name(&m->tracer, m->vcpu->rip, name))
-        put(&w, "RIP is in%s\n", name);
-    put(&w, "Last events, oldest first:\n");
+        writer_put(&w, "RIP is in%s\n", name);
+    writer_put(&w, "Last events, oldest first:\n");
     for (uint32_t i = 0; i < RECENT_EVENTS; i++) {
         const struct recent_event *e = &r->event[(r->count + i) % RECENT_EVENTS];
 
@@ -79,10 +63,10 @@ static void put_argument(struct writer *w, const char *argument)
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+.,:/@%";
     bool quoted = !*argument || argument[strspn(argument, plain)];
 
-    put(w, quoted ? " '" : " ");
+    writer_put(w, quoted ? " '" : " ");
     for (; *argument; argument++)
-        put(w, *argument == '\'' ? "'\\''" : "%c", (unsigned char)*argument >= ' ' ? *argument : '?');
-    put(w, quoted ? "'" : "");
+        writer_put(w, *argument == '\'' ? "'\\''" : "%c", (unsigned char)*argument >= ' ' ? *argument : '?');
+    writer_put(w, quoted ? "'" : "");
 }
 
 size_t aftermath_command(char *text, size_t size)
@@ -98,9 +82,9 @@ size_t aftermath_command(char *text, size_t size)
     if (length <= 0)
         return 0;
     arguments[length] = '\0';
-    put(&w, "Command:");
+    writer_put(&w, "Command:");
     for (const char *at = arguments; at < arguments + length; at += strlen(at) + 1)
         put_argument(&w, at);
-    put(&w, "\n");
+    writer_put(&w, "\n");
     return w.used;
 }
