@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/random.h"
 #include "tests/unit/vmm/images.h"
 #include "vmm/boot.h"
 
@@ -62,14 +63,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef NOVT_FUZZ_MAIN
-static uint64_t state = 0x9e3779b97f4a7c15ull;
+static uint64_t state = RANDOM_START;
 
 static uint64_t next_random(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+    return random_next(&state);
 }
 
 /* Values that arithmetic on sizes trips over. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/fuzz/random.h"
 #include "tests/unit/vmm/images.h"
 #include "vmm/machine.h"
 #include "vmm/monitor/monitor.h"
@@ -127,10 +128,7 @@ static uint64_t state = 1;
 
 static uint64_t next_random(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+    return random_next(&state);
 }
 
 static const char *const pieces[] = {"help",        "info",

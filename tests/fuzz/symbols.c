@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/fuzz/random.h"
 #include "tests/unit/vmm/images.h"
 #include "vmm/trace/symbols.h"
 
@@ -56,14 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef NOVT_FUZZ_MAIN
-static uint64_t state = 0x9e3779b97f4a7c15ull;
+static uint64_t state = RANDOM_START;
 
 static uint64_t next_random(void)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
+    return random_next(&state);
 }
 
 static uint64_t awkward(void)
