@@ -57,8 +57,23 @@ static int find_temporary(struct lower *l, const struct fields *p, struct tempor
     }
     t->host[t->count] = host;
     t->guest[t->count++] = guest;
-    load_guest(l, host, (unsigned)guest);
+    if (!(l->in->copy.overwritten >> guest & 1))
+        load_guest(l, host, (unsigned)guest);
+    else if (host == H_R11)
+        group_clobber_r11(l);
     return host;
+}
+
+/* An operand that is only read, and could be in memory, is: it stays where it is. */
+static void place_in_memory(const struct lower *l, struct fields *p)
+{
+    int guest = p->rm - COPY_AWAY;
+
+    if (!l->in->copy.rm_read || guest < 0 || l->r11_guest == guest)
+        return;
+    p->rm = COPY_NO_FIELD;
+    p->memory = true;
+    p->pointer = (struct pointer){H_NONE, H_NONE, V_OFFSET(gpr) + 8 * guest, .prefixes = POINTER_GS};
 }
 
 /* The registers that are away get temporary ones, none of which is another field's. */
@@ -66,6 +81,7 @@ static void place_fields(struct lower *l, struct fields *p, struct temporaries *
 {
     int *field[] = {&p->reg, &p->rm, &p->vvvv, &p->opcode};
 
+    place_in_memory(l, p);
     for (unsigned i = 0; i < 4; i++)
         if (*field[i] >= COPY_AWAY)
             *field[i] = find_temporary(l, p, t, *field[i] - COPY_AWAY);
@@ -152,6 +168,8 @@ static void emit_legacy(struct lower *l, const struct fields *p)
 
         if (p->opcode != COPY_NO_FIELD && i == opcode_end - 1)
             c = (uint8_t)((c & 0xf8) | (p->opcode & 7));
+        if (plan->turned && in->mnemonic != ZYDIS_MNEMONIC_TEST)
+            c ^= 2;
         emit8(&l->e, c);
     }
     if (in->modrm)

@@ -195,8 +195,51 @@ static int8_t field_of(const struct copy_plan *p, int guest, bool high)
     return (int8_t)(host == NOT_RESIDENT ? COPY_AWAY + guest : host);
 }
 
+/* May an operand in memory take the place of the register in ModRM.rm? Bit tests by a register would address
+   another word, and masks have an opcode for each (SDM vol. 2: BT, KMOVW). */
+static bool takes_memory(const struct insn *in, const struct operand *op)
+{
+    if (in->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
+        return false;
+    return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->actions == ZYDIS_OPERAND_ACTION_READ &&
+           in->category != ZYDIS_CATEGORY_KMASK && in->mnemonic != ZYDIS_MNEMONIC_BT;
+}
+
+/* BSF and BSR may leave it as it was (SDM vol. 2). Shorter ones leave the upper bits. */
+static bool writes_whole(const struct insn *in, const struct operand *op)
+{
+    ZydisRegisterClass c = ZydisRegisterGetClass(op->reg.value);
+
+    return op->actions == ZYDIS_OPERAND_ACTION_WRITE && in->mnemonic != ZYDIS_MNEMONIC_BSF &&
+           in->mnemonic != ZYDIS_MNEMONIC_BSR && (c == ZYDIS_REGCLASS_GPR32 || c == ZYDIS_REGCLASS_GPR64);
+}
+
+/* ADD, OR, ADC, SBB, AND, SUB, XOR, CMP and MOV of two registers are there in both directions; TEST has none (SDM
+   vol. 2, table A-2). */
+static bool has_both_directions(const struct insn *in)
+{
+    return in->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+           ((in->opcode < 0x40 && (in->opcode & 4) == 0) || (in->opcode & 0xfc) == 0x88 ||
+            in->mnemonic == ZYDIS_MNEMONIC_TEST);
+}
+
+/* A source without a host register goes where memory can be. */
+static void turn(const struct insn *in, struct copy_plan *p)
+{
+    int8_t reg = p->reg;
+
+    if (reg < COPY_AWAY || p->rm == COPY_NO_FIELD || (p->rm >= COPY_AWAY && p->rm_read) ||
+        in->writes >> (reg - COPY_AWAY) & 1 || !has_both_directions(in))
+        return;
+    p->reg = p->rm;
+    p->rm = reg;
+    p->rm_read = p->turned = true;
+}
+
 static void plan_fields(const struct insn *in, struct copy_plan *p)
 {
+    uint16_t looked_at = 0;
+
     for (unsigned i = 0; i < in->operand_count; i++) {
         const struct operand *op = &in->op[i];
         bool high;
@@ -205,6 +248,11 @@ static void plan_fields(const struct insn *in, struct copy_plan *p)
         if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || (guest = guest_register(op->reg.value, &high)) < 0)
             continue;
         p->writes_rax |= guest == RAX && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+        p->rm_read |= takes_memory(in, op);
+        if (writes_whole(in, op))
+            p->overwritten |= (uint16_t)(1u << guest);
+        else
+            looked_at |= (uint16_t)(1u << guest);
         switch (op->encoding) {
         case ZYDIS_OPERAND_ENCODING_MODRM_REG:
             p->reg = field_of(p, guest, high);
@@ -222,6 +270,8 @@ static void plan_fields(const struct insn *in, struct copy_plan *p)
             break;
         }
     }
+    p->overwritten &= (uint16_t)~looked_at;
+    turn(in, p);
     p->away = p->reg >= COPY_AWAY || p->rm >= COPY_AWAY || p->vvvv >= COPY_AWAY || p->opcode >= COPY_AWAY;
 }
 

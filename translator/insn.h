@@ -73,11 +73,14 @@ struct copy_plan {
     uint8_t form;                 /* enum pointer_form of the memory operand */
     int8_t memory;                /* which operand, or -1 */
     int8_t accumulator;           /* the group-1 extension of "op RAX, imm"; -1: it is something else */
-    bool rax;                     /* it uses RAX by itself, or AH: the guest's RAX is moved there */
-    bool writes_rax;
-    bool away;           /* there are fields at COPY_AWAY */
-    bool no_rex_pointer; /* the pointer cannot be in R11, and RAX is taken */
-    bool short_count;    /* INC or DEC in one byte, which are prefixes in 64-bit code */
+    uint16_t overwritten;         /* guest registers that it writes as a whole, and does not look at */
+    bool rax : 1;                 /* it uses RAX by itself, or AH: the guest's RAX is moved there */
+    bool writes_rax : 1;
+    bool away : 1;           /* there are fields at COPY_AWAY */
+    bool rm_read : 1;        /* the register in ModRM.rm is only read, and memory could be there instead */
+    bool turned : 1;         /* reg and rm have changed places; bit 1 of the opcode says so, but for TEST */
+    bool no_rex_pointer : 1; /* the pointer cannot be in R11, and RAX is taken */
+    bool short_count : 1;    /* INC or DEC in one byte, which are prefixes in 64-bit code */
 };
 #define COPY_NO_FIELD (-1) /* not a general register */
 #define COPY_AWAY 16
