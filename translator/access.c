@@ -347,6 +347,7 @@ struct pointer access_operand(struct lower *l, const struct operand *op, enum po
         return segment_operand(l, op, form);
     if (window_operand(l, op, form, &pointer))
         return pointer;
+    rsp_settle_for_access(l);
     if (form != POINTER_RAX_ONLY && group_operand(l, l->in, op, &place, &disp) &&
         group_access(l, place, disp, access_info(op), &pointer))
         return pointer;
@@ -367,7 +368,10 @@ struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool w
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
     struct pointer pointer;
 
-    if (window_stack(l, base, disp, &pointer) || group_access(l, place, disp, info, &pointer))
+    if (window_stack(l, base, disp, &pointer))
+        return pointer;
+    rsp_settle_for_access(l);
+    if (group_access(l, place, disp, info, &pointer))
         return pointer;
     flags_clobber(l);
     if (l->wide)

@@ -127,6 +127,7 @@ bool lower_keeps_registers(const struct insn *in)
 
 static void lower_one(struct lower *l)
 {
+    rsp_prepare(l);
     note_flags(l);
     l->store_cold = -1;
     l->checked = false;
@@ -173,6 +174,7 @@ static bool lower_all(struct lower *l)
     }
     if (!l->ended) {
         l->index = l->count - 1;
+        rsp_settle(l);
         flow_exit(l, flow_next(l->in));
     }
     l->block->code_end = emit_here(&l->e);
@@ -251,6 +253,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
     l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
+    l->rsp_lag = 0;
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, mode);

@@ -468,7 +468,8 @@ static void push_address(struct lower *l, gva_t value)
         emit_mov_imm(&l->e, scratch, value);
         access_emit(l, true, OP_STORE, scratch, p);
     }
-    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, -(int32_t)l->word);
+    rsp_move(l, -(int32_t)l->word);
+    rsp_settle(l);
     access_end_store(l); /* before control leaves */
 }
 
@@ -520,8 +521,8 @@ void lower_return(struct lower *l)
     if (!along || !l->windowed)
         flags_clobber(l);
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
-    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1,
-                (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
+    rsp_move(l, (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
+    rsp_settle(l);
     if (along)
         restore_behind(l);
     if (returns)

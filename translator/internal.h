@@ -58,6 +58,7 @@ struct insn_map {
     uint8_t borrowing : 1; /* the values of block.borrowed are in borrowed_value[] */
     uint8_t borrowed[2];   /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
     uint16_t recipe;       /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
+    int16_t rsp_lag;       /* added to the host's, it is the guest's RSP at its start */
 };
 
 /* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added

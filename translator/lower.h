@@ -86,6 +86,7 @@ struct lower {
     bool ended;          /* control has left the block */
     bool returned;       /* by the return stack */
     const uint8_t *body; /* executable view: the first instruction's code */
+    int32_t rsp_lag;     /* rsp.c: added to R15, it is the guest's RSP */
     int r11_guest;       /* R11 holds the value of this guest register, which is not resident; -1: of none */
     bool grouping;       /* group.c may be used in this block */
     struct group group[GROUPS_MAX];
@@ -165,6 +166,13 @@ uint32_t access_info(const struct operand *op);
 /* Adds the base of a segment to the offset in RAX; but for 64-bit code the segment must hold what an access of
    `info` reaches. The host's flags may be clobbered already. Clobbers R11. */
 void access_add_segment(struct lower *l, unsigned segment, uint32_t info);
+
+/* --- rsp.c --- */
+void rsp_move(struct lower *l, int32_t delta); /* RSP changes, behind the last access of the instruction */
+void rsp_settle(struct lower *l);              /* R15 is RSP again */
+void rsp_prepare(struct lower *l);             /* in front of each instruction */
+/* The access that is about to be lowered leaves the window's ways: C may look at RSP. */
+void rsp_settle_for_access(struct lower *l);
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode);

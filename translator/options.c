@@ -27,6 +27,7 @@ static const struct {
     {"patch", offsetof(struct translator_options, patch)},
     {"pause", offsetof(struct translator_options, pause)},
     {"kernel-window", offsetof(struct translator_options, kernel_window)},
+    {"late-rsp", offsetof(struct translator_options, late_rsp)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
@@ -59,6 +60,7 @@ void translator_default_options(struct translator_options *options)
                                            .patch = true,
                                            .pause = true,
                                            .kernel_window = true,
+                                           .late_rsp = true,
                                            .segments = true,
                                            .window_pages = WINDOW_PAGES,
                                            .cache_size = 64u << 20};

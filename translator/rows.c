@@ -120,7 +120,7 @@ void lower_push(struct lower *l)
             value = host_register(guest);
     }
     access_emit(l, l->wide, OP_STORE, value, p);
-    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, -(int32_t)l->word);
+    rsp_move(l, -(int32_t)l->word);
 }
 
 void lower_pop(struct lower *l)
@@ -131,7 +131,8 @@ void lower_pop(struct lower *l)
     struct pointer p = access_stack(l, RSP, 0, false);
 
     access_emit(l, l->wide, OP_LOAD, host == NOT_RESIDENT ? H_RAX : host, p);
-    emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
+    if (guest != RSP)
+        rsp_move(l, (int32_t)l->word);
     if (host == NOT_RESIDENT)
         store_guest(l, (unsigned)guest, H_RAX);
 }
@@ -140,6 +141,7 @@ void lower_leave(struct lower *l)
 {
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RBP, 0, false));
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_RBP, H_NONE, 1, (int32_t)l->word);
+    l->rsp_lag = 0;
     emit_mov(&l->e, H_RBP, H_RAX);
 }
 

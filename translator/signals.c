@@ -73,6 +73,15 @@ static void shift_out(struct vcpu *v, const struct insn_map *map)
         v->gpr[RSI] = window_linear(v->mmu.window, (const void *)(uintptr_t)v->gpr[RSI]) & 0xffffffff;
 }
 
+static void add_lag(struct vcpu *v, const struct block *b, const struct insn_map *map)
+{
+    if (!map->rsp_lag)
+        return;
+    v->gpr[RSP] += (uint64_t)map->rsp_lag;
+    if ((b->mode & MODE_CODE_MASK) != MODE_CODE64)
+        v->gpr[RSP] = (uint32_t)v->gpr[RSP];
+}
+
 /* How far the instruction has come. */
 enum stage {
     STAGE_START,
@@ -93,6 +102,7 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
             bool saved = work ? map[i].flags_saved_work : map[i].flags_saved_start;
 
             v->rip = pc;
+            add_lag(v, b, &map[i]);
             if (stage == STAGE_ACCESS || stage == STAGE_WORK)
                 give_back(v, &map[i]);
             if (stage == STAGE_ACCESS)

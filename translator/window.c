@@ -69,18 +69,25 @@ void window_note_probed(struct lower *l, struct place place, int32_t at)
     l->probed[l->next_probed++ % PROBED_MAX] = (struct probed){true, place, at};
 }
 
+/* How far a resident guest register is from its host register. */
+static int32_t lag_of(const struct lower *l, unsigned base)
+{
+    return base == RSP ? l->rsp_lag : 0;
+}
+
 /* base is a guest register that is resident. */
 static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer *pointer)
 {
     struct place place = {(uint8_t)base, PLACE_NONE, 1, PLACE_NONE};
+    int32_t lag = lag_of(l, base);
 
     if (disp > WINDOW_REACH || disp < -WINDOW_REACH)
         return false;
     if (!is_probed(l, place, disp)) {
         window_probe(l, host_register(base));
-        window_note_probed(l, place, 0);
+        window_note_probed(l, place, -lag);
     }
-    *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp};
+    *pointer = (struct pointer){host_register(base), H_NONE, (int32_t)disp + lag};
     return true;
 }
 
@@ -161,6 +168,8 @@ static bool narrow_operand(struct lower *l, const struct operand *op, enum point
         access_address(l, op, H_RAX);
         p = (struct pointer){H_RAX, H_NONE, 0, .prefixes = narrow_prefixes(l) | POINTER_32};
     }
+    if (p.reg == H_R15)
+        p.disp += l->rsp_lag;
     *pointer = p;
     return true;
 }
@@ -246,8 +255,8 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
     if (!wanted(l))
         return false;
     if (!l->wide) {
-        *pointer =
-            (struct pointer){host_register(base), H_NONE, disp, .prefixes = narrow_prefixes(l) | POINTER_32};
+        *pointer = (struct pointer){host_register(base), H_NONE, disp + lag_of(l, base),
+                                    .prefixes = narrow_prefixes(l) | POINTER_32};
         return true;
     }
     return in_wide(l, by_base(l, base, disp, pointer), pointer);
