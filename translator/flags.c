@@ -148,8 +148,8 @@ enum block_flags flags_natural_entry(const struct lower *l)
                 return as_they_come;
             continue;
         }
-        if (l->windowed && flow_hands_on_flags(l, in))
-            return in->row == lower_return ? BLOCK_FLAGS_HOST : as_they_come;
+        if (l->windowed && flow_hands_on_flags(in))
+            return as_they_come;
         if (in->row != lower_copy || in->memory)
             return BLOCK_FLAGS_SAVED;
         if (flags_observer(in))

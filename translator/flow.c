@@ -162,74 +162,14 @@ bool flow_predicts(const struct lower *l)
     return l->t->options.return_stack && !(l->mode & MODE_AC);
 }
 
-/* Do the guest's flags stay in the host's from a RET to its return site? In code with a window little clobbers
- * them. */
-static bool flags_come_along(const struct lower *l)
+bool flow_hands_on_flags(const struct insn *in)
 {
-    return l->mode & MODE_WINDOW;
-}
-
-bool flow_hands_on_flags(const struct lower *l, const struct insn *in)
-{
-    bool direct = in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-
-    if (in->row == lower_return)
-        return flow_predicts(l) && flags_come_along(l) && !direct; /* RET imm16 is not predicted */
-    return (in->row == lower_jump || in->row == lower_call) && direct;
+    return (in->row == lower_jump || in->row == lower_call) && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }
 
 static bool fits(const struct lower *l, gva_t address)
 {
     return !l->wide || (int64_t)address == (int32_t)address;
-}
-
-/* RCX becomes the address in RAX minus `next`, RAX what RCX was; without a trace in the flags. */
-static void subtract(struct lower *l, gva_t next)
-{
-    static const uint8_t xchg_rax_rcx[] = {0x48, 0x91};
-    struct emitter *e = &l->e;
-
-    if (fits(l, next)) {
-        emit_op_mem(e, l->wide, OP_LEA, H_RAX, H_RAX, H_NONE, 1, (int32_t)(0 - (uint32_t)next));
-        emit_bytes(e, xchg_rax_rcx, sizeof xchg_rax_rcx);
-        return;
-    }
-    emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill)); /* where the RET was */
-    emit_mov_imm(e, H_R11, 0 - next);
-    emit_op_mem(e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
-    emit_bytes(e, xchg_rax_rcx, sizeof xchg_rax_rcx);
-}
-
-/* And back. */
-static void add_again(struct lower *l, gva_t next)
-{
-    static const uint8_t xchg_rax_rcx[] = {0x48, 0x91};
-    struct emitter *e = &l->e;
-
-    emit_bytes(e, xchg_rax_rcx, sizeof xchg_rax_rcx);
-    if (fits(l, next)) {
-        emit_op_mem(e, l->wide, OP_LEA, H_RAX, H_RAX, H_NONE, 1, (int32_t)next);
-        return;
-    }
-    emit_mov_imm(e, H_R11, next);
-    emit_op_mem(e, true, OP_LEA, H_RAX, H_RAX, H_R11, 1, 0);
-    emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
-}
-
-static void compare_without_flags(struct lower *l, gva_t next)
-{
-    struct emitter *e = &l->e;
-    uint8_t *equal;
-
-    subtract(l, next);
-    emit8(e, 0xe3); /* jrcxz rel8 */
-    equal = e->at;
-    emit8(e, 0);
-    add_again(l, next);
-    emit_jmp(e, l->t->code.return_other_flags);
-    if (!e->failed)
-        *equal = (uint8_t)(e->at - equal - 1);
-    emit_mov(e, H_RCX, H_RAX);
 }
 
 /* Gives where the constant's place is, if there is one. */
@@ -256,17 +196,12 @@ static uint8_t *compare(struct lower *l, gva_t next)
 /* Behind a host CALL: where a host RET comes to, with the guest's return address in RAX (stack.c). */
 static void return_site(struct lower *l, gva_t next)
 {
-    uint8_t *constant = NULL;
     struct block_exit *x;
+    uint8_t *constant;
 
     l->recipe = 0;
-    if (flags_come_along(l)) {
-        l->flags = FLAGS_HOST;
-        compare_without_flags(l, next);
-    } else {
-        l->flags = FLAGS_SAVED;
-        constant = compare(l, next);
-    }
+    l->flags = FLAGS_SAVED;
+    constant = compare(l, next);
     x = add_exit(l, next);
     take_cell(l, x);
     emit_cell(l, x, 4);
@@ -500,31 +435,18 @@ void lower_call(struct lower *l)
     flow_call_dispatch(l);
 }
 
-/* The host's flags become the guest's again, RAX stays. */
-static void restore_behind(struct lower *l)
-{
-    if (l->flags & FLAGS_HOST)
-        return;
-    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
-    flags_restore(l);
-    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill));
-}
-
 /* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    bool returns = flow_predicts(l) && !releases, along = returns && flags_come_along(l);
+    bool returns = flow_predicts(l) && !releases;
 
     if (!returns)
         flow_poll(l);
-    if (!along || !l->windowed)
-        flags_clobber(l);
+    flags_clobber(l);
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     rsp_move(l, (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));
     rsp_settle(l);
-    if (along)
-        restore_behind(l);
     if (returns)
         flow_return(l);
     else

@@ -82,7 +82,7 @@ struct translator_code { /* permanent code */
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
     /* Where RET goes without a matching call: the flags are saved; they are in the host's; C. */
-    const uint8_t *return_empty, *return_other, *return_empty_flags, *return_other_flags, *return_c;
+    const uint8_t *return_empty, *return_other, *return_c;
     const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
     /* by register; at CPL 0, 3; any descriptor, or flat ones alone */
     const uint8_t *load_segment, *segment[SEG_COUNT][2][2];

@@ -213,9 +213,8 @@ void flow_far(struct lower *l, gva_t target);
 /* The same with what the jump cache knows the address by. */
 void flow_far_return(struct lower *l); /* only if flow_predicts */
 bool flow_predicts(const struct lower *l);
-/* In code with a window: does the jump, call or return leave the guest's flags in the host's, if they are there?
- */
-bool flow_hands_on_flags(const struct lower *l, const struct insn *in);
+/* In code with a window: does the jump or call leave the guest's flags in the host's, if they are there? */
+bool flow_hands_on_flags(const struct insn *in);
 /* To the address in RAX by way of the return stack. */
 void flow_return(struct lower *l);
 void flow_dispatch(struct lower *l);        /* to the address in RAX */

@@ -7,9 +7,8 @@
  * a site goes on nowhere but at its own return address and in its own mode.
  *
  * Supervisor and user have a stack each. Invariants: the sites on a stack are of blocks of stack_mode, but for
- * SMAP's AC bit: code with AC set neither leaves sites nor comes to any. In code with a window the guest's flags
- * are in the host's from RET to the site, else in memory; the last entry is of the same kind. Pages may be mapped
- * anew under a site: it goes on through a cell, which TLB flushes reset.
+ * SMAP's AC bit: code with AC set neither leaves sites nor comes to any. The guest's flags are in memory from RET to
+ * the site. Pages may be mapped anew under a site: it goes on through a cell, which TLB flushes reset.
  */
 #include "memory/host.h"
 #include "translator/internal.h"
@@ -42,7 +41,6 @@ void stack_forget(struct translator *t, struct translator_vcpu *tv)
 bool stack_choose(struct vcpu *v)
 {
     struct translator_vcpu *tv = translator_of(v);
-    const struct translator *t = tv->translator;
     uint32_t mode = translator_mode(v);
     unsigned wanted = v->cpl == 3, slot = tv->stack_slot[wanted];
 
@@ -54,8 +52,6 @@ bool stack_choose(struct vcpu *v)
     if ((tv->stack_mode[wanted] ^ mode) & ~MODE_AC)
         tv->return_stack = bottom(&tv->stack[wanted]);
     tv->stack_mode[wanted] = mode;
-    tv->stack[wanted].entry[RETURN_STACK_SIZE - 1] =
-        (uintptr_t)(mode & MODE_WINDOW ? t->code.return_empty_flags : t->code.return_empty);
     if (!tv->jump_mode[slot].used || tv->jump_mode[slot].mode != lookup_slot_mode(mode)) {
         slot = lookup_jump_slot(v, mode);
         if (slot == JUMP_MODES)

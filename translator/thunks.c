@@ -165,22 +165,6 @@ static void emit_return(struct translator *t, struct emitter *e)
     emit_call(e, t->code.return_c);
 }
 
-/* The same where the flags have come along in the host's. */
-static void emit_return_flags(struct translator *t, struct emitter *e)
-{
-    static const uint8_t lahf_seto[] = {0x9f, 0x0f, 0x90, 0xc0};
-
-    t->code.return_empty_flags = emit_here(e);
-    emit_op_mem(e, true, OP_LEA, H_RSP, H_RSP, H_NONE, 1, -8);
-    t->code.return_other_flags = emit_here(e);
-    emit_op_vcpu(e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[1]));
-    emit_bytes(e, lahf_seto, sizeof lahf_seto);
-    emit8(e, 0x66); /* mov gs:[flags], ax */
-    emit_op_vcpu(e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
-    emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[1]));
-    emit_jmp(e, t->code.return_other);
-}
-
 bool thunks_emit(struct translator *t)
 {
     struct translator_code *c = &t->code;
@@ -195,7 +179,6 @@ bool thunks_emit(struct translator *t)
     c->commit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_commit);
     c->return_c = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_return);
     emit_return(t, &e);
-    emit_return_flags(t, &e);
     c->step = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_step);
     c->dispatch = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_dispatch);
     c->interpret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_interpret);
