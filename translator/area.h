@@ -130,6 +130,7 @@ struct translator_vcpu {
     /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
     uint32_t linked_count[2];
     struct block_exit *linked[2][LINK_LOG_SIZE];
+    uint8_t site_pages[512]; /* bit per (linear page % 4096): there may be a call in the middle of a block */
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
     uint64_t host_fs;                    /* FS base of the thread's C code */
     struct tier tier;

@@ -226,6 +226,16 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
+/* How many of the instructions a block takes that does without the window after all: no more than a call. */
+static unsigned up_to_call(const struct lower *l)
+{
+    unsigned count = 0;
+
+    while (count < l->count && l->t->insns[count++].row != lower_call)
+        ;
+    return count;
+}
+
 /* The block is made, in t->lower and the free part of the cache. */
 static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
 {
@@ -251,6 +261,8 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
     l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
+    if (!l->window)
+        l->count = up_to_call(l);
     l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
     l->rsp_lag = 0;
@@ -415,8 +427,13 @@ struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint6
 {
     struct source s = {.fetch = peek_page, .most = most, .second_gpa = CACHE_NO_PAGE};
 
+    struct block *b;
+
     *count = find_source(v, &s) ? decode_source(t, v, &s) : 0;
-    return *count && translator_handles(t, v->mode) ? lower_block(t, v, &s, *count) : NULL;
+    b = *count && translator_handles(t, v->mode) ? lower_block(t, v, &s, *count) : NULL;
+    if (b)
+        *count = b->instructions;
+    return b;
 }
 
 unsigned translator_translate(struct translator *t, struct vcpu *v)

@@ -296,7 +296,8 @@ unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8
         }
         at += in->length;
         count++;
-        if (in->ends && !(in->side_exit && in->imm > 0 && side_exits++ < MAX_SIDE_EXITS))
+        if (in->ends &&
+            !(((in->side_exit && in->imm > 0) || flow_continues(t, mode, in)) && side_exits++ < MAX_SIDE_EXITS))
             break;
     }
     return count;

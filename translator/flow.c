@@ -162,6 +162,12 @@ bool flow_predicts(const struct lower *l)
     return l->t->options.return_stack && !(l->mode & MODE_AC);
 }
 
+bool flow_continues(const struct translator *t, uint32_t mode, const struct insn *in)
+{
+    return t->options.inline_return && t->options.return_stack && !t->options.lockstep && in->row == lower_call &&
+           (mode & (MODE_WINDOW | MODE_AC | MODE_CPL)) == (MODE_WINDOW | 3) && !lookup_is_seen(t, flow_next(in));
+}
+
 bool flow_hands_on_flags(const struct insn *in)
 {
     return (in->row == lower_jump || in->row == lower_call) && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -202,6 +208,11 @@ static void return_site(struct lower *l, gva_t next)
     l->recipe = 0;
     l->flags = FLAGS_SAVED;
     constant = compare(l, next);
+    if (!l->ended) {
+        group_end(l); /* R11 */
+        lookup_note_site(l->tv, next);
+        return;
+    }
     x = add_exit(l, next);
     take_cell(l, x);
     emit_cell(l, x, 4);
@@ -413,7 +424,7 @@ void lower_call(struct lower *l)
     const struct operand *op = &l->in->op[0];
     gva_t next = flow_next(l->in);
 
-    l->ended = true;
+    l->ended = l->index + 1 == l->count;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         if (flow_target(l->in) <= l->in->pc)
             flow_poll(l);

@@ -34,7 +34,7 @@
 #define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1u)
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
 #define BLOCK_MAX_INSNS 64
-#define MAX_SIDE_EXITS 3 /* conditional jumps in the middle of a block */
+#define MAX_SIDE_EXITS 3 /* conditional jumps and calls in the middle of a block */
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x3fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
@@ -178,6 +178,8 @@ struct block *lookup_block(struct translator *t, struct vcpu *v);
 void lookup_invalidate(struct translator *t, struct block *b);
 /* Forgets cached jumps after MMU flushes. */
 void lookup_catch_up(struct vcpu *v);
+/* A block goes on at pc, in a window's user code, when a call returns there. */
+void lookup_note_site(struct translator_vcpu *tv, gva_t pc);
 void lookup_forget_all(struct vcpu *v);
 /* Forgets segment descriptors, all but that of the null selector, which needs no memory. */
 void lookup_forget_descriptors(struct vcpu *v);
@@ -243,6 +245,7 @@ static inline bool lookup_beyond_limit(const struct vcpu *v)
 bool stack_create(struct translator *t, struct translator_vcpu *tv);
 /* Both return stacks empty: before the first run, and when the code they point to is gone. */
 void stack_forget(struct translator *t, struct translator_vcpu *tv);
+void stack_forget_user(struct translator_vcpu *tv); /* user code's */
 /* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. false: there are
    too many modes for a jump cache each. */
 bool stack_choose(struct vcpu *v);

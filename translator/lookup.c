@@ -186,14 +186,22 @@ static void drop_cells(struct translator_vcpu *tv, unsigned global)
 
 static void drop_all(struct translator_vcpu *tv, unsigned global)
 {
+    stack_forget_user(tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         if (tv->jump_mode[i].used)
             drop_jumps(tv, i, global);
     drop_cells(tv, global);
 }
 
+void lookup_note_site(struct translator_vcpu *tv, gva_t pc)
+{
+    mark_page(tv->site_pages, pc);
+}
+
 static void drop_page(struct translator_vcpu *tv, gva_t page)
 {
+    if (page_marked(tv->site_pages, page))
+        stack_forget_user(tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         drop_page_jumps(tv, i, page);
     drop_page_cells(tv, page);
@@ -207,6 +215,8 @@ void lookup_invalidate(struct translator *t, struct block *b)
     for (unsigned i = 0; tv && i < JUMP_MODES; i++)
         if (tv->jump_mode[i].used && tv->jump_cache[i][index].host == (uintptr_t)b->entry_saved)
             clear_jump_entry(tv, i, index);
+    if (tv && b->mode & MODE_WINDOW && (b->mode & MODE_CPL) == 3)
+        stack_forget_user(tv);
     cache_invalidate(&t->cache, b);
 }
 

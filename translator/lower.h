@@ -213,6 +213,9 @@ void flow_far(struct lower *l, gva_t target);
 /* The same with what the jump cache knows the address by. */
 void flow_far_return(struct lower *l); /* only if flow_predicts */
 bool flow_predicts(const struct lower *l);
+/* Does a block go on behind this instruction, a call, with what it returns to? User code in a window only: its
+   return stack is dropped when that could have changed (lookup.c). */
+bool flow_continues(const struct translator *t, uint32_t mode, const struct insn *in);
 /* In code with a window: does the jump or call leave the guest's flags in the host's, if they are there? */
 bool flow_hands_on_flags(const struct insn *in);
 /* To the address in RAX by way of the return stack. */

@@ -188,8 +188,10 @@ bool translator_handle_signal(int number, void *information, void *context)
     missed = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (missed && !is_windowed(v, b))
         return false; /* outside of windows the memory of the guest's accesses is mapped: it is a bug */
-    if (missed && !leave_window(v, b, host, info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage))
+    if (missed && !leave_window(v, b, host, info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage)) {
+        regs[REG_RSP] = (greg_t)tv->return_stack;
         return true;
+    }
     /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
     if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))
         tier_note_unsuitable(v, b);

@@ -7,8 +7,8 @@
  * a site goes on nowhere but at its own return address and in its own mode.
  *
  * Supervisor and user have a stack each. Invariants: the sites on a stack are of blocks of stack_mode, but for
- * SMAP's AC bit: code with AC set neither leaves sites nor comes to any. The guest's flags are in memory from RET to
- * the site. Pages may be mapped anew under a site: it goes on through a cell, which TLB flushes reset.
+ * SMAP's AC bit: code with AC set neither leaves sites nor comes to any. The guest's flags are in memory from RET
+ * to the site. Pages may be mapped anew under a site: it goes on through a cell, which TLB flushes reset.
  */
 #include "memory/host.h"
 #include "translator/internal.h"
@@ -36,6 +36,13 @@ void stack_forget(struct translator *t, struct translator_vcpu *tv)
         tv->stack_at[i] = bottom(&tv->stack[i]);
     }
     tv->return_stack = tv->stack_at[tv->stack_used];
+}
+
+void stack_forget_user(struct translator_vcpu *tv)
+{
+    tv->stack_at[1] = bottom(&tv->stack[1]);
+    if (tv->stack_used == 1)
+        tv->return_stack = tv->stack_at[1];
 }
 
 bool stack_choose(struct vcpu *v)

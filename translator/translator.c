@@ -151,6 +151,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     memset(t->recipe_slot, 0, sizeof t->recipe_slot);
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
     memset(tv->cell_pages, 0, sizeof tv->cell_pages);
+    memset(tv->site_pages, 0, sizeof tv->site_pages);
     lookup_forget_all(v);
     lookup_forget_code_segments(tv);
     stack_forget(t, tv);

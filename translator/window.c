@@ -264,7 +264,7 @@ bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *
 
 void window_advance(struct lower *l)
 {
-    bool known = lower_keeps_registers(l->in);
+    bool known = lower_keeps_registers(l->in) && l->in->row != lower_call;
 
     for (unsigned i = 0; l->wide && i < PROBED_MAX; i++) {
         struct probed *p = &l->probed[i];

@@ -86,7 +86,7 @@ static bool is_loop(const struct lower *l)
     for (unsigned i = 0; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];
 
-        if (!lower_keeps_registers(in) ||
+        if (!lower_keeps_registers(in) || in->row == lower_call ||
             (in != last && in->row == lower_branch && flow_target(in) == l->block->pc))
             return false; /* an iteration has to be whole */
     }
