@@ -19,6 +19,9 @@ SNIPPET(do_push, "push %rax");
 SNIPPET(do_xchg, "xchg %rax, (%rbx)");
 SNIPPET(do_call, "call 1f\n1:");
 SNIPPET(do_movups, "movups %xmm0, (%rbx)");
+SNIPPET(pushes, "push %rax\npush %rcx\npush $7\nmov 16(%rsp), %rdx\npop %r8\nmov (%rbx), %r9\npop %rcx\npop %rax");
+SNIPPET(pops, "pop %rcx\npop %rdx\nlea 8(%rsp), %rsi\npop %rdi");
+SNIPPET(push_far, "push %rax\npush %rcx\npush %rdx\npush %rsi");
 
 #define AREA (HALF + 0x50000000ull) /* pages of the test's own */
 #define GIANT (HALF + 0x8000000000ull)
@@ -279,6 +282,43 @@ static void stack_faults(void)
     ok(last.rsp == AREA + 4096 && last_offset(do_call) == 0, "leaves RSP and RIP");
 }
 
+static void fault_at(const u8 *snippet, long offset, long error, u64 cr2, const char *name)
+{
+    in.rbx = AREA + 4096;
+    expect(snippet, 3, PF, error, offset, name);
+    equal(last_cr2, cr2, "CR2 of it");
+}
+
+/* Faults between pushes and pops: RSP is what the instructions before them have made of it. */
+static void stack_in_between(void)
+{
+    u64 *low = (u64 *)page[0], *high = (u64 *)page[1];
+    unsigned i;
+
+    for (i = 0; i < 2; i++) { /* the second time the code is known */
+        map(AREA, page[0], P_P | P_W | P_U);
+        map(AREA + 4096, 0, 0);
+        in.rsp = AREA + 4096;
+        in.rax = 0x111;
+        in.rcx = 0x222;
+        fault_at(pushes, 11, PFEC_U, AREA + 4096, "a load behind three pushes and a pop");
+        ok(last.rsp == AREA + 4096 - 16 && last.rdx == 0x111 && last.r8 == 7 && low[511] == 0x111 &&
+               low[510] == 0x222 && low[509] == 7,
+           "two words are on the stack");
+        in.rsp = AREA + 4096 - 16;
+        low[510] = 0x333;
+        low[511] = 0x444;
+        fault_at(pops, 7, PFEC_U, AREA + 4096, "the third pop");
+        ok(last.rsp == AREA + 4096 && last.rcx == 0x333 && last.rdx == 0x444 && last.rsi == AREA + 4096 + 8,
+           "the first two have popped");
+        map(AREA, 0, 0);
+        map(AREA + 4096, page[1], P_P | P_W | P_U);
+        in.rsp = AREA + 4096 + 16;
+        fault_at(push_far, 2, PFEC_W | PFEC_U, AREA + 4096 - 8, "the third push");
+        ok(last.rsp == AREA + 4096 && high[1] == in.rax && high[0] == in.rcx, "the first two have pushed");
+    }
+}
+
 static void repeated(void)
 {
     map(AREA, page[0], P_P | P_W | P_U);
@@ -374,6 +414,7 @@ void test_main(void)
     stale_entries();
     crossing();
     stack_faults();
+    stack_in_between();
     repeated();
     pcid();
 }

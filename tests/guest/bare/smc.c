@@ -24,6 +24,7 @@ SNIPPET(patch_behind,
 SNIPPET(patch_page_start, "movl $0x66666666, (%rbx)\nmov %ebx, %ebx\njmp *%rsi");
 SNIPPET(spin, "1: jmp 1b\nnop\nnop");
 SNIPPET(spin_call, "1: call 2f\njmp 1b\n2: nop\nret");
+SNIPPET(call_over, "call 2f\n1: mov $0x11111111, %eax\nint3\n2: ud2\nret");
 SNIPPET(end, "");
 
 /* Copies a snippet into the area (through the identity mapping) and returns its linear address there. */
@@ -120,6 +121,47 @@ static void remapped(void)
     map(AREA, page[0], P_P | P_W | P_U);
 }
 
+/* While a function runs, what it returns to becomes another page. */
+static unsigned way;
+
+static bool change_below(struct trap *t)
+{
+    if (t->vector != UD)
+        return false;
+    t->rip += 2;
+    if (way == 2) {
+        set32(page[0] + 0x386, 0xcccc);
+        return true;
+    }
+    *pte_of(AREA, 1) = page[1] | P_P | P_W | P_U;
+    if (way == 0)
+        invlpg(AREA + 0x380);
+    else
+        __asm__ volatile("mov %%cr3, %%rax\nmov %%rax, %%cr3" : : : "rax", "memory");
+    return true;
+}
+
+static void under_a_call(void)
+{
+    static const u32 want[] = {0xbbbb, 0xbbbb, 0xcccc};
+    unsigned again;
+
+    for (way = 0; way < 3; way++)
+        for (again = 0; again < 3; again++) {
+            place(call_over, end, 0x380);
+            memcpy((void *)(page[1] + 0x380), call_over, (size_t)(end - call_over));
+            set32(page[1] + 0x386, 0xbbbb);
+            map(AREA, page[0], P_P | P_W | P_U);
+            run_at(AREA + 0x380, 3);
+            ok(last.vector == UD, "as it is, the function raises #UD");
+            trap_hook = change_below;
+            run_at(AREA + 0x380, 3);
+            equal(out.rax, want[way], "what a function returns to has changed meanwhile");
+            trap_hook = NULL;
+        }
+    map(AREA, page[0], P_P | P_W | P_U);
+}
+
 static void middle(void)
 {
     static const u8 bytes[] = {0xb8, 0x83, 0xc0,
@@ -196,7 +238,7 @@ static void under_a_loop(void)
 {
     static const u8 command[][2] = {{0x20, 0x11}, {0x21, 0x20}, {0x21, 4}, {0x21, 1}, {0x21, 0xff}};
     static const u8 *const snippet[] = {spin, spin_call};
-    static const u8 *const next[] = {spin_call, end};
+    static const u8 *const next[] = {spin_call, call_over};
     unsigned i;
 
     for (i = 0; i < sizeof command / 2; i++)
@@ -373,6 +415,7 @@ void test_main(void)
     itself();
     others();
     remapped();
+    under_a_call();
     middle();
     page_ends();
     operands();
