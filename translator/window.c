@@ -250,6 +250,24 @@ bool window_operand(struct lower *l, const struct operand *op, enum pointer_form
     return in_wide(l, wide_operand(l, op, form, pointer), pointer);
 }
 
+bool window_at_rax(struct lower *l, enum pointer_form form, struct pointer *pointer)
+{
+    struct insn_map *m = &l->map[l->index];
+
+    /* A poll in front of the instruction would find the flags where they were. */
+    if (!l->windowed || l->wide || l->polled || l->in->row != lower_copy)
+        return false;
+    m->flags_saved_start = true;
+    m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
+    if (form == POINTER_R11) {
+        group_clobber_r11(l);
+        emit_mov(&l->e, H_R11, H_RAX);
+    }
+    *pointer = (struct pointer){form == POINTER_R11 ? H_R11 : H_RAX, H_NONE, 0,
+                                .prefixes = narrow_prefixes(l) | POINTER_32};
+    return true;
+}
+
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer)
 {
     if (!wanted(l))
