@@ -265,6 +265,49 @@ static void segments(void)
     }
 }
 
+/* clc; mov eax, fs:[ebx]; mov fs:[ebx], ecx */
+static void in_fs_by_ebx(unsigned cpl, u32 at)
+{
+    flat(cpl);
+    in.fs = FREE | cpl;
+    in.eax = 0;
+    in.ebx = at;
+    in.ecx = 0x0c0c0c0c;
+    RUN(0xf8, 0x64, 0x8b, 0x03, 0x64, 0x89, 0x0b);
+}
+
+/* Offsets that only a register knows: faults there show the flags as they were. */
+static void segments_by_register(void)
+{
+    const u32 base = 0x10000;
+    unsigned turn, cpl, wrong, i;
+
+    paging();
+    for (i = 0; i < 16; i++)
+        directory[i] |= U;
+    tables[0][5] = 0;
+    write_cr4(read_cr4() & ~CR4_PGE);
+    write_cr4(read_cr4() | CR4_PGE);
+    gdt[FREE / 8] = descriptor(base, 0xfffff, 0xf2, 0xc);
+    for (cpl = 0; cpl <= 3; cpl += 3) {
+        wrong = 0;
+        for (turn = 0; turn < 8; turn++) {
+            w32(DATA, 0x11223344 + turn);
+            in_fs_by_ebx(cpl, DATA - base);
+            wrong += last.vector != BP || last.eax != 0x11223344 + turn || r32(DATA) != 0x0c0c0c0c;
+            in_fs_by_ebx(cpl, TEST + 0x5000 - base);
+            wrong +=
+                last.vector != PF || last.eip != CODE + 1 || last_cr2 != TEST + 0x5000 || (last.eflags & FL_CF);
+            in_fs_by_ebx(cpl, 0xfffffffd);
+            wrong += last.vector != GP || last.eip != CODE + 1 || (last.eflags & FL_CF);
+            in_fs_by_ebx(cpl, 0xfffffffc - base);
+            wrong += last.vector != PF || last_cr2 != 0xfffffffc || (last.eflags & FL_CF);
+        }
+        equal(wrong, 0, cpl ? "FS by a register, CPL 3" : "FS by a register, CPL 0");
+    }
+    off();
+}
+
 static u32 seed = 12345;
 
 static u32 random(u32 below)
@@ -326,4 +369,5 @@ void test_main(void)
     changes_hands();
     at_random();
     segments();
+    segments_by_register();
 }
