@@ -265,7 +265,7 @@ static void segments(void)
     }
 }
 
-/* clc; mov eax, fs:[ebx]; mov fs:[ebx], ecx */
+/* stc; mov eax, fs:[ebx]; mov fs:[ebx], ecx */
 static void in_fs_by_ebx(unsigned cpl, u32 at)
 {
     flat(cpl);
@@ -273,7 +273,7 @@ static void in_fs_by_ebx(unsigned cpl, u32 at)
     in.eax = 0;
     in.ebx = at;
     in.ecx = 0x0c0c0c0c;
-    RUN(0xf8, 0x64, 0x8b, 0x03, 0x64, 0x89, 0x0b);
+    RUN(0xf9, 0x64, 0x8b, 0x03, 0x64, 0x89, 0x0b);
 }
 
 /* Offsets that only a register knows: faults there show the flags as they were. */
@@ -283,6 +283,7 @@ static void segments_by_register(void)
     unsigned turn, cpl, wrong, i;
 
     paging();
+    fill_frames();
     for (i = 0; i < 16; i++)
         directory[i] |= U;
     tables[0][5] = 0;
@@ -297,11 +298,11 @@ static void segments_by_register(void)
             wrong += last.vector != BP || last.eax != 0x11223344 + turn || r32(DATA) != 0x0c0c0c0c;
             in_fs_by_ebx(cpl, TEST + 0x5000 - base);
             wrong +=
-                last.vector != PF || last.eip != CODE + 1 || last_cr2 != TEST + 0x5000 || (last.eflags & FL_CF);
+                last.vector != PF || last.eip != CODE + 1 || last_cr2 != TEST + 0x5000 || !(last.eflags & FL_CF);
             in_fs_by_ebx(cpl, 0xfffffffd);
-            wrong += last.vector != GP || last.eip != CODE + 1 || (last.eflags & FL_CF);
+            wrong += last.vector != GP || last.eip != CODE + 1 || !(last.eflags & FL_CF);
             in_fs_by_ebx(cpl, 0xfffffffc - base);
-            wrong += last.vector != PF || last_cr2 != 0xfffffffc || (last.eflags & FL_CF);
+            wrong += last.vector != PF || last_cr2 != 0xfffffffc || !(last.eflags & FL_CF);
         }
         equal(wrong, 0, cpl ? "FS by a register, CPL 3" : "FS by a register, CPL 0");
     }
@@ -361,6 +362,7 @@ void test_main(void)
 {
     cr0 = read_cr0();
     cr4 = read_cr4();
+    segments_by_register(); /* first: code that keeps faulting does without windows */
     runs();
     accessed_and_dirty();
     large();
@@ -369,5 +371,4 @@ void test_main(void)
     changes_hands();
     at_random();
     segments();
-    segments_by_register();
 }
