@@ -66,7 +66,8 @@ struct real_segment {
 #define TIER_UNSUITABLE_SLOTS 4096u
 struct tier_unsuitable {
     gva_t pc;
-    unsigned count; /* of accesses that no window served */
+    uint64_t since;       /* TSC when `code` was 0 */
+    uint16_t count, code; /* of accesses that no window served; of stores into code, lately */
 };
 #define TIER_SPACES 256u
 struct tier_space {

@@ -156,8 +156,8 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, c
     if (*stage == STAGE_ACCESS)
         fault = (b->mode & MODE_CPL) == 3 ? tier_resolve(v, linear, write) : tier_resolve_kernel(v, linear, write);
     v->activity = before;
-    if (fault == TIER_UNSUITABLE && !(*stage == STAGE_PROBE && tier_wants_claim(v, address)))
-        tier_note_unsuitable(v, b);
+    if (fault >= TIER_CODE && !(*stage == STAGE_PROBE && tier_wants_claim(v, address)))
+        tier_note_unsuitable(v, b, fault);
     return fault != TIER_MAPPED;
 }
 
@@ -194,7 +194,7 @@ bool translator_handle_signal(int number, void *information, void *context)
     }
     /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
     if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))
-        tier_note_unsuitable(v, b);
+        tier_note_unsuitable(v, b, TIER_UNSUITABLE);
     for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
         v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
     locate(v, b, (uint32_t)(host - b->code), stage, (uint64_t)regs[REG_EFL]);

@@ -29,6 +29,8 @@
 #define MISPLACED 1000u  /* accesses that no window serves: the address space is where novt itself is */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
+#define CODE_MAX 8       /* of them, stores into pages with translated code, in so many cycles of the TSC */
+#define CODE_CYCLES 4000000u
 
 static bool is_narrow(const struct vcpu *v)
 {
@@ -252,6 +254,8 @@ enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t
         return TIER_MAPPED;
     case MMU_FAULT:
         return TIER_GUEST_FAULT;
+    case MMU_CODE:
+        return TIER_CODE;
     default:
         return TIER_UNSUITABLE;
     }
@@ -278,10 +282,10 @@ bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
 {
     const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(pc) % TIER_UNSUITABLE_SLOTS];
 
-    return u->pc == pc && u->count >= UNSUITABLE_MAX;
+    return u->pc == pc && (u->count >= UNSUITABLE_MAX || u->code >= CODE_MAX);
 }
 
-void tier_note_unsuitable(struct vcpu *v, struct block *b)
+void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault)
 {
     struct translator_vcpu *tv = translator_of(v);
     struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc) % TIER_UNSUITABLE_SLOTS];
@@ -290,9 +294,15 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b)
     tv->tier.unsuitable_since += v->cpl == 3;
     if (u->pc != b->pc)
         *u = (struct tier_unsuitable){.pc = b->pc};
-    if (++u->count < UNSUITABLE_MAX)
-        return;
-    lookup_invalidate(tv->translator, b);
+    if (fault == TIER_CODE) {
+        if (__rdtsc() - u->since > CODE_CYCLES)
+            u->since = __rdtsc(), u->code = 0;
+        u->code++;
+    } else {
+        u->count++;
+    }
+    if (tier_is_unsuitable(tv, b->pc))
+        lookup_invalidate(tv->translator, b);
 }
 
 void tier_forget(struct translator_vcpu *tv)

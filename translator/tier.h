@@ -26,7 +26,8 @@ void tier_catch_up(struct vcpu *v);
 enum tier_fault {
     TIER_MAPPED,      /* try the access again */
     TIER_GUEST_FAULT, /* the guest's tables do not allow it */
-    TIER_UNSUITABLE   /* MMIO, a page with translated code, a forbidden address */
+    TIER_CODE,        /* a store into a page with translated code */
+    TIER_UNSUITABLE   /* MMIO, a forbidden address */
 };
 /* TIER_MAPPED: the guest's tables allow it, and it is RAM that may be reached unseen. */
 enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host);
@@ -35,9 +36,10 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
 /* The same in supervisor code. */
 enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write);
 
-/* Blocks that keep making unsuitable accesses are translated without the window. Counted by address. */
+/* Blocks that keep making unsuitable accesses are translated without the window. Counted by address; stores into
+   code, which may soon be no more, only when they come in quick succession. */
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc);
-void tier_note_unsuitable(struct vcpu *v, struct block *b);
+void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault);
 void tier_forget(struct translator_vcpu *tv);
 
 #endif
