@@ -33,6 +33,8 @@ static bool ends_block(const struct insn *in)
     case ZYDIS_MNEMONIC_UD1:
     case ZYDIS_MNEMONIC_UD2:
     case ZYDIS_MNEMONIC_LMSW:
+    case ZYDIS_MNEMONIC_RDTSC: /* so that what comes behind it is translated at a time that it does not tell */
+    case ZYDIS_MNEMONIC_RDTSCP:
         return true;
     case ZYDIS_MNEMONIC_MOV: /* to a control register: the mode may change */
         return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].reg.value >= ZYDIS_REGISTER_CR0 &&

@@ -30,7 +30,7 @@
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
 #define CODE_MAX 8       /* of them, stores into pages with translated code, in so many cycles of the TSC */
-#define CODE_CYCLES 4000000u
+#define CODE_CYCLES 40000000u
 
 static bool is_narrow(const struct vcpu *v)
 {
