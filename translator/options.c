@@ -70,7 +70,7 @@ void translator_default_options(struct translator_options *options)
 
 static int unknown(const char *name, struct error *error)
 {
-    char known[256] = "";
+    char known[512] = "";
 
     for (unsigned i = 0; i < SWITCHES + NUMBERS; i++) {
         strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);

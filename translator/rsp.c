@@ -2,9 +2,9 @@
  * rsp.c - RSP moved late: pushes and pops of a block in a row move R15 once.
  *
  * Interface: lower.h. In code with a window a stack access is [R15 + disp], so that the displacement can say how
- * far the guest's RSP is from R15: the chain of additions, one for each PUSH, POP, CALL and RET, is what calls
- * wait for most. Invariant: the guest's RSP is R15 + lower.rsp_lag; insn_map.rsp_lag says the same of the first
- * host instruction of each guest instruction up to its last fault. It is 0 wherever a block is left.
+ * far the guest's RSP is from R15, and the additions are made at once. Invariant: the guest's RSP is
+ * R15 + lower.rsp_lag; insn_map.rsp_lag says the same of each guest instruction from its first host instruction to
+ * its last fault. It is 0 wherever a block is left.
  */
 #include "translator/lower.h"
 
