@@ -446,11 +446,17 @@ void lower_call(struct lower *l)
     flow_call_dispatch(l);
 }
 
+/* What has read its return address without the window must not come to a site, which relies on where RSP is. */
+static bool may_return(const struct lower *l)
+{
+    return flow_predicts(l) && (l->windowed || !(l->mode & MODE_WINDOW));
+}
+
 /* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    bool returns = flow_predicts(l) && !releases;
+    bool returns = may_return(l) && !releases;
 
     if (!returns)
         flow_poll(l);

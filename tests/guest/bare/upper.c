@@ -19,6 +19,7 @@ SNIPPET(sum, "1: add (%rbx), %rax\nadd $64, %rbx\ndec %rcx\njnz 1b");
 SNIPPET(copy, "rep movsb");
 SNIPPET(bump, "incq (%rbx)\nincq (%rbx)\nlock incq (%rbx)");
 SNIPPET(answer, "mov $42, %eax");
+SNIPPET(move_stack, "pop %rcx\nmov %rbx, %rsp\npush %rcx\nret");
 
 #define AREA (HALF + 0x50000000ull)
 #define LARGE (HALF + 0x80000000ull)
@@ -125,6 +126,51 @@ static void where_novt_is(void)
         good = faults_at(fresh_load(0), 0, at - 0x7c0000000000, at - 0x7c0000000000, 0) &&
                faults_at(fresh_load(3), 3, at, at, PFEC_U);
     ok(good, "a kernel's and a user's addresses where novt itself is");
+}
+
+/* A call of move_stack, POP RAX and INT3, each time at another address. */
+static u64 fresh_call(void)
+{
+    static u64 next, page;
+    u64 at = 0x49000000 + next % 32768 * 8;
+    u32 distance = (u32)(USER(move_stack) - (at + 5));
+    u8 *code;
+
+    if (!(at & 0xfff)) {
+        page = page_alloc();
+        map(at, page, P_P | P_U);
+    }
+    code = (u8 *)(page + (at & 0xfff));
+    code[0] = 0xe8;
+    memcpy(code + 1, &distance, 4);
+    code[5] = 0x58;
+    code[6] = 0xcc;
+    next++;
+    return at;
+}
+
+/* The same addresses mapped, all to one page: a function moves the stack there, and what it returns to pops. */
+static void stacks_where_novt_is(void)
+{
+    u64 low = (1ull << 47) / 3 & ~0xfffull, page = page_alloc(), at;
+    u64 table[3] = {page_alloc(), page_alloc(), page_alloc()};
+    bool good = true;
+    unsigned i, level;
+
+    for (level = 0; level < 3; level++)
+        for (i = 0; i < 512; i++)
+            ((u64 *)table[level])[i] = (level ? table[level - 1] : page) | P_P | P_W | P_U;
+    for (i = 0; i < 4; i++)
+        pml4[(low >> 39) + i] = table[2] | P_P | P_W | P_U;
+    for (at = low + 0x800; at < low + (1ull << 40) && good; at += 32ull << 20) {
+        *(u64 *)(page + (at & 0xfff)) = at;
+        in.rbx = at;
+        good = run_at(fresh_call(), 3) == BP && last.rax == at && last.rsp == at + 8;
+    }
+    for (i = 0; i < 4; i++)
+        pml4[(low >> 39) + i] = 0;
+    write_cr3(read_cr3());
+    ok(good, "stacks where novt itself is");
 }
 
 /* What the kernel has in its window is nowhere that user code could reach it. */
@@ -308,6 +354,7 @@ void test_main(void)
         every_region(0, "kernel code reaches for every region");
         every_region(3, "user code reaches for every region");
         where_novt_is();
+        stacks_where_novt_is();
         seen_by_user();
         off_the_end();
         ends_of_units();
