@@ -85,6 +85,8 @@ static void protect(struct translator *t, struct vcpu *v, uint64_t page)
     mmu_protect_host_page(&v->mmu, t->ram->host + (page << PAGE_SHIFT));
 }
 
+#define HOT_ALIGNMENT 32u /* bytes */
+
 static void lower_entries(struct lower *l)
 {
     enum block_flags natural = l->loop.active ? BLOCK_FLAGS_SAVED : flags_natural_entry(l);
@@ -226,6 +228,15 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
+/* Where its code begins. 64-bit code that has a window is worth the padding: calls and returns take a fifth less
+   time. (In 32-bit code, whose instructions have prefixes, they took more.) */
+static size_t hot_start(const struct lower *l)
+{
+    size_t used = l->t->cache.code_used;
+
+    return l->window && l->wide ? (used + HOT_ALIGNMENT - 1) & ~(size_t)(HOT_ALIGNMENT - 1) : used;
+}
+
 /* How many of the instructions a block takes that does without the window after all: no more than a call. */
 static unsigned up_to_call(const struct lower *l)
 {
@@ -271,7 +282,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->jump_slot = lookup_jump_slot(v, mode);
     l->cells_used = l->tv->cells_used;
     l->e.failed = false;
-    open_room(l, cache->code_used, cache->cold_base);
+    open_room(l, hot_start(l), cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
     if (l->block)
