@@ -85,8 +85,6 @@ static void protect(struct translator *t, struct vcpu *v, uint64_t page)
     mmu_protect_host_page(&v->mmu, t->ram->host + (page << PAGE_SHIFT));
 }
 
-#define HOT_ALIGNMENT 32u /* bytes */
-
 static void lower_entries(struct lower *l)
 {
     enum block_flags natural = l->loop.active ? BLOCK_FLAGS_SAVED : flags_natural_entry(l);
@@ -228,6 +226,8 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
+#define HOT_ALIGNMENT 32u /* bytes */
+
 /* Where its code begins. 64-bit code that has a window is worth the padding: calls and returns take a fifth less
    time. (In 32-bit code, whose instructions have prefixes, they took more.) */
 static size_t hot_start(const struct lower *l)
@@ -272,7 +272,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
     l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
-    if (!l->window)
+    if (l->mode & MODE_WINDOW && !l->windowed)
         l->count = up_to_call(l);
     l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
                   !lookup_is_ungrouped(t, v->rip);
@@ -437,7 +437,6 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
 struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint64_t most, unsigned *count)
 {
     struct source s = {.fetch = peek_page, .most = most, .second_gpa = CACHE_NO_PAGE};
-
     struct block *b;
 
     *count = find_source(v, &s) ? decode_source(t, v, &s) : 0;

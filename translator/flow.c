@@ -157,15 +157,20 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
 }
 
 /* Are calls host calls here? Code with SMAP off makes hardly any; and a return site is of one mode. */
+static bool predicts(const struct translator *t, uint32_t mode)
+{
+    return t->options.return_stack && !(mode & MODE_AC);
+}
+
 bool flow_predicts(const struct lower *l)
 {
-    return l->t->options.return_stack && !(l->mode & MODE_AC);
+    return predicts(l->t, l->mode);
 }
 
 bool flow_continues(const struct translator *t, uint32_t mode, const struct insn *in)
 {
-    return t->options.inline_return && t->options.return_stack && !t->options.lockstep && in->row == lower_call &&
-           (mode & (MODE_WINDOW | MODE_AC | MODE_CPL)) == (MODE_WINDOW | 3) && !lookup_is_seen(t, flow_next(in));
+    return in->row == lower_call && translator_in_user_window(mode) && predicts(t, mode) &&
+           t->options.inline_return && !t->options.lockstep && !lookup_is_seen(t, flow_next(in));
 }
 
 bool flow_hands_on_flags(const struct insn *in)

@@ -81,7 +81,8 @@ struct translator_code { /* permanent code */
     void (*enter)(struct vcpu *v, const void *host);
     const uint8_t *leave;
     const uint8_t *memory, *commit, *step, *dispatch, *link, *interpret;
-    /* Where RET goes without a matching call: the flags are saved; they are in the host's; C. */
+    /* Where RET goes without a matching call: from the bottom of the stack; from a site; C. The flags are saved.
+     */
     const uint8_t *return_empty, *return_other, *return_c;
     const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
     /* by register; at CPL 0, 3; any descriptor, or flat ones alone */
@@ -211,6 +212,12 @@ static inline uint64_t lookup_mode_tag(uint32_t mode)
 {
     return mode & MODE_CODE_SEGMENT ? (uint64_t)mode << 32 : 0;
 }
+/* Is it user code that goes through a window? (Not so each block of it: tier_is_unsuitable.) */
+static inline bool translator_in_user_window(uint32_t mode)
+{
+    return (mode & (MODE_WINDOW | MODE_CPL)) == (MODE_WINDOW | 3);
+}
+
 /* Is the run loop to see each entry of a block there? Then nothing jumps to it by itself. */
 static inline bool lookup_is_seen(const struct translator *t, gva_t linear)
 {

@@ -215,7 +215,7 @@ void lookup_invalidate(struct translator *t, struct block *b)
     for (unsigned i = 0; tv && i < JUMP_MODES; i++)
         if (tv->jump_mode[i].used && tv->jump_cache[i][index].host == (uintptr_t)b->entry_saved)
             clear_jump_entry(tv, i, index);
-    if (tv && b->mode & MODE_WINDOW && (b->mode & MODE_CPL) == 3)
+    if (tv && translator_in_user_window(b->mode))
         stack_forget_user(tv);
     cache_invalidate(&t->cache, b);
 }

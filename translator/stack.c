@@ -8,7 +8,10 @@
  *
  * Supervisor and user have a stack each. Invariants: the sites on a stack are of blocks of stack_mode, but for
  * SMAP's AC bit: code with AC set neither leaves sites nor comes to any. The guest's flags are in memory from RET
- * to the site. Pages may be mapped anew under a site: it goes on through a cell, which TLB flushes reset.
+ * to the site. Pages may be mapped anew under a site: it goes on through a cell, which TLB flushes reset. In user
+ * code with a window it may be in the middle of a block: then flushes, and the end of such code, drop the stack
+ * (lookup.c); and none but RETs that have read the stack through the window come there, on which its missing probe
+ * relies.
  */
 #include "memory/host.h"
 #include "translator/internal.h"

@@ -295,8 +295,12 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault
     if (u->pc != b->pc)
         *u = (struct tier_unsuitable){.pc = b->pc};
     if (fault == TIER_CODE) {
-        if (__rdtsc() - u->since > CODE_CYCLES)
-            u->since = __rdtsc(), u->code = 0;
+        uint64_t now = __rdtsc();
+
+        if (now - u->since > CODE_CYCLES) {
+            u->since = now;
+            u->code = 0;
+        }
         u->code++;
     } else {
         u->count++;

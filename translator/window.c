@@ -292,7 +292,7 @@ void window_advance(struct lower *l)
                    p->at - delta <= WINDOW_REACH && p->at - delta >= -WINDOW_REACH;
         p->at -= delta;
     }
-    if (l->wide && l->in->row == lower_call &&
-        !l->ended) /* RET has just read the word below, through the window */
+    /* Where a call returns to in the block, RET has just read the word below RSP, through the window. */
+    if (l->wide && l->in->row == lower_call && !l->ended)
         window_note_probed(l, (struct place){RSP, PLACE_NONE, 1, PLACE_NONE}, -(int32_t)l->word);
 }
