@@ -87,22 +87,31 @@ lib_check_commands() {
     done
 }
 
-# lib_build DIR [MESON_OPTION...]: configures DIR if that has not been done, and builds it.
+# lib_build DIR [MESON_OPTION...]: configures DIR if that has not been done, or not with these options, and builds it.
 lib_build() {
     lib_dir=$1
     shift
     if [ ! -f "$lib_dir/build.ninja" ]; then
-        say "configuring $lib_dir"
-        if ! lib_out=$(cd "$NOVT_ROOT" && meson setup "$lib_dir" "$@" 2>&1); then
-            printf '%s\n' "$lib_out" >&2
-            die "meson setup failed"
-        fi
+        lib_configure "$@"
+    elif [ $# -gt 0 ] && [ "$(cat "$lib_dir/configured-with" 2>/dev/null)" != "$*" ]; then
+        lib_configure --reconfigure "$@"
     fi
     say "building $lib_dir"
     if ! lib_out=$(ninja -C "$lib_dir" 2>&1); then
         printf '%s\n' "$lib_out" | grep -v '^\[[0-9]*/[0-9]*\] \(Compiling\|Linking\)' | tail -n 100 >&2
         die "the build failed"
     fi
+}
+
+# lib_configure ARGUMENT...: meson setup of $lib_dir; what it was given is kept beside build.ninja.
+lib_configure() {
+    say "configuring $lib_dir"
+    if ! lib_out=$(cd "$NOVT_ROOT" && meson setup "$lib_dir" "$@" 2>&1); then
+        printf '%s\n' "$lib_out" >&2
+        die "meson setup failed"
+    fi
+    [ "${1:-}" != --reconfigure ] || shift
+    printf '%s\n' "$*" >"$lib_dir/configured-with"
 }
 
 # lib_as_user COMMAND...: runs the command without privileges: as `nobody` when we are root.
