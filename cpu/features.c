@@ -105,7 +105,7 @@ const struct feature features[] = {
     /* CPUID 7.0, EDX */
     {"fsrm", W(f7_edx), 4, LEVEL_DEFAULT, NATIVE},
     {"avx512-vp2intersect", W(f7_edx), 8, LEVEL_MAX, NATIVE},
-    {"avx512-fp16", W(f7_edx), 23, LEVEL_MAX, NATIVE},
+    {"avx512-fp16", W(f7_edx), 23, LEVEL_OPTION, NOT_SUPPORTED},
     {"spec-ctrl", W(f7_edx), 26, LEVEL_OPTION, NOT_SUPPORTED},
     {"arch-capabilities", W(f7_edx), 29, LEVEL_V1, EMULATED}, /* Intel only; see below and msr.c */
     /* CPUID 7.1, EAX */

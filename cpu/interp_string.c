@@ -251,6 +251,20 @@ static void string_begin(const struct vcpu *v, const struct insn *i, struct stri
         s->count = CHUNK;
 }
 
+/* Intel's processors clear bits 63:32 of what 32-bit addresses use even if nothing is done, AMD's do not. */
+static void narrow_registers(struct vcpu *v, const struct insn *i)
+{
+    uint8_t opcode = i->opcode & 0xfe;
+
+    if (!i->rep || i->addrsize != 4 || v->model->amd)
+        return;
+    v->gpr[RCX] = (uint32_t)v->gpr[RCX];
+    if (opcode == 0xa4 || opcode == 0xaa)
+        v->gpr[RDI] = (uint32_t)v->gpr[RDI];
+    if (opcode == 0xa4)
+        v->gpr[RSI] = (uint32_t)v->gpr[RSI];
+}
+
 enum cpu_status interp_string(struct vcpu *v, struct insn *i)
 {
     struct string_op s;
@@ -258,6 +272,7 @@ enum cpu_status interp_string(struct vcpu *v, struct insn *i)
     enum cpu_status status;
 
     string_begin(v, i, &s, i->opcode & 1 ? i->opsize : 1);
+    narrow_registers(v, i);
     switch (i->opcode & 0xfe) {
     case 0xa4:
         status = movs(v, i, &s);

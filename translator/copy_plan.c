@@ -113,7 +113,8 @@ static bool is_other_in_64bit(const struct insn *in)
             (in->vex_w && in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
              ZydisRegisterGetClass(in->op[i].reg.value) == ZYDIS_REGCLASS_GPR32))
             return true;
-    if (in->vex_w && (in->mnemonic == ZYDIS_MNEMONIC_VMOVD || in->mnemonic == ZYDIS_MNEMONIC_VCVTSI2SD ||
+    if (in->vex_w && (in->mnemonic == ZYDIS_MNEMONIC_VMOVD || in->mnemonic == ZYDIS_MNEMONIC_VPEXTRD ||
+                      in->mnemonic == ZYDIS_MNEMONIC_VPINSRD || in->mnemonic == ZYDIS_MNEMONIC_VCVTSI2SD ||
                       in->mnemonic == ZYDIS_MNEMONIC_VCVTSI2SS))
         return true;
     return in->vex_w && (in->isa_ext == ZYDIS_ISA_EXT_BMI1 || in->isa_ext == ZYDIS_ISA_EXT_BMI2);

@@ -30,12 +30,37 @@ static const uint16_t refused[] = {
 };
 
 static const uint8_t refused_ext[] = {
-    ZYDIS_ISA_EXT_SSE4A,    ZYDIS_ISA_EXT_AMD3DNOW, ZYDIS_ISA_EXT_XOP,   ZYDIS_ISA_EXT_FMA4,
-    ZYDIS_ISA_EXT_TBM,      ZYDIS_ISA_EXT_VTX,      ZYDIS_ISA_EXT_SVM,   ZYDIS_ISA_EXT_SGX,
-    ZYDIS_ISA_EXT_MPX,      ZYDIS_ISA_EXT_RTM,      ZYDIS_ISA_EXT_XSAVE, ZYDIS_ISA_EXT_XSAVEC,
-    ZYDIS_ISA_EXT_XSAVEOPT, ZYDIS_ISA_EXT_XSAVES,   ZYDIS_ISA_EXT_CET,   ZYDIS_ISA_EXT_SNP,
-    ZYDIS_ISA_EXT_PADLOCK,  ZYDIS_ISA_EXT_UINTR,    ZYDIS_ISA_EXT_TDX,   ZYDIS_ISA_EXT_KEYLOCKER,
-    ZYDIS_ISA_EXT_ENQCMD,   ZYDIS_ISA_EXT_PCONFIG,  ZYDIS_ISA_EXT_SMAP,  ZYDIS_ISA_EXT_PKU,
+    ZYDIS_ISA_EXT_SSE4A,
+    ZYDIS_ISA_EXT_AMD3DNOW,
+    ZYDIS_ISA_EXT_XOP,
+    ZYDIS_ISA_EXT_FMA4,
+    ZYDIS_ISA_EXT_TBM,
+    ZYDIS_ISA_EXT_VTX,
+    ZYDIS_ISA_EXT_SVM,
+    ZYDIS_ISA_EXT_SGX,
+    ZYDIS_ISA_EXT_MPX,
+    ZYDIS_ISA_EXT_RTM,
+    ZYDIS_ISA_EXT_XSAVE,
+    ZYDIS_ISA_EXT_XSAVEC,
+    ZYDIS_ISA_EXT_XSAVEOPT,
+    ZYDIS_ISA_EXT_XSAVES,
+    ZYDIS_ISA_EXT_CET,
+    ZYDIS_ISA_EXT_SNP,
+    ZYDIS_ISA_EXT_PADLOCK,
+    ZYDIS_ISA_EXT_UINTR,
+    ZYDIS_ISA_EXT_TDX,
+    ZYDIS_ISA_EXT_KEYLOCKER,
+    ZYDIS_ISA_EXT_ENQCMD,
+    ZYDIS_ISA_EXT_PCONFIG,
+    ZYDIS_ISA_EXT_SMAP,
+    ZYDIS_ISA_EXT_PKU,
+    /* a host may have them, and no guest gets them */
+    ZYDIS_ISA_EXT_MOVDIR,
+    ZYDIS_ISA_EXT_TSX_LDTRK,
+    ZYDIS_ISA_EXT_AMX_TILE,
+    ZYDIS_ISA_EXT_AMX_INT8,
+    ZYDIS_ISA_EXT_AMX_BF16,
+    ZYDIS_ISA_EXT_HRESET,
 };
 
 /* Outside of 64-bit mode: what works on the selectors that host and guest share, and images of the x87 state. */
@@ -92,12 +117,16 @@ bool insn_form_accepts(const struct insn_forms *f, const ZydisDecodedInstruction
         return false; /* undefined */
     if (i->mnemonic == ZYDIS_MNEMONIC_MOVSXD && i->operand_width == 16)
         return false; /* reads two bytes or four, by the maker */
+    if (i->mnemonic == ZYDIS_MNEMONIC_PAUSE && i->raw.rex.B)
+        return false; /* PAUSE (Intel) or XCHG R8 (AMD) */
     if (i->mnemonic == ZYDIS_MNEMONIC_MOV && i->opcode == 0x8e && is_wide(i))
         return false; /* to a segment register */
     if (i->mnemonic == ZYDIS_MNEMONIC_POP && i->opcode_map == ZYDIS_OPCODE_MAP_0F && is_wide(i))
         return false; /* POP FS, POP GS */
     if (is_listed(refused, sizeof refused / sizeof *refused, (uint16_t)i->mnemonic))
         return false;
+    if (i->meta.isa_set >= ZYDIS_ISA_SET_AVX512_FP16_128 && i->meta.isa_set <= ZYDIS_ISA_SET_AVX512_FP16_SCALAR)
+        return false; /* no guest gets it */
     for (n = 0; n < sizeof refused_ext; n++)
         if (i->meta.isa_ext == refused_ext[n])
             return false;

@@ -111,7 +111,8 @@ bool build_is_piecewise(const ZydisDecodedInstruction *i)
 {
     return i->meta.category == ZYDIS_CATEGORY_SCATTER || i->meta.category == ZYDIS_CATEGORY_GATHER ||
            i->meta.category == ZYDIS_CATEGORY_AVX2GATHER || i->mnemonic == ZYDIS_MNEMONIC_ENTER ||
-           i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
+           i->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH ||
+           i->meta.isa_ext == ZYDIS_ISA_EXT_MMX || i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
 bool build_fills_registers(const ZydisDecodedInstruction *i)
@@ -132,7 +133,14 @@ bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
            i->mnemonic == ZYDIS_MNEMONIC_FRSTOR || i->mnemonic == ZYDIS_MNEMONIC_FXSAVE ||
            i->mnemonic == ZYDIS_MNEMONIC_FXSAVE64 || i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR ||
            i->mnemonic == ZYDIS_MNEMONIC_FXRSTOR64 || i->mnemonic == ZYDIS_MNEMONIC_FNSAVE ||
-           i->mnemonic == ZYDIS_MNEMONIC_FNSTENV;
+           i->mnemonic == ZYDIS_MNEMONIC_FNSTENV || i->mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+           i->mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU || i->meta.isa_ext == ZYDIS_ISA_EXT_SHA;
+}
+
+bool build_may_reach(const ZydisDecodedInstruction *i)
+{
+    return i->mnemonic == ZYDIS_MNEMONIC_BOUND || i->mnemonic == ZYDIS_MNEMONIC_FISTTP ||
+           i->meta.isa_ext == ZYDIS_ISA_EXT_X87;
 }
 
 static bool try_single(struct builder *b, const struct insn_form *form)
@@ -152,6 +160,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
     b->c->partial_registers = build_fills_registers(&b->i);
     b->c->undefined_fault = build_fault_flags(&b->i);
     b->c->cr2_free = build_faults_in_any_order(&b->i);
+    b->c->reaching_free = build_may_reach(&b->i);
     build_append(b, b->bytes, b->i.length);
     b->c->length = b->i.length;
     return true;
@@ -172,7 +181,7 @@ static void start_case(struct builder *b, uint64_t index, unsigned steps, bool p
     c->hole_size = 0;
     c->undefined = 0;
     c->undefined_fault = 0;
-    c->cr2_free = c->vector = false;
+    c->cr2_free = c->reaching_free = c->vector = false;
     c->partial = c->partial_registers = false;
     c->mnemonic = 0;
     c->steps = steps;

@@ -67,7 +67,7 @@ __asm__(".text\n"
         "mov rax, ds:[0x7ee31098]\nwrgsbase rax\n"
         "1: cmp word ptr ds:[0x7ee310d0], 0\njnz 1f\n"
         "mov rax, ds:[0x7ee31090]\nwrfsbase rax\n"
-        "1: mov eax, -1\nmov edx, -1\n"
+        "1: mov eax, 0xe7\nxor edx, edx\n"
         "xrstor64 ds:[0x7ee30000]\n"
         "push qword ptr ds:[0x7ee31080]\npopfq\n"
         "mov ax, ds:[0x7ee310cc]\nmov ss, ax\n"
@@ -90,7 +90,7 @@ __asm__(".text\n"
         "cld\n"
         "mov ds:[0x7ee310c8], es\nmov ds:[0x7ee310cc], ss\nmov ds:[0x7ee310ce], ds\n"
         "mov ds:[0x7ee310d0], fs\nmov ds:[0x7ee310d2], gs\n"
-        "mov eax, -1\nmov edx, -1\n"
+        "mov eax, 0xe7\nxor edx, edx\n"
         "xsave64 ds:[0x7ee30000]\n"
         "rdfsbase rax\nmov ds:[0x7ee31090], rax\n"
         "rdgsbase rax\nmov ds:[0x7ee31098], rax\n"
@@ -136,9 +136,9 @@ static void take_frame_xstate(const void *frame)
     uint32_t size;
 
     memcpy(&size, (const uint8_t *)frame + 464 + 16, 4);
-    if (size > INSN_XSAVE_SIZE || size < 576)
+    if (size < insn_xsave_size())
         die("insn-test: unexpected signal frame\n");
-    memcpy(context->xsave, frame, size);
+    memcpy(context->xsave, frame, insn_xsave_size());
 }
 
 /* SS is in the frame; CS is what it was unless a far transfer has been made. */

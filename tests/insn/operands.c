@@ -358,16 +358,22 @@ static bool tame_selector(struct builder *b, const ZydisDecodedOperand *op, unsi
     return true;
 }
 
-/* The x87 pointers in an image: bytes that are not compared. */
-static bool cut_hole(struct builder *b, unsigned from, unsigned to)
+/* Bytes that are not compared. */
+static bool cut_hole(struct builder *b, uint64_t linear, unsigned size)
 {
-    uint64_t at = operand_address(b, &b->op[0]) + from - INSN_DATA;
+    uint64_t at = linear - INSN_DATA;
 
     if (b->sequence)
         return false;
     b->c->hole_at = at < INSN_DATA_SIZE ? (uint32_t)at : 0;
-    b->c->hole_size = at < INSN_DATA_SIZE ? to - from : 0;
+    b->c->hole_size = at < INSN_DATA_SIZE ? size : 0;
     return true;
+}
+
+/* The x87 pointers in an image. */
+static bool cut_image(struct builder *b, unsigned from, unsigned to)
+{
+    return cut_hole(b, operand_address(b, &b->op[0]) + from, to - from);
 }
 
 /* Control, status and tag words are 14 or 28 bytes with the pointers (SDM vol. 1, 8.1.10); FXSAVE's image
@@ -377,12 +383,20 @@ static bool tame_image(struct builder *b)
     switch (b->i.mnemonic) {
     case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FNSAVE:
-        return b->i.operand_width == 16 ? cut_hole(b, 6, 14) : cut_hole(b, 12, 28);
+        return b->i.operand_width == 16 ? cut_image(b, 6, 14) : cut_image(b, 12, 28);
     case ZYDIS_MNEMONIC_FXSAVE:
-        return cut_hole(b, 6, 24);
+        return cut_image(b, 6, 24);
     default:
         return true;
     }
+}
+
+/* Of a segment register as 32 bits: 16 or 32 are written, by the processor (SDM vol. 2, PUSH). */
+static bool tame_push(struct builder *b)
+{
+    uint64_t top = build_stack(b);
+
+    return top - INSN_DATA > 4 && top - INSN_DATA < INSN_DATA_SIZE && cut_hole(b, top - 2, 2);
 }
 
 static bool tame_selectors(struct builder *b)
@@ -402,6 +416,9 @@ static bool tame_selectors(struct builder *b)
         return tame_selector(b, &b->op[1], b->i.operand_width);
     case ZYDIS_MNEMONIC_MOV:
         return b->i.opcode != 0x8e || tame_selector(b, &b->op[1], 0);
+    case ZYDIS_MNEMONIC_PUSH:
+        return b->op[0].type != ZYDIS_OPERAND_TYPE_REGISTER || b->i.operand_width != 32 ||
+               ZydisRegisterGetClass(b->op[0].reg.value) != ZYDIS_REGCLASS_SEGMENT || tame_push(b);
     case ZYDIS_MNEMONIC_POP:
         if (ZydisRegisterGetClass(b->op[0].reg.value) != ZYDIS_REGCLASS_SEGMENT)
             return true;

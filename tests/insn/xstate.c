@@ -6,12 +6,15 @@
 #include <cpuid.h>
 #include <string.h>
 
+#define GUEST_STATE                                                                                               \
+    0xe7u /* x87, SSE, AVX, AVX-512: what a guest may be given; AMX and PKRU are the host's alone */
+
 uint64_t insn_xstate_mask(void)
 {
     uint32_t low, high;
 
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low | (uint64_t)high << 32;
+    return low & GUEST_STATE;
 }
 
 static unsigned component(unsigned n, unsigned *size)
@@ -37,10 +40,14 @@ unsigned insn_xstate_offset(unsigned n)
 
 unsigned insn_xsave_size(void)
 {
-    unsigned a, b, c, d;
+    uint64_t mask = insn_xstate_mask();
+    unsigned end = 512 + 64, size;
 
-    __cpuid_count(0xd, 0, a, b, c, d);
-    return b;
+    for (unsigned n = 2; n < 8; n++) {
+        if (mask >> n & 1 && component(n, &size) + size > end)
+            end = component(n, &size) + size;
+    }
+    return end;
 }
 
 void insn_xstate_normalise(uint8_t *xsave)
