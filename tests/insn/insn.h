@@ -92,7 +92,7 @@ struct insn_case {
     uint32_t undefined;          /* flags that no engine needs to get right */
     uint32_t undefined_fault;    /* the same when it ends with an exception */
     bool cr2_free;               /* two operands may fault, in either order */
-    bool reaching_free;          /* whether an operand is reached depends on the processor: is_reached_or_not */
+    bool reaching_free; /* whether an operand is reached, or something else comes first, is the processor's */
     /* x87 to AVX-512: masked ones fault at the first element that counts */
     bool vector;
     bool partial; /* memory and vector registers may be half written when it faults (XSAVE, scatter...) */
