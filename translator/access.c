@@ -359,7 +359,7 @@ struct pointer access_operand(struct lower *l, const struct operand *op, enum po
     access_address(l, op, H_RAX);
     if (place_segment(op) != PLACE_NONE)
         access_add_segment(l, place_segment(op), access_info(op));
-    if (window_at_rax(l, form, &pointer))
+    if (window_at_rax(l, op, form, &pointer))
         return pointer;
     return access_check(l, access_info(op), form, H_R11);
 }

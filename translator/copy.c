@@ -127,9 +127,8 @@ static void emit_modrm(struct lower *l, const struct fields *p, int reg, int rm)
     uint8_t old = l->in->bytes[l->in->modrm];
     int r = reg == COPY_NO_FIELD ? old >> 3 & 7 : reg & 7;
 
-    if (p->memory && l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && p->pointer.disp)
-        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index,
-                          p->pointer.disp); /* a disp8 would be scaled */
+    if (p->memory && l->in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) /* a disp8 would be scaled */
+        emit_address_long(&l->e, r, p->pointer.reg, p->pointer.index, p->pointer.scale, p->pointer.disp);
     else if (p->memory)
         emit_address(&l->e, r, p->pointer.reg, p->pointer.index, p->pointer.scale, p->pointer.disp);
     else

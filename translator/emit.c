@@ -5,7 +5,8 @@
  */
 #include "translator/emit.h"
 
-void emit_address(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp)
+static void emit_any_address(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp,
+                             bool short_disp)
 {
     unsigned r = (unsigned)(reg & 7) << 3;
     unsigned shift = scale == 8 ? 3 : scale == 4 ? 2 : scale == 2 ? 1 : 0;
@@ -17,7 +18,7 @@ void emit_address(struct emitter *e, int reg, int base, int index, unsigned scal
         emit32(e, (uint32_t)disp);
         return;
     }
-    mod = disp == 0 && (base & 7) != 5 ? 0 : disp == (int8_t)disp ? 1 : 2;
+    mod = disp == 0 && (base & 7) != 5 ? 0 : short_disp && disp == (int8_t)disp ? 1 : 2;
     if (index == H_NONE && (base & 7) != 4) {
         emit8(e, mod << 6 | r | (unsigned)(base & 7));
     } else {
@@ -30,17 +31,14 @@ void emit_address(struct emitter *e, int reg, int base, int index, unsigned scal
         emit32(e, (uint32_t)disp);
 }
 
-void emit_address_long(struct emitter *e, int reg, int base, int index, int32_t disp)
+void emit_address(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp)
 {
-    unsigned r = (unsigned)(reg & 7) << 3;
+    emit_any_address(e, reg, base, index, scale, disp, true);
+}
 
-    if (index == H_NONE && (base & 7) != 4) {
-        emit8(e, 0x80u | r | (unsigned)(base & 7));
-    } else {
-        emit8(e, 0x80u | r | 4);
-        emit8(e, (index == H_NONE ? 4u : (unsigned)(index & 7)) << 3 | (unsigned)(base & 7));
-    }
-    emit32(e, (uint32_t)disp);
+void emit_address_long(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp)
+{
+    emit_any_address(e, reg, base, index, scale, disp, false);
 }
 
 void emit_mov_imm(struct emitter *e, int reg, uint64_t value)

@@ -97,8 +97,8 @@ static inline void emit_rex(struct emitter *e, bool wide, int reg, int index, in
 /* ModRM, SIB and displacement of [base + index * scale + disp]; base or index may be H_NONE. */
 void emit_address(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp);
 
-/* The same with a 32-bit displacement in any case, and a base. */
-void emit_address_long(struct emitter *e, int reg, int base, int index, int32_t disp);
+/* The same with a displacement of 32 bits or none: where 8 bits would be scaled (EVEX). */
+void emit_address_long(struct emitter *e, int reg, int base, int index, unsigned scale, int32_t disp);
 
 static inline void emit_op_mem(struct emitter *e, bool wide, unsigned opcode, int reg, int base, int index,
                                unsigned scale, int32_t disp)

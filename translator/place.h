@@ -112,7 +112,7 @@ bool window_keeps_flags(const struct insn *in);
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer);
 bool window_stack(struct lower *l, unsigned base, int32_t disp, struct pointer *pointer);
 /* To the linear address in RAX, in 32-bit code; the host's flags have been clobbered. */
-bool window_at_rax(struct lower *l, enum pointer_form form, struct pointer *pointer);
+bool window_at_rax(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer);
 void window_advance(struct lower *l); /* behind each instruction */
 void window_note_probed(struct lower *l, struct place place, int32_t at);
 /* --- window_loop.c: in front of the first instruction --- */

@@ -35,6 +35,13 @@ static bool wanted(const struct lower *l)
     return l->windowed && !l->checked && window_row(l->in);
 }
 
+/* Intel's processors store 80 bits as 64 and 16: at a page's end they may leave the first of them behind when the
+   second faults. */
+static bool is_stored_in_parts(const struct operand *op)
+{
+    return op->size == 80 && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+}
+
 bool window_is_probe(const uint8_t *host)
 {
     return memcmp(host, WINDOW_PROBE, sizeof WINDOW_PROBE - 1) == 0 ||
@@ -243,19 +250,19 @@ static bool in_wide(const struct lower *l, bool found, struct pointer *pointer)
 
 bool window_operand(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
-    if (!wanted(l))
+    if (!wanted(l) || is_stored_in_parts(op))
         return false;
     if (!l->wide)
         return narrow_operand(l, op, form, pointer);
     return in_wide(l, wide_operand(l, op, form, pointer), pointer);
 }
 
-bool window_at_rax(struct lower *l, enum pointer_form form, struct pointer *pointer)
+bool window_at_rax(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
 {
     struct insn_map *m = &l->map[l->index];
 
     /* A poll in front of the instruction would find the flags where they were. */
-    if (!l->windowed || l->wide || l->polled || l->in->row != lower_copy)
+    if (!l->windowed || l->wide || l->polled || l->in->row != lower_copy || is_stored_in_parts(op))
         return false;
     m->flags_saved_start = true;
     m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
