@@ -265,7 +265,7 @@ static unsigned encode_evex(uint8_t *code, const struct native_row *row, const s
     code[2] = i->evex[1];
     code[3] = i->evex[2];
     if (row->flags & N_GREG)
-        code[1] |= 0x90; /* R and R' are stored inverted */
+        code[1] |= 0x80; /* R is stored inverted; what R' means for a general register is the processor's */
     if (i->mod != 3 || rm_is_general(row, i))
         code[1] |= 0x60; /* X and B */
     return 4;

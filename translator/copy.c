@@ -206,7 +206,7 @@ static void emit_evex(struct lower *l, const struct fields *p)
     unsigned p0 = v[1], p1 = v[2], p2 = v[3]; /* ~R ~X ~B ~R' 0mmm; W ~vvvv 1 pp; z L'L b ~V' aaa */
 
     if (p->reg != COPY_NO_FIELD)
-        p0 = (p0 & ~0x90u) | 0x10u | (p->reg & 8 ? 0 : 0x80u);
+        p0 = (p0 & ~0x80u) | (p->reg & 8 ? 0 : 0x80u);
     if (p->memory)
         p0 = (p0 & ~0x60u) | (p->pointer.index > 7 ? 0 : 0x40u) | (p->pointer.reg > 7 ? 0 : 0x20u);
     else if (p->rm != COPY_NO_FIELD)

@@ -27,7 +27,7 @@ void judge_start(struct judge *j, const struct insn_forms *forms, struct insn_ca
     j->native = j->comparable = true;
     j->may_be_long = j->may_be_cut = false;
     c->undefined = c->undefined_fault = 0;
-    c->cr2_free = c->vector = c->partial = c->partial_registers = false;
+    c->cr2_free = c->reaching_free = c->vector = c->partial = c->partial_registers = false;
     c->hole_size = 0;
 }
 
@@ -151,6 +151,7 @@ static void look_at(struct judge *j, const ZydisDecodedInstruction *i, const Zyd
        to. */
     j->c->partial = build_is_piecewise(i) || indirect_call;
     j->c->cr2_free = build_faults_in_any_order(i) || indirect_call;
+    j->c->reaching_free = build_may_reach(i, op);
     j->c->vector = !is_general(i);
 }
 

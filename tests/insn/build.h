@@ -48,7 +48,7 @@ bool build_fills_registers(const ZydisDecodedInstruction *i);
 /* CMPS and MOVS read or write at two places: which page fault comes first is the processor's choice;
    FLDENV, FRSTOR, FXSAVE and FXRSTOR work in pieces. */
 bool build_faults_in_any_order(const ZydisDecodedInstruction *i);
-bool build_may_reach(const struct builder *b);
+bool build_may_reach(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *op);
 uint32_t build_fault_flags(const ZydisDecodedInstruction *i);
 void build_sequence(struct builder *b, unsigned steps);
 /* Appends an instruction of this form, with `base` for a memory operand (-1: any of the known registers).

@@ -137,14 +137,12 @@ bool build_faults_in_any_order(const ZydisDecodedInstruction *i)
            i->mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU || i->meta.isa_ext == ZYDIS_ISA_EXT_SHA;
 }
 
-bool build_may_reach(const struct builder *b)
+bool build_may_reach(const ZydisDecodedInstruction *i, const ZydisDecodedOperand *op)
 {
-    const ZydisDecodedInstruction *i = &b->i;
-
     return i->mnemonic == ZYDIS_MNEMONIC_BOUND ||
            ((i->meta.isa_ext == ZYDIS_ISA_EXT_X87 || i->mnemonic == ZYDIS_MNEMONIC_FISTTP ||
              i->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH) &&
-            b->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY && b->op[0].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
+            op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
 }
 
 static bool try_single(struct builder *b, const struct insn_form *form)
@@ -164,7 +162,7 @@ static bool try_single(struct builder *b, const struct insn_form *form)
     b->c->partial_registers = build_fills_registers(&b->i);
     b->c->undefined_fault = build_fault_flags(&b->i);
     b->c->cr2_free = build_faults_in_any_order(&b->i);
-    b->c->reaching_free = build_may_reach(b);
+    b->c->reaching_free = build_may_reach(&b->i, b->op);
     build_append(b, b->bytes, b->i.length);
     b->c->length = b->i.length;
     return true;

@@ -167,7 +167,7 @@ bool build_step(struct builder *b, const struct insn_form *form, int base, bool 
     b->c->partial |= build_is_piecewise(&b->i);
     b->c->partial_registers |= build_fills_registers(&b->i);
     b->c->cr2_free |= build_faults_in_any_order(&b->i);
-    b->c->reaching_free |= build_may_reach(b);
+    b->c->reaching_free |= build_may_reach(&b->i, b->op);
     b->c->undefined_fault |= build_fault_flags(&b->i);
     build_append(b, b->bytes, b->i.length);
     return true;
