@@ -3,8 +3,9 @@
  * CLFLUSH.
  *
  * Interface: interp_group15. The save areas are worked on by the host's instruction in the bounce buffer: the
- * guest's area is copied in (what the instruction leaves alone stays as it is), then copied back. Invariant: all
- * of the area is known to be accessible before any of it changes.
+ * guest's area is copied in (what the instruction leaves alone stays as it is), then copied back. In 64-bit code
+ * that works with the guest's state in the host's registers, too. Invariant: all of the area is known to be
+ * accessible before any of it changes.
  */
 #include "cpu/native_internal.h"
 
@@ -16,6 +17,7 @@
 #define POINTERS_AT 6u
 #define XCOMP_COMPACT (1ull << 63)
 
+#define MXCSR_AT 24u
 #define XMM_AT 160u
 
 enum save_kind { FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT, XSAVEC };
@@ -38,26 +40,39 @@ static uint64_t piece_at(const struct vcpu *v, const struct insn *i, uint64_t of
     return insn_code64(v) || i->addrsize == 2 ? offset + at : (uint32_t)(offset + at);
 }
 
+/* Bytes of the piece at `at`: up to the page's end in 64-bit code, where nothing wraps and no limit is. */
+static unsigned piece_size(const struct vcpu *v, const struct insn *i, uint64_t offset, unsigned at, unsigned size)
+{
+    gva_t linear = offset + at + (i->segment < SEG_FS ? 0 : v->seg[i->segment].base);
+    unsigned most = insn_code64(v) && !v->write_log ? (unsigned)(PAGE_SIZE - (linear & ~PAGE_MASK)) : 64;
+
+    return size - at < most ? size - at : most;
+}
+
 static enum cpu_status check_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
-    for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_check_write(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64));
+    for (unsigned at = 0, part; at < size; at += part) {
+        part = piece_size(v, i, offset, at, size);
+        TRY(mem_check_write(v, i->segment, piece_at(v, i, offset, at), part));
+    }
     return CPU_OK;
 }
 
 static enum cpu_status read_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned from, unsigned size)
 {
-    for (unsigned at = from; at < size; at += 64)
-        TRY(mem_read_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
-                           v->native->bounce + at));
+    for (unsigned at = from, part; at < size; at += part) {
+        part = piece_size(v, i, offset, at, size);
+        TRY(mem_read_bytes(v, i->segment, piece_at(v, i, offset, at), part, v->native->bounce + at));
+    }
     return CPU_OK;
 }
 
 static enum cpu_status write_area(struct vcpu *v, struct insn *i, uint64_t offset, unsigned size)
 {
-    for (unsigned at = 0; at < size; at += 64)
-        TRY(mem_write_bytes(v, i->segment, piece_at(v, i, offset, at), size - at < 64 ? size - at : 64,
-                            v->native->bounce + at));
+    for (unsigned at = 0, part; at < size; at += part) {
+        part = piece_size(v, i, offset, at, size);
+        TRY(mem_write_bytes(v, i->segment, piece_at(v, i, offset, at), part, v->native->bounce + at));
+    }
     return CPU_OK;
 }
 
@@ -70,6 +85,74 @@ static void hide_pointers(struct cpu_native *n, const uint8_t before[NATIVE_POIN
         memset(now, 0, NATIVE_POINTERS);
 }
 
+/* What XRSTOR and FXRSTOR have left in the pointers. */
+static void note_pointers(struct cpu_native *n, enum save_kind kind, uint64_t mask)
+{
+    uint64_t have = get64(n->bounce + HEADER);
+
+    if (kind == FXRSTOR || (mask & have & 1))
+        memcpy(n->pointers, n->bounce + POINTERS_AT, NATIVE_POINTERS);
+    else if (mask & 1)
+        memset(n->pointers, 0, NATIVE_POINTERS);
+}
+
+/* Does the host take this image? What it refuses (#GP) is left to native_run. */
+static bool is_plain(const uint8_t *image, enum save_kind kind)
+{
+    uint32_t mxcsr;
+
+    memcpy(&mxcsr, image + MXCSR_AT, 4);
+    if (mxcsr & ~0xffffu)
+        return false;
+    for (unsigned at = HEADER + 16; kind == XRSTOR && at < HEADER + 64; at += 8)
+        if (get64(image + at))
+            return false;
+    return true;
+}
+
+/* With REX.W pointers have 64 bits. */
+#define LIVE(name)                                                                                                \
+    do {                                                                                                          \
+        if (wide)                                                                                                 \
+            __asm__ volatile(name "64 %0" : "+m"(n->bounce) : "a"(low), "d"(high) : "memory");                    \
+        else                                                                                                      \
+            __asm__ volatile(name " %0" : "+m"(n->bounce) : "a"(low), "d"(high) : "memory");                      \
+    } while (0)
+
+/* The same with the guest's state in the host's registers, where it stays. */
+static enum cpu_status run_live(struct vcpu *v, enum save_kind kind, uint64_t mask, bool wide)
+{
+    struct cpu_native *n = v->native;
+    uint32_t low = (uint32_t)mask, high = (uint32_t)(mask >> 32);
+    uint8_t before[NATIVE_POINTERS];
+
+    if ((kind == FXRSTOR || kind == XRSTOR) && !is_plain(n->bounce, kind))
+        return CPU_NEED_FULL;
+    memcpy(before, n->bounce + POINTERS_AT, NATIVE_POINTERS);
+    switch (kind) {
+    case FXSAVE:
+        LIVE("fxsave");
+        break;
+    case FXRSTOR:
+        LIVE("fxrstor");
+        break;
+    case XRSTOR:
+        LIVE("xrstor");
+        break;
+    case XSAVEC:
+        LIVE("xsavec");
+        break;
+    case XSAVEOPT: /* which remembers what it has saved where: nothing is in the bounce buffer for long */
+    case XSAVE:
+        LIVE("xsave");
+    }
+    if (kind == FXRSTOR || kind == XRSTOR)
+        note_pointers(n, kind, mask);
+    else
+        hide_pointers(n, before);
+    return CPU_OK;
+}
+
 /* Runs the host's instruction on the bounce buffer, for the components in `mask`. */
 static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
 {
@@ -79,6 +162,8 @@ static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save
     uint8_t before[NATIVE_POINTERS];
     bool wide = i->rex & REX_W;
 
+    if (v->simd_live)
+        return run_live(v, kind, mask, wide);
     n->operand = n->bounce;
     memcpy(before, n->bounce + POINTERS_AT, NATIVE_POINTERS);
     TRY(native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true));
@@ -225,8 +310,7 @@ static enum cpu_status fxsave(struct vcpu *v, struct insn *i, bool restore)
     return write_area(v, i, offset, 512);
 }
 
-/* Bytes of the area that components of `mask` may reach. */
-static unsigned area_size(struct vcpu *v, uint64_t mask, bool compact)
+static unsigned measure_area(struct vcpu *v, uint64_t mask, bool compact)
 {
     uint32_t out[4];
     unsigned end = HEADER + 64;
@@ -241,6 +325,20 @@ static unsigned area_size(struct vcpu *v, uint64_t mask, bool compact)
             end = out[1] + out[0];
     }
     return end < NATIVE_BOUNCE ? end : NATIVE_BOUNCE;
+}
+
+/* Bytes of the area that components of `mask` may reach. */
+static unsigned area_size(struct vcpu *v, uint64_t mask, bool compact)
+{
+    struct cpu_native *n = native_state(v);
+
+    if (!n)
+        return measure_area(v, mask, compact);
+    if (!n->area_size[compact] || n->area_mask[compact] != mask) {
+        n->area_mask[compact] = mask;
+        n->area_size[compact] = measure_area(v, mask, compact);
+    }
+    return n->area_size[compact];
 }
 
 static uint64_t requested(const struct vcpu *v)
@@ -357,7 +455,7 @@ static enum cpu_status group15_memory(struct vcpu *v, struct insn *i, unsigned s
         return m->f7_ebx >> 24 & 1 ? flush_line(v, i) : raise_ud(v);
     if (i->opsize_prefix || i->rep)
         return raise_ud(v);
-    if (v->simd_live)
+    if (v->simd_live && (!insn_code64(v) || (sub & 6) == 2))
         return CPU_NEED_FULL;
     switch (sub) {
     case 0:
@@ -387,7 +485,7 @@ enum cpu_status interp_group15(struct vcpu *v, struct insn *i)
     if (i->opcode == 0xc7) {
         if (!(v->model->f1_ecx & F1_XSAVE) || !(v->model->fd_1_eax & FD_XSAVEC) || i->opsize_prefix || i->rep)
             return raise_ud(v);
-        return v->simd_live ? CPU_NEED_FULL : xsave(v, i, XSAVEC);
+        return v->simd_live && !insn_code64(v) ? CPU_NEED_FULL : xsave(v, i, XSAVEC);
     }
     if (i->mod != 3)
         return group15_memory(v, i, sub);
