@@ -73,8 +73,10 @@ static void add_basic(struct cpu_model *m)
     if (!m->amd)
         add_intel_caches(m);
     add_leaf(m, 6, -1, m->f6_eax, 0, 0, 0);
-    add_leaf(m, 7, 0, 1, m->f7_ebx, m->f7_ecx, m->f7_edx);
+    add_leaf(m, 7, 0, m->f7_2_edx ? 2 : 1, m->f7_ebx, m->f7_ecx, m->f7_edx);
     add_leaf(m, 7, 1, m->f7_1_eax, 0, 0, 0);
+    if (m->f7_2_edx)
+        add_leaf(m, 7, 2, 0, 0, 0, m->f7_2_edx);
     add_leaf(m, 0xb, 0, 0, 1, 1 << 8, 0);
     add_leaf(m, 0xb, 1, 0, 1, 1 | 2 << 8, 0);
     for (uint32_t leaf = 0x15; leaf <= m->max_basic; leaf++) { /* TSC and base frequency */
@@ -157,7 +159,7 @@ void leaves_build(struct cpu_model *m)
              (r[1] == 0x6f677948 && r[2] == 0x656e6975); /* HygonGenuine */
     m->leaf_count = 0;
     if (m->amd)
-        m->f7_edx &= ~(1u << 29); /* arch-capabilities */
+        m->f7_edx &= ~(1u << 29 | 1u << 26), m->f7_2_edx = 0; /* arch-capabilities, spec-ctrl, bhi-ctrl */
     add_basic(m);
     add_xsave(m);
     add_extended(m);

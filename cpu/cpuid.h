@@ -20,7 +20,7 @@ struct cpuid_leaf {
 struct cpu_model {
     char name[32];
     /* Feature words as in CPUID, after `-cpu` and what the host and novt can do. */
-    uint32_t f1_ecx, f1_edx, f7_ebx, f7_ecx, f7_edx, f7_1_eax, fd_1_eax, f80000001_ecx, f80000001_edx;
+    uint32_t f1_ecx, f1_edx, f7_ebx, f7_ecx, f7_edx, f7_1_eax, f7_2_edx, fd_1_eax, f80000001_ecx, f80000001_edx;
     uint32_t f6_eax, f80000007_edx, f80000008_ebx, f80000021_eax, f80000021_ecx;
     uint64_t xcr0_allowed;
     bool amd; /* the vendor shown, which is the host's */

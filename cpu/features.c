@@ -106,7 +106,7 @@ const struct feature features[] = {
     {"fsrm", W(f7_edx), 4, LEVEL_DEFAULT, NATIVE},
     {"avx512-vp2intersect", W(f7_edx), 8, LEVEL_MAX, NATIVE},
     {"avx512-fp16", W(f7_edx), 23, LEVEL_OPTION, NOT_SUPPORTED},
-    {"spec-ctrl", W(f7_edx), 26, LEVEL_OPTION, NOT_SUPPORTED},
+    {"spec-ctrl", W(f7_edx), 26, LEVEL_V1, EMULATED},         /* Intel only, likewise */
     {"arch-capabilities", W(f7_edx), 29, LEVEL_V1, EMULATED}, /* Intel only; see below and msr.c */
     /* CPUID 7.1, EAX */
     {"avx-vnni", W(f7_1_eax), 4, LEVEL_DEFAULT, NATIVE},
@@ -114,6 +114,8 @@ const struct feature features[] = {
     {"fzrm", W(f7_1_eax), 10, LEVEL_DEFAULT, NATIVE},
     {"fsrs", W(f7_1_eax), 11, LEVEL_DEFAULT, NATIVE},
     {"fsrc", W(f7_1_eax), 12, LEVEL_DEFAULT, NATIVE},
+    /* CPUID 7.2, EDX; Intel only, likewise */
+    {"bhi-ctrl", W(f7_2_edx), 4, LEVEL_V1, EMULATED},
     /* CPUID 0xd.1, EAX */
     {"xsaveopt", W(fd_1_eax), 0, LEVEL_DEFAULT, NATIVE},
     {"xsavec", W(fd_1_eax), 1, LEVEL_DEFAULT, NATIVE},
@@ -145,14 +147,14 @@ const struct feature features[] = {
      * Returns and indirect jumps of the guest are rewritten, and privilege is checked in software: the sequences
      * by which a kernel guards real processors of this family would not guard anything here, and cost much (a VERW
      * on each return to user mode, a thunk for each return). So those that depend on the family alone are told to
-     * be unneeded; automatic IBRS, which unmakes retpolines, only on demand.
+     * be unneeded; and with (automatic) IBRS there are no retpolines.
      */
     {"btc-no", W(f80000008_ebx), 29, LEVEL_V1, EMULATED},
     {"srso-no", W(f80000021_eax), 29, LEVEL_V1, EMULATED},
     {"amd-ssb-no", W(f80000008_ebx), 26, LEVEL_V1, EMULATED},
     {"tsa-sq-no", W(f80000021_ecx), 1, LEVEL_V1, EMULATED},
     {"tsa-l1-no", W(f80000021_ecx), 2, LEVEL_V1, EMULATED},
-    {"auto-ibrs", W(f80000021_eax), 8, LEVEL_OPTION, EMULATED},
+    {"auto-ibrs", W(f80000021_eax), 8, LEVEL_V1, EMULATED},
 };
 const unsigned feature_count = sizeof features / sizeof features[0];
 
@@ -198,6 +200,7 @@ const struct feature_need feature_needs[] = {
     {"avx512-vp2intersect", "avx512f"},
     {"avx512-fp16", "avx512bw"},
     {"avx512-bf16", "avx512bw"},
+    {"bhi-ctrl", "spec-ctrl"},
     {"x2apic", "apic"},
     {"tsc-deadline", "apic"},
     {"arat", "apic"},

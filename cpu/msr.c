@@ -63,6 +63,24 @@ static bool read_efer(struct vcpu *v, uint32_t msr, uint64_t *value)
     return true;
 }
 
+/* SPEC_CTRL (IBRS, STIBP, SSBD, BHI_DIS_S) and PRED_CMD (IBPB, only written). Nothing follows from them. */
+static bool read_spec(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    *value = v->spec_ctrl;
+    return msr == 0x48 && v->model->f7_edx >> 26 & 1;
+}
+
+static bool write_spec(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    uint64_t allowed = msr == 0x49 ? 1 : v->model->f7_2_edx >> 4 & 1 ? 0x407 : 7;
+
+    if (!(v->model->f7_edx >> 26 & 1) || value & ~allowed)
+        return false;
+    if (msr == 0x48)
+        v->spec_ctrl = value;
+    return true;
+}
+
 static bool write_efer(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     const struct cpu_model *m = v->model;
@@ -155,14 +173,16 @@ static const struct msr_row rows[] = {
     {0x34, 0x34, INTEL, READ_ONLY},             /* SMI_COUNT */
     {0x3a, 0x3a, INTEL, READ_ONLY, .value = 1}, /* FEAT_CTL: locked, nothing enabled */
     {MSR_TSC_ADJUST, MSR_TSC_ADJUST, ANY, SPECIAL, .read = read_tsc, .write = write_tsc},
+    {0x48, 0x49, INTEL, SPECIAL, .read = read_spec, .write = write_spec},
     {0x79, 0x79, INTEL, IGNORED},                      /* UCODE_WRITE */
     {0x8b, 0x8b, INTEL, IGNORED, .value = 1ull << 32}, /* UCODE_REV */
     {0x8b, 0x8b, AMD, IGNORED, .value = 0x01000065},   /* AMD64_PATCH_LEVEL */
     {0xfe, 0xfe, ANY, READ_ONLY, .value = 0x508},      /* MTRRcap: 8 variable, fixed, WC */
-    /* ARCH_CAPABILITIES: RDCL, SSB, MDS, PSCHANGE_MC, TAA, SBDR_SSDP, FBSDP, PSDP, PBRSB, GDS, RFDS "not
-       affected". Privilege is checked in software here, so what leaks past a processor's own check does not apply,
-       and the remedies (page-table isolation, buffer clearing) would remedy nothing. */
-    {0x10a, 0x10a, INTEL, READ_ONLY, .value = 0x0d00e179},
+    /* ARCH_CAPABILITIES: RDCL, SSB, MDS, PSCHANGE_MC, TAA, SBDR_SSDP, FBSDP, PSDP, BHI, PBRSB, GDS, RFDS, ITS "not
+       affected", and IBRS for all. Privilege is checked in software here, so what leaks past a processor's own
+       check does not apply; and the remedies (page-table isolation, buffer clearing, thunks for jumps and returns)
+       would remedy nothing. */
+    {0x10a, 0x10a, INTEL, READ_ONLY, .value = 0x400000000d10e17b},
     {0x174, 0x174, ANY, FIELD, AT(sysenter_cs), 0xffffffff},
     {0x175, 0x175, ANY, CANONICAL, AT(sysenter_esp)},
     {0x176, 0x176, ANY, CANONICAL, AT(sysenter_eip)},

@@ -104,7 +104,7 @@ struct vcpu {
     uint64_t dr[8]; /* 4 and 5 unused */
     uint64_t star, lstar, cstar, fmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t pat, tsc_aux, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
+    uint64_t pat, tsc_aux, misc_enable, spec_ctrl, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
     int64_t tsc_offset;        /* guest TSC = host TSC + tsc_offset */
     int64_t tsc_adjust;        /* IA32_TSC_ADJUST */
     uint64_t hwcr, mcg_status; /* MSRs that only remember what was written */

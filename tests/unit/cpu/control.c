@@ -95,7 +95,8 @@ Test(control, msrs)
     cr_assert_eq(cpu_write_msr(v, 0x259, 0x0606060606060606), CPU_OK);
     cr_assert(cpu_read_msr(v, 0x259, &value) == CPU_OK && value == 0x0606060606060606 &&
               v->mtrr_fixed[2] == value);
-    cr_assert_eq(cpu_read_msr(v, 0x48, &value), CPU_FAULT);
+    cr_assert_eq(cpu_read_msr(v, 0x4a, &value), CPU_FAULT);
+    cr_assert_eq(cpu_read_msr(v, 0x49, &value), CPU_FAULT);
     cr_assert(v->fault.vector == EXC_GP && v->fault.error == 0);
     cr_assert_eq(cpu_read_msr(v, 0xc0011029, &value), m->model.amd ? CPU_OK : CPU_FAULT);
     v->simd_live = true;
