@@ -53,6 +53,11 @@ int host_protect(void *at, size_t size, int protection)
     return (int)call(SYS_mprotect, (long)at, (long)size, protection, 0, 0, 0);
 }
 
+int host_signal(int thread, int number)
+{
+    return (int)call(SYS_tgkill, call(SYS_getpid, 0, 0, 0, 0, 0, 0), thread, number, 0, 0, 0);
+}
+
 void host_sleep(uint32_t nanoseconds)
 {
     const struct timespec t = {.tv_nsec = nanoseconds};

@@ -17,6 +17,8 @@ int host_map(void *at, size_t size, int protection, int flags, int fd, uint64_t 
 void *host_allocate(size_t size);
 int host_unmap(void *at, size_t size);
 int host_protect(void *at, size_t size, int protection);
+/* Sends a signal to a thread of this process: 0, or a negative errno. */
+int host_signal(int thread, int number);
 /* Or less, if a signal comes. */
 void host_sleep(uint32_t nanoseconds);
 

@@ -14,9 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define RESERVED (WINDOW_TABLE_SIZE - WINDOW_LOWEST) /* bytes; with a guard for an access at the end */
-
-int kwindow_create(struct kwindow **window, struct ram *ram, bool wide)
+int kwindow_create(struct kwindow **window, struct ram *ram, const uint8_t *table, bool wide)
 {
     struct kwindow *w = host_allocate(sizeof *w);
 
@@ -25,15 +23,10 @@ int kwindow_create(struct kwindow **window, struct ram *ram, bool wide)
         return -ENOMEM;
     w->ram = ram;
     w->limit = KWINDOW_RUNS;
-    w->has_table = wide && kwindow_reserve(KWINDOW_BASE, WINDOW_NARROW_SIZE);
+    w->table = (uintptr_t)table;
+    w->has_table = wide && window_reserve(KWINDOW_BASE, WINDOW_NARROW_SIZE);
     *window = w;
     return 0;
-}
-
-static void release(uint64_t at, size_t size)
-{
-    if (host_unmap((void *)(uintptr_t)at, size))
-        abort(); /* what the guest may not reach any more must not stay */
 }
 
 void kwindow_destroy(struct kwindow *w)
@@ -42,7 +35,7 @@ void kwindow_destroy(struct kwindow *w)
         return;
     kwindow_close(w);
     if (w->has_table)
-        release(KWINDOW_BASE, WINDOW_NARROW_SIZE);
+        window_give_back(KWINDOW_BASE, WINDOW_NARROW_SIZE);
     host_unmap(w, sizeof *w);
 }
 
@@ -55,20 +48,10 @@ bool kwindow_open(struct kwindow *w)
 {
     if (w->active)
         return true;
-    w->active = kwindow_reserve(WINDOW_LOWEST, RESERVED);
+    w->active = w->base || window_reserve_lowest();
     if (w->active)
         trace_tell(&w->ram->trace, TRACE_KERNEL_OPEN, false, 0, 0, 0);
     return w->active;
-}
-
-void kwindow_close(struct kwindow *w)
-{
-    if (w->active && !w->wide)
-        release(WINDOW_LOWEST, RESERVED);
-    for (unsigned i = 0; i < w->claim_count; i++)
-        release(w->claim[i] + w->base, KWINDOW_UNIT);
-    w->active = false;
-    w->count = w->claim_count = 0;
 }
 
 /* Index behind the last run that is in one unit with the i-th; a narrow window is one unit. */
@@ -97,6 +80,29 @@ void kwindow_flush(struct kwindow *w)
     w->count = 0;
     w->local = false;
     w->stats.flushes++;
+}
+
+void kwindow_close(struct kwindow *w)
+{
+    if (w->active && !w->base)
+        window_give_back_lowest();
+    else if (!w->wide)
+        kwindow_flush(w);
+    for (unsigned i = 0; i < w->claim_count; i++)
+        window_give_back(w->claim[i] + w->base, KWINDOW_UNIT);
+    w->active = false;
+    w->count = w->claim_count = 0;
+}
+
+bool kwindow_move(struct kwindow *w)
+{
+    bool active = w->active;
+
+    if (w->base)
+        return false;
+    kwindow_close(w);
+    w->base = w->table;
+    return !active || kwindow_open(w);
 }
 
 void kwindow_flush_local(struct kwindow *w)

@@ -1,8 +1,9 @@
 /*
  * kwindow.h - a window (memory/window.h) for supervisor code.
  *
- * Of 32-bit code: linear address L is at host address L. The lowest 4 GiB of novt's own address space are reserved
- * for it; an access of translated code is the guest's own, with an address-size prefix, and cannot leave them.
+ * Of 32-bit code: like the user's narrow window, linear address L is at host address L, in the lowest 4 GiB of
+ * novt's own address space, as long as user code does not want them. Then it moves to where a probe table would
+ * be, behind the vCPU; from now on an access has a GS prefix besides, since that is where the GS base is.
  *
  * Of 64-bit code it is wide: the kernel's half at L + KWINDOW_BASE, modulo 2^64, which is in the host's user half
  * for all but the lowest 4 TiB of it. Translated code has KWINDOW_BASE in the FS base; an access is the guest's
@@ -50,7 +51,8 @@ struct kwindow {
     bool active;                           /* supervisor code runs in it; its address space is reserved */
     bool wide;                             /* 64-bit code */
     bool has_table;                        /* of probes, for a wide one: reserved */
-    uint64_t base;                         /* host address - linear address: 0 or KWINDOW_BASE */
+    uint64_t base;                         /* host address - linear address: 0, of `table`, or KWINDOW_BASE */
+    uint64_t table;                        /* where it moves to: WINDOW_TABLE_SIZE bytes that are reserved */
     struct window_part part[WINDOW_PARTS]; /* where units may be claimed: not novt's own */
     unsigned part_count, claim_count;
     gva_t claim[KWINDOW_CLAIMS]; /* linear addresses of units */
@@ -62,12 +64,15 @@ struct kwindow {
     struct kwindow_stats stats;
 };
 
-/* Not active yet. wide: it is to be possible as a wide one, too (before the user's window is created). Errors:
-   -errno. */
-int kwindow_create(struct kwindow **window, struct ram *ram, bool wide);
+/* Not active yet. wide: it is to be possible as a wide one, too (before the user's window is created). `table`:
+   the user's window's. Errors: -errno. */
+int kwindow_create(struct kwindow **window, struct ram *ram, const uint8_t *table, bool wide);
 void kwindow_destroy(struct kwindow *w); /* NULL is fine */
 /* Reserves the address space; false: something else is there. */
 bool kwindow_open(struct kwindow *w);
+/* A narrow one leaves the lowest 4 GiB to the user's window, which must not be a wide one; it is empty then. Code
+   that has been made for it must go. false: it has moved already. */
+bool kwindow_move(struct kwindow *w);
 /* It becomes a wide one, empty and with nothing claimed; it stays one. `user`: the window of user code, whose
    allowed parts are where units may be. false: it cannot be, and supervisor code has none. */
 bool kwindow_open_wide(struct kwindow *w, const struct window *user);
@@ -82,8 +87,6 @@ gva_t kwindow_probed(const struct kwindow *w, uint64_t host);
 /* Empties it and gives the address space back. */
 void kwindow_close(struct kwindow *w);
 
-/* Takes free address space, so that nothing can be reached there. false: something is there. */
-bool kwindow_reserve(uint64_t at, uint64_t size);
 /* Maps the pages from `from` up to `to` to RAM from this offset in the memfd on, in place of what was there; those
    that ram_may_write does not allow for reading alone. What lies below WINDOW_LOWEST is left out. Errors: of mmap,
    when emptying the window did not help. */

@@ -11,12 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-bool kwindow_reserve(uint64_t at, uint64_t size)
-{
-    return !host_map((void *)(uintptr_t)at, size, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-}
-
 bool kwindow_open_wide(struct kwindow *w, const struct window *user)
 {
     if (w->wide)
@@ -84,7 +78,7 @@ bool kwindow_claim(struct kwindow *w, struct window *user, gva_t linear)
     if (!kwindow_may_claim(w, linear))
         return false;
     if (user->spoiled || !window_forbid(user, host - WINDOW_PROBE_UNIT, guard_end(host)) ||
-        !kwindow_reserve(host, KWINDOW_UNIT)) {
+        !window_reserve(host, KWINDOW_UNIT)) {
         w->part_count = 0; /* no use in trying others */
         return false;
     }

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const struct window_part narrow_part = {.from = 0, .to = WINDOW_NARROW_SIZE};
+static const struct window_part narrow_part = {.from = WINDOW_LOWEST, .to = WINDOW_NARROW_SIZE};
 
 /* The bytes of the probe table that stand for an allowed part are readable; they share one page of zeros. */
 static bool open_table(const struct window *w)
@@ -33,6 +33,28 @@ bool window_close_range(void *from, uint64_t size)
 {
     return !size ||
            !host_map(from, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+bool window_reserve(uint64_t at, uint64_t size)
+{
+    return !host_map((void *)(uintptr_t)at, size, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+void window_give_back(uint64_t at, uint64_t size)
+{
+    if (host_unmap((void *)(uintptr_t)at, size))
+        abort(); /* what the guest may not reach any more must not stay */
+}
+
+bool window_reserve_lowest(void)
+{
+    return window_reserve(WINDOW_LOWEST, WINDOW_TABLE_SIZE - WINDOW_LOWEST);
+}
+
+void window_give_back_lowest(void)
+{
+    window_give_back(WINDOW_LOWEST, WINDOW_TABLE_SIZE - WINDOW_LOWEST);
 }
 
 int window_create(struct window **window, struct ram *ram, uint8_t *table)
@@ -81,10 +103,21 @@ bool window_forbid(struct window *w, uint64_t from, uint64_t to)
     return !w->spoiled;
 }
 
+static bool take_lowest(struct window *w, bool wanted)
+{
+    if (wanted && !w->reserved)
+        w->reserved = window_reserve_lowest();
+    else if (!wanted && w->reserved) {
+        window_give_back_lowest();
+        w->reserved = false;
+    }
+    return w->reserved == wanted;
+}
+
 bool window_take(struct window *w, bool narrow)
 {
     window_release(w);
-    if (!narrow && (!w->wide_count || w->spoiled))
+    if ((!narrow && (!w->wide_count || w->spoiled)) || !take_lowest(w, narrow))
         return false;
     if (w->narrow != narrow) {
         w->narrow = narrow;
@@ -98,16 +131,12 @@ bool window_take(struct window *w, bool narrow)
 
 gva_t window_linear(const struct window *w, const void *host)
 {
-    uint64_t offset = (uintptr_t)host - (uintptr_t)w->table;
-
-    if (!w->narrow)
-        return (uintptr_t)host;
-    return offset < WINDOW_TABLE_SIZE ? offset : UINT64_MAX;
+    return !w->narrow || (uintptr_t)host < WINDOW_TABLE_SIZE ? (uintptr_t)host : UINT64_MAX;
 }
 
-static void *host_of(const struct window *w, gva_t linear)
+static void *host_of(gva_t linear)
 {
-    return (void *)((w->narrow ? (uintptr_t)w->table : 0) + linear);
+    return (void *)(uintptr_t)linear;
 }
 
 void window_destroy(struct window *w)
@@ -115,6 +144,7 @@ void window_destroy(struct window *w)
     if (!w)
         return;
     window_flush(w);
+    take_lowest(w, false);
     host_unmap(w, sizeof *w);
 }
 
@@ -189,7 +219,7 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
     uint64_t offset = (uint64_t)(host_page - w->ram->host);
     struct window_part *part = &w->part[part_of(w, page)];
     struct window_page *slot = find(w, page);
-    void *address = host_of(w, page);
+    void *address = host_of(page);
     int protection = PROT_READ | (writable ? PROT_WRITE : 0);
     int flags = MAP_SHARED | MAP_POPULATE | (is_used(w, slot) || w->narrow ? MAP_FIXED : MAP_FIXED_NOREPLACE);
     int status;
@@ -224,8 +254,8 @@ int window_map(struct window *w, gva_t page, const uint8_t *host_page, bool writ
 static bool unmap(const struct window *w, gva_t from, gva_t to)
 {
     if (w->narrow)
-        return window_close_range(host_of(w, from), to - from);
-    return from == to || !host_unmap(host_of(w, from), to - from);
+        return window_close_range(host_of(from), to - from);
+    return from == to || !host_unmap(host_of(from), to - from);
 }
 
 void window_flush_page(struct window *w, gva_t page)

@@ -2,8 +2,9 @@
  * window.h - guest linear memory in the host process's own page tables: what user code of one address space
  * reaches.
  *
- * A narrow window, for 32-bit code, is 4 GiB of address space that nothing else is in: linear address L is at
- * table + L, and no 32-bit offset from `table` leads out of it but to the guard behind it.
+ * A narrow window, for 32-bit code, is the lowest 4 GiB of novt's own address space, reserved for it: linear
+ * address L is at host address L. An access of translated code is the guest's own, with an address-size prefix,
+ * and cannot leave them but for the guard behind them.
  *
  * A wide one, for 64-bit code, is the user half at the guest's own addresses (host linear address = guest linear
  * address). What novt itself has mapped, with a guard around it, is forbidden: the guest's pages there are never
@@ -24,7 +25,7 @@
 #include "memory/ram.h"
 
 #define WINDOW_NARROW_SIZE 0x100000000ull
-/* Bytes of address space of a narrow window with its guard; the probe table takes the first 4 GiB of it. */
+/* Bytes of address space of a narrow window with its guard; a probe table takes the first 4 GiB of as much. */
 #define WINDOW_TABLE_SIZE (WINDOW_NARROW_SIZE + 0x10000)
 #define WINDOW_PROBE_SHIFT 16
 #define WINDOW_PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT) /* bytes that a page of the table stands for */
@@ -55,7 +56,8 @@ struct window {
     uint64_t owner; /* CR3: root and PCID; or WINDOW_NO_OWNER */
     bool active;    /* the current address space is the owner */
     bool narrow;
-    uint8_t *table;
+    bool reserved;       /* the lowest 4 GiB are, while it is narrow */
+    uint8_t *table;      /* of probes, while it is wide */
     bool spoiled;        /* something of novt's has got into an allowed part: no owner any more */
     uint32_t count;      /* of pages mapped */
     uint32_t limit;      /* of count, at most WINDOW_PAGES; tests lower it */
@@ -69,14 +71,21 @@ struct window {
 /* Nothing can be reached there from now on, and nothing else gets there. false: it would be a mapping too many. */
 bool window_close_range(void *from, uint64_t size);
 
+/* Takes free address space, so that nothing can be reached there (false: something is there); and gives it back.
+ */
+bool window_reserve(uint64_t at, uint64_t size);
+void window_give_back(uint64_t at, uint64_t size);
+/* The lowest 4 GiB and the guard behind them, but for what the host never maps. */
+bool window_reserve_lowest(void);
+void window_give_back_lowest(void);
+
 /* `table`: WINDOW_TABLE_SIZE bytes of reserved address space (PROT_NONE). Errors: -errno. */
 int window_create(struct window **window, struct ram *ram, uint8_t *table);
 void window_destroy(struct window *w); /* NULL is fine */
 /* It becomes empty, of nobody. */
 void window_release(struct window *w);
-/* The same for its next owner, and narrow or wide. false: it cannot be a wide one (any more). Clobbers SIMD
- * registers.
- */
+/* The same for its next owner, and narrow or wide. false: it cannot be that: something else is in the lowest 4
+   GiB; or it cannot be a wide one any more. Clobbers SIMD registers. */
 bool window_take(struct window *w, bool narrow);
 /* The guest's address of a host address in the window; UINT64_MAX: it is outside. */
 gva_t window_linear(const struct window *w, const void *host);

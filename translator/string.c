@@ -111,35 +111,6 @@ bool string_is_copied(const struct insn *in)
     return true;
 }
 
-/* A string instruction knows no GS for its destination: the offset in the narrow window becomes an address. */
-static void shift_in(struct lower *l, int reg)
-{
-    emit_op_reg(&l->e, false, OP_LOAD, reg, reg); /* what is above its 32 bits may be anything */
-    emit_op_reg(&l->e, true, OP_ADD, reg, H_R11);
-}
-
-static void shift_out(struct lower *l, int reg)
-{
-    emit_op_reg(&l->e, true, OP_SUB, reg, H_R11);
-    emit_op_reg(&l->e, false, OP_LOAD, reg, reg);
-}
-
-static void repeat_narrow(struct lower *l, bool moves)
-{
-    group_clobber_r11(l);
-    emit_op_reg(&l->e, false, OP_LOAD, H_RCX, H_RCX);
-    emit_mov_imm(&l->e, H_R11, (uintptr_t)l->window->table);
-    shift_in(l, H_RDI);
-    if (moves)
-        shift_in(l, H_RSI);
-    l->map[l->index].shifted_rdi = true;
-    l->map[l->index].shifted_rsi = moves;
-    emit_bytes(&l->e, l->in->bytes, l->in->length);
-    shift_out(l, H_RDI);
-    if (moves)
-        shift_out(l, H_RSI);
-}
-
 /* REP MOVS, REP STOS */
 void lower_repeated(struct lower *l)
 {
@@ -161,10 +132,9 @@ void lower_repeated(struct lower *l)
     emit_mov(&l->e, H_RAX, H_R10);
     l->map[l->index].repeats = true;
     l->map[l->index].flags_saved_work = true;
-    if (l->wide)
-        emit_bytes(&l->e, l->in->bytes, l->in->length);
-    else
-        repeat_narrow(l, moves);
+    if (!l->wide)
+        emit8(&l->e, 0x67); /* what is above 32 bits may be anything */
+    emit_bytes(&l->e, l->in->bytes, l->in->length);
     end(l, backwards);
     far->done = backwards->done;
 }

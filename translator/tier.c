@@ -122,6 +122,19 @@ static void settle(struct vcpu *v)
     make_wait(v, s, (1 << s->losses) * PROMOTE_SCORE);
 }
 
+/* The supervisor's narrow window is where the user's is to be, narrow or with its probe table. */
+static void make_way(struct vcpu *v)
+{
+    struct kwindow *k = v->mmu.kwindow;
+
+    if (!k || k->wide)
+        return;
+    if (!is_narrow(v))
+        kwindow_close(k);
+    else if (kwindow_move(k))
+        translator_flush(translator_of(v)->translator, v); /* it is of code for the other place */
+}
+
 static void promote(struct vcpu *v)
 {
     struct window *w = v->mmu.window;
@@ -129,8 +142,7 @@ static void promote(struct vcpu *v)
 
     settle(v);
     simd_save(v);
-    if (!is_narrow(v) && v->mmu.kwindow && !v->mmu.kwindow->wide)
-        kwindow_close(v->mmu.kwindow);
+    make_way(v);
     if (!window_take(w, is_narrow(v)))
         return;
     trace_tell(&w->ram->trace, TRACE_PROMOTE, v->cr3, w->narrow, 0, 0);

@@ -127,10 +127,10 @@ void window_emit_prefixes(struct emitter *e, const struct pointer *p)
         emit8(e, 0x67);
 }
 
-/* Of an address that may have any number of bits, in a narrow window or the supervisor's. */
+/* Of an address that may have any number of bits, in a narrow window: the supervisor's may have moved. */
 static uint8_t narrow_prefixes(const struct lower *l)
 {
-    return l->window ? POINTER_GS : 0;
+    return l->kwindow && l->kwindow->base ? POINTER_GS : 0;
 }
 
 /* Through FS or GS, at an offset that is known and does not reach beyond 4 GiB: the linear address is computed, in
@@ -261,8 +261,7 @@ bool window_at_rax(struct lower *l, const struct operand *op, enum pointer_form 
 {
     struct insn_map *m = &l->map[l->index];
 
-    /* A poll in front of the instruction would find the flags where they were. */
-    if (!l->windowed || l->wide || l->polled || l->in->row != lower_copy || is_stored_in_parts(op))
+    if (!l->windowed || l->wide || l->in->row != lower_copy || is_stored_in_parts(op))
         return false;
     m->flags_saved_start = true;
     m->recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;

@@ -224,17 +224,68 @@ static int write_ldt(void)
     return 0;
 }
 
+/* An engine that confuses guest and host addresses must not find the oracle's memory where the guest's is; and a
+   narrow window wants the lowest 4 GiB for itself. So between runs of the oracle its areas are elsewhere. */
+#define AREAS 5u
+static struct area {
+    uint64_t at;
+    size_t size;
+    int protection;
+    uint8_t *aside;
+} areas[AREAS];
+static bool is_aside;
+
+static void find_areas(void)
+{
+    const struct area found[AREAS] = {
+        {CONTEXT, (sizeof(struct context) + 4095) & ~4095ull, PROT_READ | PROT_WRITE, NULL},
+        {INSN_DATA, INSN_DATA_SIZE, PROT_READ | PROT_WRITE, NULL},
+        {INSN_DATA + INSN_DATA_SIZE, INSN_DATA_CONST, PROT_READ | PROT_WRITE, NULL},
+        {INSN_CODE, INSN_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, NULL},
+        {INSN_EXIT, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, NULL}};
+
+    memcpy(areas, found, sizeof areas);
+}
+
+static void move(void *from, void *to, size_t size)
+{
+    if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED)
+        die("insn-test: the oracle's memory cannot be moved\n");
+}
+
+/* Where it is not, the address space stays taken. */
+static void move_areas(bool aside)
+{
+    unsigned i;
+
+    for (i = 0; i < AREAS && aside != is_aside; i++) {
+        struct area *a = &areas[i];
+
+        if (aside) {
+            move((void *)a->at, a->aside, a->size);
+        } else {
+            move(a->aside, (void *)a->at, a->size);
+            mmap(a->aside, a->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        }
+    }
+    is_aside = aside;
+}
+
 int insn_native_open(void)
 {
-    if (!map_at(CONTEXT, sizeof(struct context), PROT_READ | PROT_WRITE) ||
-        !map_at(INSN_DATA, INSN_DATA_SIZE + INSN_DATA_CONST, PROT_READ | PROT_WRITE) ||
-        !map_at(INSN_CODE, INSN_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-        !map_at(INSN_EXIT, 4096, PROT_READ | PROT_WRITE | PROT_EXEC))
-        return -ENOMEM;
+    unsigned i;
+
+    find_areas();
+    for (i = 0; i < AREAS; i++) {
+        areas[i].aside = mmap(NULL, areas[i].size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (areas[i].aside == MAP_FAILED || !map_at(areas[i].at, areas[i].size, areas[i].protection))
+            return -ENOMEM;
+    }
     signal_stack = malloc(SIGNAL_STACK_SIZE);
     context->leave = (uint64_t)(uintptr_t)native_leave;
     memset((void *)INSN_CODE, 0xcc, INSN_CODE_SIZE);
     write_exit_stubs();
+    mprotect((void *)INSN_EXIT, 4096, PROT_READ | PROT_EXEC);
     return signal_stack ? write_ldt() : -ENOMEM;
 }
 
@@ -257,13 +308,9 @@ void insn_native_begin(void)
     sigaltstack(&stack, &old_stack);
     for (i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &action, &old_action[i]);
-    mprotect((void *)INSN_DATA, INSN_DATA_SIZE, PROT_READ | PROT_WRITE);
-    mprotect((uint8_t *)INSN_DATA + INSN_DATA_SIZE, INSN_DATA_CONST, PROT_READ);
-    mprotect((void *)INSN_CODE, INSN_CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
-    mprotect((void *)INSN_EXIT, 4096, PROT_READ | PROT_EXEC);
+    move_areas(false);
 }
 
-/* An engine that confuses guest and host addresses must not find the oracle's memory there. */
 void insn_native_end(void)
 {
     unsigned i;
@@ -271,9 +318,7 @@ void insn_native_end(void)
     for (i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &old_action[i], NULL);
     sigaltstack(&old_stack, NULL);
-    mprotect((void *)INSN_DATA, INSN_DATA_SIZE + INSN_DATA_CONST, PROT_NONE);
-    mprotect((void *)INSN_CODE, INSN_CODE_SIZE, PROT_NONE);
-    mprotect((void *)INSN_EXIT, 4096, PROT_NONE);
+    move_areas(true);
 }
 
 void insn_native_clear_code(void)

@@ -111,7 +111,7 @@ Test(dirty, windows_let_written_pages_be_written, .disabled = NO_KWINDOW)
 {
     struct mmu_run run;
 
-    cr_assert_eq(kwindow_create(&mmu->kwindow, &ram, false), 0);
+    cr_assert_eq(kwindow_create(&mmu->kwindow, &ram, NULL, false), 0);
     cr_assert(kwindow_open(mmu->kwindow));
     mmu_log_dirty(mmu, true);
     touch(40 * PAGE_SIZE, MMU_WRITE);

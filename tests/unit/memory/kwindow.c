@@ -19,14 +19,18 @@ static struct {
     bool mapped, writable;
 } model[PAGES];
 
+static uint8_t *table;
+
 static void open_window(void)
 {
     struct error error;
 
+    table = mmap(NULL, WINDOW_TABLE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    cr_assert_neq(table, MAP_FAILED);
     cr_assert_eq(ram_create(&ram, RAM_SIZE, &error), 0);
     for (unsigned i = 0; i < RAM_PAGES; i++)
         *(uint32_t *)(void *)(ram.host + i * PAGE_SIZE) = i;
-    cr_assert_eq(kwindow_create(&window, &ram, false), 0);
+    cr_assert_eq(kwindow_create(&window, &ram, table, false), 0);
     cr_assert(kwindow_open(window));
     srand(1);
 }
@@ -34,6 +38,7 @@ static void open_window(void)
 static void close_window(void)
 {
     kwindow_destroy(window);
+    munmap(table, WINDOW_TABLE_SIZE);
     ram_destroy(&ram);
 }
 
@@ -199,6 +204,31 @@ Test(kwindow, ends_where_it_should)
     cr_assert(!transfer(WINDOW_LOWEST, &value, false));
     cr_assert(kwindow_open(window));
     cr_assert(!transfer(WINDOW_LOWEST, &value, false));
+}
+
+/* The lowest 4 GiB are the user's then. */
+Test(kwindow, moves)
+{
+    uint64_t moved = (uintptr_t)table;
+    uint32_t value = 0;
+    void *page;
+
+    cr_assert_eq(kwindow_map(window, 0, RAM_SIZE, 0, true, true), 0);
+    cr_assert(kwindow_move(window));
+    cr_assert(window->active && window->base == moved && !window->count);
+    page = mmap((void *)(uintptr_t)BASE, PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                -1, 0);
+    cr_assert_eq((uintptr_t)page, BASE, "it has left them");
+    munmap(page, PAGE_SIZE);
+    cr_assert(!transfer(moved + BASE, &value, false));
+    cr_assert_eq(kwindow_map(window, BASE, BASE + 2 * PAGE_SIZE, 5 * PAGE_SIZE, true, true), 0);
+    cr_assert(transfer(moved + BASE + PAGE_SIZE, &value, false));
+    cr_assert_eq(value, 6u);
+    cr_assert(!transfer(moved + KWINDOW_END, &value, false), "nothing can be reached behind it");
+    cr_assert(!kwindow_move(window), "only once");
+    kwindow_close(window);
+    cr_assert(!transfer(moved + BASE, &value, false));
+    cr_assert(kwindow_open(window));
 }
 
 Test(kwindow, gives_way_to_what_is_there)

@@ -22,7 +22,7 @@ static void open_window(void)
     for (unsigned i = 0; i < RAM_SIZE >> PAGE_SHIFT; i++)
         *(uint32_t *)(void *)(ram.host + i * PAGE_SIZE) = i;
     table = mmap(NULL, WINDOW_TABLE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    cr_assert_eq(kwindow_create(&window, &ram, true), 0);
+    cr_assert_eq(kwindow_create(&window, &ram, table, true), 0);
     cr_assert(window->has_table);
     cr_assert_eq(window_create(&user, &ram, table), 0);
     cr_assert(kwindow_open_wide(window, user));

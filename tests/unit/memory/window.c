@@ -197,7 +197,7 @@ Test(window, is_lost_to_other_mappings)
     cr_assert(!window_take(window, false));
     munmap(page, PAGE_SIZE);
     cr_assert(!window_take(window, false), "once spoiled, always spoiled");
-    cr_assert(window_take(window, true), "nothing can get into a narrow one");
+    cr_assert(window_take(window, true) || NO_KWINDOW, "nothing can get into a narrow one");
 }
 
 /* --- narrow ones --- */
@@ -207,52 +207,56 @@ static gva_t in_table(gva_t linear)
     return (gva_t)(uintptr_t)table + linear;
 }
 
-Test(window, narrow_shows_guest_ram)
+Test(window, narrow_shows_guest_ram, .disabled = NO_KWINDOW)
 {
-    static const gva_t at[] = {0, 0x1000, 0x8048000, 0x80000000, 0xfffff000};
+    static const gva_t at[] = {0x10000, 0x11000, 0x8048000, 0x80000000, 0xfffff000};
 
     cr_assert(window_take(window, true));
     for (unsigned i = 0; i < sizeof at / sizeof *at; i++) {
+        const uint8_t *there = (const uint8_t *)(uintptr_t)at[i];
+
         ram_page(i)[10] = (uint8_t)(i + 1);
         cr_assert_eq(window_map(window, at[i], ram_page(i), i % 2), 0);
-        cr_assert_eq(table[at[i] + 10], i + 1);
-        cr_assert_eq(survives(store, in_table(at[i])), i % 2);
-        cr_assert_eq(window_linear(window, table + at[i] + 10), at[i] + 10);
+        cr_assert_eq(there[10], i + 1);
+        cr_assert_eq(survives(store, at[i]), i % 2);
+        cr_assert_eq(window_linear(window, there + 10), at[i] + 10);
     }
-    cr_assert(!survives(load, in_table(0x2000)));
-    cr_assert(!survives(load, in_table(0x100000000)), "behind it");
-    cr_assert_eq(window_linear(window, table - 1), UINT64_MAX);
+    cr_assert(!survives(load, 0x12000));
+    cr_assert(!survives(load, 0x100000000), "behind it");
+    cr_assert_eq(window_linear(window, table), UINT64_MAX);
     cr_assert_eq(window_linear(window, &window), UINT64_MAX);
     cr_assert_eq(window_map(window, 0x100000000, ram_page(1), false), -EFAULT);
+    cr_assert_eq(window_map(window, 0, ram_page(1), false), -EFAULT, "the host maps nothing there");
 }
 
 /* What is flushed stays reserved: nothing else may get there. */
-Test(window, narrow_stays_closed)
+Test(window, narrow_stays_closed, .disabled = NO_KWINDOW)
 {
     void *page;
 
     cr_assert(window_take(window, true));
-    cr_assert_eq(window_map(window, 0x5000, ram_page(1), true), 0);
-    cr_assert_eq(window_map(window, 0x9000, ram_page(1), true), 0);
-    window_flush_page(window, 0x5000);
-    cr_assert(!survives(load, in_table(0x5000)));
-    cr_assert(survives(load, in_table(0x9000)));
+    cr_assert_eq(window_map(window, 0x15000, ram_page(1), true), 0);
+    cr_assert_eq(window_map(window, 0x19000, ram_page(1), true), 0);
+    window_flush_page(window, 0x15000);
+    cr_assert(!survives(load, 0x15000));
+    cr_assert(survives(load, 0x19000));
     window_flush(window);
-    for (gva_t at = 0x5000; at <= 0x9000; at += 0x4000) {
-        cr_assert(!survives(load, in_table(at)));
-        page = mmap(table + at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    for (gva_t at = 0x15000; at <= 0x19000; at += 0x4000) {
+        cr_assert(!survives(load, at));
+        page = mmap((void *)(uintptr_t)at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+                    -1, 0);
         cr_assert_eq(page, MAP_FAILED);
     }
 }
 
-Test(window, changes_its_kind)
+Test(window, changes_its_kind, .disabled = NO_KWINDOW)
 {
     gva_t probe = in_table((uint32_t)(somewhere >> WINDOW_PROBE_SHIFT));
 
     cr_assert(survives(load, probe));
     cr_assert(window_take(window, true));
     cr_assert(!survives(load, probe), "a guest's page may be there now");
-    cr_assert_eq(window_map(window, 0x5000, ram_page(1), true), 0);
+    cr_assert_eq(window_map(window, 0x15000, ram_page(1), true), 0);
     cr_assert(window_take(window, false));
     cr_assert(survives(load, probe));
     cr_assert(!survives(load, in_table((uint32_t)((gva_t)(uintptr_t)ram.host >> WINDOW_PROBE_SHIFT))));
