@@ -133,6 +133,9 @@ struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
 /* Links an exit to a block, or back to its stub. */
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to);
 void cache_unlink(struct cache *cache, struct block_exit *exit);
+/* For a while an exit goes to its stub, whatever it is linked to; and from now on as it is linked again. */
+void cache_divert(const struct cache *cache, const struct block_exit *exit);
+void cache_undivert(const struct cache *cache, const struct block_exit *exit);
 
 /* Guest RAM [offset, offset + size) was written, within one page: calls `invalidate` (which calls
    cache_invalidate) for the blocks made from these bytes. Returns how many; *page_empty: the page has no live

@@ -114,6 +114,19 @@ static uint8_t *entry_for(const struct cache *cache, const struct block_exit *ex
     return exit->recipe_stub;
 }
 
+void cache_divert(const struct cache *cache, const struct block_exit *exit)
+{
+    aim(cache, exit, exit->stub);
+    if (exit->recipe_stub)
+        aim_jump(cache, exit->recipe_patch, exit->stub);
+}
+
+void cache_undivert(const struct cache *cache, const struct block_exit *exit)
+{
+    if (exit->to)
+        aim(cache, exit, entry_for(cache, exit, exit->to));
+}
+
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
 {
     if (exit->to)

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "cpu/vcpu.h"
 
+#define BLOCK_MAX_INSNS 64
 #define LOOP_MAX 6 /* places of a loop */
 #define JUMP_CACHE_BITS 13
 #define JUMP_CACHE_SIZE (1u << JUMP_CACHE_BITS)
@@ -62,6 +63,9 @@ struct real_segment {
     uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT */
 };
 
+#define STOPPING_SIGNALLED 1 /* while C ran: a callout has to see to it before it goes on */
+#define STOPPING_BARRED 2
+
 /* tier.c: which address space gets the window. */
 #define TIER_UNSUITABLE_SLOTS 4096u
 struct tier_unsuitable {
@@ -92,8 +96,8 @@ struct tier {
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
-    _Alignas(4096) uint64_t poll; /* a page of its own: made unreadable to stop translated code */
     _Alignas(4096) uint64_t self; /* the struct vcpu */
+    uint8_t stopping;             /* STOPPING_* (stop.c) */
     bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
     struct block_exit *unlinked; /* the exit that leads to it, which is sure to lack it; or NULL */
     uint64_t resume;             /* host address to continue at after a callout */
@@ -135,8 +139,10 @@ struct translator_vcpu {
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
     uint64_t host_fs;                    /* FS base of the thread's C code */
     struct tier tier;
-    atomic_bool in_guest;   /* emitted code may be running */
-    atomic_bool poll_armed; /* the poll page has been made unreadable */
+    atomic_bool in_guest;                 /* emitted code may be running */
+    int thread;                           /* that runs it: its number (gettid) */
+    struct block *barred;                 /* stop.c: the block whose ways out are barred, or NULL */
+    uint8_t barred_byte[BLOCK_MAX_INSNS]; /* what was at its instructions' stop_at */
     void *signal_stack;
     unsigned stack_used;          /* index of the return stack in use */
     uint64_t stack_at[2];         /* of the other one */

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
+_Static_assert(BLOCK_ROOM <= STOP_NOWHERE, "insn_map.stop_at");
 
 /* The page of a linear address, as host memory. */
 typedef bool fetch_function(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa);
@@ -127,6 +128,8 @@ bool lower_keeps_registers(const struct insn *in)
 
 static void lower_one(struct lower *l)
 {
+    const uint8_t *at;
+
     rsp_prepare(l);
     note_flags(l);
     l->store_cold = -1;
@@ -134,8 +137,12 @@ static void lower_one(struct lower *l)
     if (l->borrowing && !lower_keeps_registers(l->in))
         group_give_back(l);
     l->map[l->index].borrowing = l->borrowing;
+    l->stops = false;
+    at = emit_here(&l->e);
     flow_prepare_branch(l);
     l->in->row(l);
+    l->map[l->index].stop_at = l->stops ? (uint16_t)(at - l->block->code) & 0x7fffu : STOP_NOWHERE;
+    l->map[l->index].in_shadow = l->index > 0 && l->in[-1].mnemonic == ZYDIS_MNEMONIC_STI;
     flags_advance(l);
     if (l->store_cold >= 0) {
         l->r11_guest = -1; /* the way by the bounce buffer does not keep it */
@@ -195,6 +202,8 @@ static struct block *new_block(struct lower *l, const struct source *s, struct v
     if (!b || !l->exits || !l->map)
         return NULL;
     memset(l->map, 0, l->count * sizeof *l->map);
+    for (unsigned i = 0; i < l->count; i++)
+        l->map[i].stop_at = STOP_NOWHERE; /* so it stays for those behind the one that ends the block */
     *b = (struct block){.gpa = s->gpa,
                         .pc = v->rip,
                         .mode = l->mode,

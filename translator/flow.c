@@ -3,8 +3,8 @@
  *
  * Interface: lower.h. A direct exit within the linear page is a jump that gets patched to the target block; one
  * that leaves the page jumps through a cell of the vCPU, because the mapping of the other page may change: a TLB
- * flush resets the cells. Indirect jumps look the address up in the vCPU's jump cache of this mode. Interrupts are
- * noticed by a load from the poll page before every backward or indirect jump (a loop has one).
+ * flush resets the cells. Indirect jumps look the address up in the vCPU's jump cache of this mode. Nothing here
+ * looks for interrupts (stop.c).
  */
 #include "translator/lower.h"
 
@@ -49,21 +49,9 @@ void flow_prepare_branch(struct lower *l)
 {
     if (l->index + 2 != l->count || !loop_branch_of(l) || l->in->row != lower_copy || flags_observer(l->in))
         return;
-    if (l->flags != FLAGS_COMPUTED || l->recipe) {
-        flow_poll(l);
-        l->polled = true;
-    }
     l->loop_recipe = flow_loop_recipe(l);
     if (l->loop_recipe && !l->block->loop_recipe)
         flags_save_recipe(l, l->loop_recipe);
-}
-
-void flow_poll(struct lower *l)
-{
-    bool shadow = l->index > 0 && (l->in[-1].mnemonic == ZYDIS_MNEMONIC_STI);
-
-    if (!shadow)
-        emit_op_vcpu(&l->e, false, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(poll));
 }
 
 /* Is the exit's flag state good for entry_flags, entry_saved, or either? */
@@ -260,6 +248,7 @@ static void emit_dispatch(struct lower *l, bool call)
     int32_t cache = TV_OFFSET(jump_cache) + (int32_t)(l->jump_slot * sizeof(struct jump_entry) * JUMP_CACHE_SIZE);
     struct cold *c = lower_add_cold(l, COLD_DISPATCH);
 
+    l->stops = true;
     group_give_back(l);
     c->info = dispatch_info(l);
     c->call = call;
@@ -319,7 +308,7 @@ void flow_far_return(struct lower *l)
     static const uint8_t origin_ret[] = {0x4c, 0x8d, 0x1d, 0, 0, 0, 0, 0xc3}; /* lea r11, [rip]; ret */
 
     emit_bytes(&l->e, origin_ret, sizeof origin_ret);
-    l->returned = true;
+    l->returned = l->stops = true;
 }
 
 void flow_return(struct lower *l)
@@ -354,12 +343,9 @@ void lower_jump(struct lower *l)
 
     l->ended = true;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (flow_target(l->in) <= l->in->pc)
-            flow_poll(l);
         flow_exit(l, flow_target(l->in));
         return;
     }
-    flow_poll(l);
     flags_clobber(l);
     load_target(l, op);
     flow_dispatch(l);
@@ -370,8 +356,6 @@ void lower_branch(struct lower *l)
     gva_t target = flow_target(l->in);
 
     flags_restore(l);
-    if (target <= l->in->pc && !l->polled)
-        flow_poll(l);
     if (l->loop.active) {
         l->ended = true;
         loop_branch(l, l->in->opcode & 15u);
@@ -392,8 +376,6 @@ void lower_loop(struct lower *l)
 
     if (l->in->flags_read)
         flags_restore(l);
-    if (flow_target(l->in) <= l->in->pc)
-        flow_poll(l);
     if (l->in->address_width == 32)
         emit8(&l->e, 0x67);
     emit8(&l->e, l->in->opcode);
@@ -431,13 +413,10 @@ void lower_call(struct lower *l)
 
     l->ended = l->index + 1 == l->count;
     if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (flow_target(l->in) <= l->in->pc)
-            flow_poll(l);
         push_address(l, next);
         flow_call(l, flow_target(l->in));
         return;
     }
-    flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY || !l->windowed || guest_operand(op) == RSP) {
         load_target(l, op);
@@ -457,14 +436,11 @@ static bool may_return(const struct lower *l)
     return flow_predicts(l) && (l->windowed || !(l->mode & MODE_WINDOW));
 }
 
-/* A RET that finds its call cannot loop by itself, and needs no poll. */
 void lower_return(struct lower *l)
 {
     bool releases = l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     bool returns = may_return(l) && !releases;
 
-    if (!returns)
-        flow_poll(l);
     flags_clobber(l);
     access_emit(l, l->wide, OP_LOAD, H_RAX, access_stack(l, RSP, 0, false));
     rsp_move(l, (int32_t)l->word + (releases ? (int32_t)(l->in->op[0].imm.u & 0xffff) : 0));

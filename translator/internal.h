@@ -33,7 +33,6 @@
 
 #define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1u)
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
-#define BLOCK_MAX_INSNS 64
 #define MAX_SIDE_EXITS 3 /* conditional jumps and calls in the middle of a block */
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x3fe00000u
@@ -52,14 +51,17 @@ struct insn_map {
     uint8_t flags_saved_work : 1;  /* at the host instruction that does the work */
     uint8_t by_interpreter : 1;    /* a callout has the interpreter run it, with SIMD state live */
     uint8_t to_run_loop : 1;       /* lock-step: not run here */
-    uint8_t repeats : 1;     /* REP in a window, to its end; the flags of its accesses are flags_saved_work's */
-    uint8_t shifted_rdi : 1; /* a narrow window's address has been added, at the access */
-    uint8_t shifted_rsi : 1;
+    uint8_t repeats : 1;   /* REP in a window, to its end; the flags of its accesses are flags_saved_work's */
     uint8_t borrowing : 1; /* the values of block.borrowed are in borrowed_value[] */
     uint8_t borrowed[2];   /* guest registers that are in spill[] while it runs; 0: none (RAX never is) */
     uint16_t recipe;       /* flags_saved_*: the flags are not in memory, but to be computed; 0: they are */
     int16_t rsp_lag;       /* added to the host's, it is the guest's RSP at its start */
+    /* Offset from block->code where it starts, if it leaves the block by other ways than an exit, or goes round in
+       it: there it can be stopped (stop.c). Else STOP_NOWHERE. */
+    uint16_t stop_at : 15;
+    uint16_t in_shadow : 1; /* it is the instruction behind an STI */
 };
+#define STOP_NOWHERE 0x7fffu
 
 /* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added
    or subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest
@@ -169,6 +171,17 @@ struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint6
 /* --- written.c (no SIMD) --- */
 /* ram->code_written: [offset, offset + size) of RAM, in one page with RAM_PAGE_CODE, has been written. */
 void written_note(void *translator, uint64_t offset, unsigned size);
+
+/* --- stop.c (no SIMD) --- */
+void stop_begin(struct translator_vcpu *tv);  /* nothing is barred: before in_guest is set */
+void stop_end(struct translator_vcpu *tv);    /* opens all ways again: behind in_guest */
+void stop_forget(struct translator_vcpu *tv); /* code that is gone */
+/* Called by callouts before they go on at tv->resume, while `stopping` is set. */
+void stop_go_on(struct vcpu *v);
+/* TRANSLATOR_SIGNAL, or a single step that has been asked for here, has come (ucontext_t *). */
+void stop_signalled(struct vcpu *v, void *context);
+/* The block that has been stopped by an INT3 at this host address, or NULL. */
+struct block *stop_place(const struct translator_vcpu *tv, const uint8_t *host, bool *in_shadow);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

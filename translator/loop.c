@@ -213,6 +213,7 @@ void loop_advance(struct lower *l)
 
 void loop_branch(struct lower *l, unsigned condition)
 {
+    l->stops = true;
     emit_jcc(&l->e, condition, l->loop.next);
     group_give_back(l);
 }

@@ -73,7 +73,7 @@ struct lower {
     uint32_t recipe;      /* what the flags can be computed with, or 0 */
     uint32_t loop_recipe; /* of the flags at the block's jump to its own start; 0: unknown */
     struct loop loop;
-    bool polled; /* the poll that the last instruction needs has been done before the one in front of it */
+    bool stops; /* the instruction leaves the block by another way than an exit, or goes round in it */
     uint32_t cells_used;
     struct insn_map *map;
     struct cold cold[LOWER_MAX_COLD];
@@ -223,13 +223,12 @@ void flow_return(struct lower *l);
 void flow_dispatch(struct lower *l);        /* to the address in RAX */
 void flow_dispatch_tagged(struct lower *l); /* to what the jump cache knows it by */
 void flow_cold(struct lower *l);            /* emits what has been put off */
-void flow_poll(struct lower *l);
-gva_t flow_target(const struct insn *in); /* of a relative jump or call */
-gva_t flow_next(const struct insn *in);   /* the instruction behind it */
+gva_t flow_target(const struct insn *in);   /* of a relative jump or call */
+gva_t flow_next(const struct insn *in);     /* the instruction behind it */
 /* The recipe that is written down before the last compare of a block that jumps to its own start; 0: none. */
 uint32_t flow_loop_recipe(const struct lower *l);
-/* In front of the instruction before a backward branch: what the branch needs and would part it from the compare
-   that it should be fused with. */
+/* In front of the instruction before a branch back to the block's start: what would part the branch from the
+   compare that it should be fused with. */
 void flow_prepare_branch(struct lower *l);
 
 /* --- build.c --- */

@@ -50,7 +50,6 @@ static void lower_far_call(struct lower *l)
         return;
     }
     l->ended = true;
-    flow_poll(l);
     flags_clobber(l);
     if (l->in->mnemonic == ZYDIS_MNEMONIC_CALL)
         push_far(l);
@@ -100,8 +99,6 @@ static void lower_far_return(struct lower *l)
     struct pointer p;
 
     l->ended = true;
-    if (!flow_predicts(l))
-        flow_poll(l);
     p = segment_frame(l, 0, 4);
     access_emit(l, false, OP_LOAD, H_RAX, p);
     enter_segment(l);
@@ -163,7 +160,6 @@ static void push_interrupt_frame(struct lower *l)
 static void lower_real_interrupt(struct lower *l)
 {
     l->ended = true;
-    flow_poll(l);
     flags_clobber(l);
     read_vector(l, l->in->op[0].imm.u & 0xff);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill[1]));
@@ -183,7 +179,6 @@ static void lower_real_iret(struct lower *l)
     struct pointer p;
 
     l->ended = true;
-    flow_poll(l);
     flags_clobber(l);
     emit_op_vcpu(e, false, 0x80, 7, H_NONE, V_OFFSET(interrupt_line)); /* cmp byte, 0 */
     emit8(e, 0);

@@ -2,8 +2,8 @@
  * run.c - the inner run loop: find or make the block at RIP, enter it, see why it came back.
  *
  * Interface: translator.h. Compiled without SIMD, because the guest's SIMD state is live until simd_save. Stopping
- * a running vCPU: another thread sets exit_request and, if translated code may be running, makes the poll page
- * unreadable; the next poll faults (signals.c) at a precise guest state.
+ * a running vCPU: another thread sets exit_request and, if translated code may be running, sends a signal
+ * (stop.c).
  */
 #include "translator/internal.h"
 #include "translator/lockstep.h"
@@ -14,22 +14,6 @@
 #include "cpu/system.h"
 #include "memory/host.h"
 #include "translator/tier.h"
-
-void translator_kick(struct vcpu *v)
-{
-    struct translator_vcpu *tv = translator_of(v);
-
-    if (!atomic_load(&tv->in_guest))
-        return;
-    atomic_store(&tv->poll_armed, true);
-    host_protect(&tv->poll, PAGE_SIZE, PROT_NONE);
-}
-
-static void disarm_poll(struct translator_vcpu *tv)
-{
-    if (atomic_exchange(&tv->poll_armed, false))
-        host_protect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
-}
 
 /* Something to do before any translated code runs. */
 static bool must_stop(struct vcpu *v)
@@ -68,6 +52,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     bool entered = false;
 
     t->stats.entries++;
+    stop_begin(tv);
     atomic_store(&tv->in_guest, true);
     if (atomic_load(&v->exit_request)) {
         v->exit.reason = EXIT_REQUEST;
@@ -84,7 +69,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
         entered = true;
     }
     atomic_store(&tv->in_guest, false);
-    disarm_poll(tv);
+    stop_end(tv);
     if (v->exit.reason == EXIT_REQUEST)
         tier_tick(v);
     t->stats.exits[v->exit.reason]++;

@@ -170,7 +170,6 @@ static void load_target(struct lower *l)
     const struct operand *op = &l->in->op[0];
     unsigned bits = l->in->operand_width;
 
-    flow_poll(l);
     flags_clobber(l);
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY) {
         struct pointer p = access_operand(l, op, POINTER_SUM);
@@ -187,8 +186,6 @@ static void segment_jump(struct lower *l)
 {
     l->ended = true;
     if (l->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-        if (flow_target(l->in) <= l->in->pc)
-            flow_poll(l);
         flow_exit(l, flow_target(l->in));
         return;
     }
@@ -203,8 +200,6 @@ static void segment_call(struct lower *l)
 
     l->ended = true;
     if (direct) {
-        if (flow_target(l->in) <= l->in->pc)
-            flow_poll(l);
         emit_mov_imm(&l->e, H_RAX, flow_next(l->in));
         push_spilled(l, bits);
         access_end_store(l);
@@ -228,8 +223,6 @@ static void segment_return(struct lower *l)
     struct pointer p;
 
     l->ended = true;
-    if (!returns)
-        flow_poll(l);
     p = segment_stack(l, H_R15, 0, bits / 8);
     emit_size(l, bits);
     access_emit(l, false, OP_LOAD, H_RAX, p);
@@ -246,8 +239,6 @@ static void segment_loop(struct lower *l)
 {
     bool loop = l->in->mnemonic == ZYDIS_MNEMONIC_LOOP;
 
-    if (flow_target(l->in) <= l->in->pc)
-        flow_poll(l);
     flags_clobber(l);
     emit_size(l, l->in->address_width);
     if (loop)

@@ -1,8 +1,8 @@
 /*
  * signals.c - host faults in translated code.
  *
- * Interface: translator_handle_signal, called by the process's handlers. A fault at the poll page ends the run for
- * a request; any other one in a block is the guest's own (#DE, a misaligned SSE operand, an x87 or SIMD
+ * Interface: translator_handle_signal, called by the process's handlers. An INT3 of stop.c's ends the run for a
+ * request; any other one in a block is the guest's own (#DE, a misaligned SSE operand, an x87 or SIMD
  * exception): the guest's state is made exact at the start of the instruction, and the interpreter runs it, which
  * raises the architectural exception. Invariant: reads only what does not change while translated code runs.
  */
@@ -64,15 +64,6 @@ static void give_back(struct vcpu *v, const struct insn_map *map)
             v->gpr[map->borrowed[i]] = translator_of(v)->spill[i];
 }
 
-/* A string instruction was at work in a narrow window: its registers are addresses there. */
-static void shift_out(struct vcpu *v, const struct insn_map *map)
-{
-    if (map->shifted_rdi)
-        v->gpr[RDI] = window_linear(v->mmu.window, (const void *)(uintptr_t)v->gpr[RDI]) & 0xffffffff;
-    if (map->shifted_rsi)
-        v->gpr[RSI] = window_linear(v->mmu.window, (const void *)(uintptr_t)v->gpr[RSI]) & 0xffffffff;
-}
-
 static void add_lag(struct vcpu *v, const struct block *b, const struct insn_map *map)
 {
     if (!map->rsp_lag)
@@ -105,8 +96,6 @@ static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum 
             add_lag(v, b, &map[i]);
             if (stage == STAGE_ACCESS || stage == STAGE_WORK)
                 give_back(v, &map[i]);
-            if (stage == STAGE_ACCESS)
-                shift_out(v, &map[i]);
             callouts_give_back(v, b, i);
             if (saved && map[i].recipe)
                 translator_of(v)->flags = (uint32_t)map[i].recipe << 16;
@@ -161,6 +150,34 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, c
     return fault != TIER_MAPPED;
 }
 
+/* Translated code is left, with the guest's state as it is there. */
+static void leave_block(struct vcpu *v, const struct block *b, greg_t *regs, uint32_t offset, enum stage stage)
+{
+    struct translator *t = translator_of(v)->translator;
+
+    for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
+        v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
+    locate(v, b, offset, stage, (uint64_t)regs[REG_EFL]);
+    t->stats.signals++;
+    regs[REG_RIP] = (greg_t)t->code.leave;
+}
+
+/* At an INT3 of stop.c's, RIP is behind it. */
+static bool stop_at_place(struct vcpu *v, greg_t *regs)
+{
+    const uint8_t *host = (const uint8_t *)regs[REG_RIP] - 1;
+    bool in_shadow;
+    const struct block *b = stop_place(translator_of(v), host, &in_shadow);
+
+    if (!b)
+        return false;
+    translator_of(v)->return_stack = (uint64_t)regs[REG_RSP];
+    leave_block(v, b, regs, (uint32_t)(host - b->code), STAGE_START);
+    v->interrupt_shadow = in_shadow;
+    v->exit.reason = EXIT_REQUEST;
+    return true;
+}
+
 bool translator_handle_signal(int number, void *information, void *context)
 {
     const siginfo_t *info = information;
@@ -170,22 +187,26 @@ bool translator_handle_signal(int number, void *information, void *context)
     struct translator_vcpu *tv;
     const uint8_t *host = (const uint8_t *)regs[REG_RIP];
     struct block *b;
-    bool poll, missed;
-    enum stage stage;
+    bool missed;
+    enum stage stage = STAGE_WORK;
 
     if (!v)
         return false;
     tv = translator_of(v);
+    if (number == TRANSLATOR_SIGNAL || (number == SIGTRAP && info->si_code == TRAP_TRACE)) {
+        stop_signalled(v, context);
+        return true;
+    }
     if (number == SIGSEGV && stack_overflow(tv, info->si_addr) && !window_is_probe(host)) {
         regs[REG_RSP] = (greg_t)stack_overflow(tv, info->si_addr);
         return true;
     }
+    if (number == SIGTRAP && stop_at_place(v, regs))
+        return true;
     if (!cache_holds(&tv->translator->cache, host) || !(b = cache_find_host(&tv->translator->cache, host)))
         return false;
     tv->return_stack = (uint64_t)regs[REG_RSP];
-    poll = number == SIGSEGV && info->si_addr == (void *)&tv->poll;
-    stage = poll ? STAGE_START : STAGE_WORK;
-    missed = !poll && number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
+    missed = number == SIGSEGV && (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR);
     if (missed && !is_windowed(v, b))
         return false; /* outside of windows the memory of the guest's accesses is mapped: it is a bug */
     if (missed && !leave_window(v, b, host, info->si_addr, regs[REG_ERR] & ERROR_WRITE, &stage)) {
@@ -195,14 +216,8 @@ bool translator_handle_signal(int number, void *information, void *context)
     /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
     if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))
         tier_note_unsuitable(v, b, TIER_UNSUITABLE);
-    for (unsigned i = 0; i < sizeof resident / sizeof *resident; i++)
-        v->gpr[resident[i].guest] = (uint64_t)regs[resident[i].context];
-    locate(v, b, (uint32_t)(host - b->code), stage, (uint64_t)regs[REG_EFL]);
-    if (poll)
-        mprotect(&tv->poll, PAGE_SIZE, PROT_READ | PROT_WRITE);
-    v->exit.reason = poll ? EXIT_REQUEST : EXIT_INTERPRET;
-    tv->translator->stats.signals++;
-    regs[REG_RIP] = (greg_t)tv->translator->code.leave;
+    leave_block(v, b, regs, (uint32_t)(host - b->code), stage);
+    v->exit.reason = EXIT_INTERPRET;
     return true;
 }
 

@@ -43,6 +43,26 @@ static void emit_resume(struct emitter *e)
     emit8(e, 0xc3);
 }
 
+/* What stops translated code is seen to before it goes on: anew if a signal comes meanwhile. */
+static void emit_stop(struct emitter *e)
+{
+    const uint8_t *again;
+    uint8_t *go_on;
+
+    emit_op_vcpu(e, false, 0x80, 7, H_NONE, TV_OFFSET(stopping)); /* cmp byte, 0 */
+    emit8(e, 0);
+    go_on = emit_jcc_forward(e, CC_E);
+    again = emit_here(e);
+    emit_op_vcpu(e, true, OP_LOAD, H_RDI, H_NONE, TV_OFFSET(self));
+    emit_mov_imm(e, H_RAX, (uintptr_t)(const void *)(uintptr_t)stop_go_on);
+    emit8(e, 0xff); /* call rax */
+    emit8(e, 0xd0);
+    emit_op_vcpu(e, false, 0xf6, 0, H_NONE, TV_OFFSET(stopping)); /* test byte */
+    emit8(e, STOPPING_SIGNALLED);
+    emit_jcc(e, CC_NE, again);
+    emit_bind(e, go_on);
+}
+
 /* void enter(struct vcpu *, const void *host) */
 static const uint8_t *emit_enter(struct emitter *e)
 {
@@ -53,6 +73,7 @@ static const uint8_t *emit_enter(struct emitter *e)
     emit_op_imm(e, true, 5, H_RSP, 8);
     emit_op_vcpu(e, true, OP_STORE, H_RSP, H_NONE, TV_OFFSET(c_stack));
     emit_op_vcpu(e, true, OP_STORE, H_RSI, H_NONE, TV_OFFSET(resume));
+    emit_stop(e);
     move_guest_registers(e, OP_LOAD);
     emit_resume(e);
     return entry;
@@ -88,6 +109,7 @@ static const uint8_t *emit_callout(struct emitter *e, const uint8_t *leave, cons
     emit8(e, 0x84); /* test al, al */
     emit8(e, 0xc0);
     emit_jcc(e, CC_NE, leave);
+    emit_stop(e);
     move_guest_registers(e, OP_LOAD);
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(value));
     emit_resume(e);
@@ -147,7 +169,7 @@ static void emit_return(struct translator *t, struct emitter *e)
     emit_op_mem(e, true, OP_LEA, H_RSP, H_RSP, H_NONE, 1, -8); /* the sentinel stays */
     t->code.return_other = emit_here(e);
     if (t->options.jump_cache) {
-        emit_op_vcpu(e, false, 0x80, 7, H_NONE, TV_OFFSET(poll_armed)); /* cmp byte, 0 */
+        emit_op_vcpu(e, false, 0x80, 7, H_NONE, TV_OFFSET(stopping)); /* cmp byte, 0 */
         emit8(e, 0);
         stop = emit_jcc_forward(e, CC_NE);
         emit_op_vcpu(e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(spill));

@@ -82,8 +82,8 @@ static void create_windows(struct translator *t, struct vcpu *v)
     v->mmu.kwindow = NULL;
     if (t->options.tier == TIER_TLB)
         return;
-    if (t->options.kernel_window &&
-        !kwindow_create(&v->mmu.kwindow, t->ram, t->has_rorx && signals_host_has_fsgsbase()))
+    if (t->options.kernel_window && !kwindow_create(&v->mmu.kwindow, t->ram, (const uint8_t *)(v + 1),
+                                                    t->has_rorx && signals_host_has_fsgsbase()))
         v->mmu.kwindow->limit = limit < KWINDOW_RUNS ? limit : KWINDOW_RUNS;
     if (t->has_rorx && !window_create(&v->mmu.window, t->ram, (uint8_t *)(v + 1)))
         v->mmu.window->limit = limit;
@@ -128,6 +128,7 @@ int translator_thread_enter(struct translator *t, struct vcpu *v, struct error *
     if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)(v + 1)))
         return error_set(error, errno, "cannot set the GS base: %s", strerror(errno));
     syscall(SYS_arch_prctl, ARCH_GET_FS, &translator_of(v)->host_fs);
+    translator_of(v)->thread = gettid();
     signals_set_current(v);
     return 0;
 }
@@ -155,6 +156,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     lookup_forget_all(v);
     lookup_forget_code_segments(tv);
     stack_forget(t, tv);
+    stop_forget(tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
         tv->jump_mode[i].used = false;
     t->stats.cache_flushes++;

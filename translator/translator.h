@@ -103,6 +103,9 @@ void translator_run(struct translator *t, struct vcpu *v);
    there. */
 unsigned translator_translate(struct translator *t, struct vcpu *v);
 
+/* What translator_kick sends: the process handles it by translator_handle_signal, and holds it off (sa_mask) in
+   its handlers of other signals. */
+#define TRANSLATOR_SIGNAL SIGUSR1
 /* Makes a running translator_run of v return soon. From any thread, after setting v->exit_request. */
 void translator_kick(struct vcpu *v);
 

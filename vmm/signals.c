@@ -107,7 +107,7 @@ static void crash(int number, const siginfo_t *info, const ucontext_t *context)
 
 static bool is_claimed(int number, siginfo_t *info, void *context)
 {
-    if (info->si_code <= 0) /* sent by somebody with kill(): no fault of an instruction */
+    if (info->si_code <= 0 && number != TRANSLATOR_SIGNAL) /* by kill(): no fault of an instruction */
         return false;
     if (translator_handle_signal(number, info, context))
         return true;
@@ -119,7 +119,7 @@ static void handle_in_thread(int number, siginfo_t *info, void *context)
     struct sigaction fallback = {.sa_handler = SIG_DFL};
     int saved = errno;
 
-    if (current && number != SIGABRT && is_claimed(number, info, context)) {
+    if ((current && number != SIGABRT && is_claimed(number, info, context)) || number == TRANSLATOR_SIGNAL) {
         errno = saved;
         return;
     }
@@ -139,10 +139,12 @@ __attribute__((no_stack_protector)) static void handle(int number, siginfo_t *in
 
 void signals_install(void)
 {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
-    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, TRANSLATOR_SIGNAL};
+    struct sigaction action = {.sa_sigaction = handle,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
 
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, TRANSLATOR_SIGNAL);
     for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sigaction(numbers[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN);

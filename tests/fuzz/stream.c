@@ -9,6 +9,8 @@
  */
 #include "tests/fuzz/stream.h"
 
+#include "translator/translator.h"
+
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -187,6 +189,7 @@ static bool prepare(struct run *r)
 int main(int argc, char **argv)
 {
     static struct run r = {.seed = 1, .streams = 20000};
+    struct sigaction alarm = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART};
     uint64_t i;
 
     if (argc > 1)
@@ -203,7 +206,8 @@ int main(int argc, char **argv)
     if (!prepare(&r))
         return 1;
     current = &i;
-    sigaction(SIGPROF, &(struct sigaction){.sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
+    sigaddset(&alarm.sa_mask, TRANSLATOR_SIGNAL);
+    sigaction(SIGPROF, &alarm, NULL);
     for (i = r.first; i < r.first + r.streams; i++)
         run_stream(&r, i);
     setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL);

@@ -51,6 +51,7 @@ struct insn_engine {
     bool (*watch)(void *opaque, const struct vcpu *v);
     void *watch_opaque;
     atomic_bool stop;
+    struct insn_kicks *kicks; /* or NULL */
 };
 
 const char *insn_engine_name(enum insn_engine_kind kind)
@@ -348,6 +349,11 @@ void insn_engine_stop(struct insn_engine *e)
     translator_kick(e->v);
 }
 
+void insn_engine_kick(struct insn_engine *e)
+{
+    e->kicks = insn_kicks_start(e->v);
+}
+
 void insn_engine_clear_code(struct insn_engine *e)
 {
     memset(ram_host(&e->ram, CODE), 0xcc, INSN_CODE_SIZE);
@@ -380,10 +386,14 @@ void insn_engine_begin(struct insn_engine *e, const uint8_t *const_page)
         fprintf(stderr, "insn-test: %s\n", error.text);
         exit(1);
     }
+    if (e->kicks)
+        insn_kicks_want(e->kicks, true);
 }
 
 void insn_engine_end(struct insn_engine *e)
 {
+    if (e->kicks)
+        insn_kicks_want(e->kicks, false);
     if (e->kind == INSN_BT)
         translator_thread_leave(e->translator, e->v);
     insn_signals_end();
@@ -476,6 +486,8 @@ fail:
 
 void insn_engine_close(struct insn_engine *e)
 {
+    if (e->kicks)
+        insn_kicks_stop(e->kicks);
     if (e->translator) {
         translator_detach(e->translator, e->v);
         translator_destroy(e->translator);

@@ -177,6 +177,14 @@ void insn_engine_run(struct insn_engine *e, const struct insn_case *c, const uin
 const char *insn_engine_name(enum insn_engine_kind kind);
 /* Ends the run that is going on, which counts as hung then; for a signal handler. Only for the translator. */
 void insn_engine_stop(struct insn_engine *e);
+/* From now on its translated code is stopped all the time, at random, and goes on. */
+void insn_engine_kick(struct insn_engine *e);
+
+/* --- kicks.c --- */
+struct vcpu;
+struct insn_kicks *insn_kicks_start(struct vcpu *v);
+void insn_kicks_want(struct insn_kicks *k, bool wanted);
+void insn_kicks_stop(struct insn_kicks *k);
 void insn_engine_clear_code(struct insn_engine *e);
 const uint8_t *insn_engine_code(const struct insn_engine *e); /* INSN_CODE_SIZE bytes */
 /* Maps 2 MiB, for the user, writable, to a large page that nothing else uses; that page. */

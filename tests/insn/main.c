@@ -4,9 +4,9 @@
  * Usage: insn-test [--cases N] [--first N] [--seed S] [--engine interp|bt|both|none] [--only MNEMONIC|CLASS]
  *                  [--steps N] [--options BT-OPTIONS] [--failures N] [--mode 64|32|16] [--machine
  * long|protected|v86]
- *                  [--verbose]
- * Classes: general, x87, sse, vex, evex, control; loop (with --steps). A failure prints the command that runs it
- * again alone.
+ *                  [--verbose] [--kicks]
+ * Classes: general, x87, sse, vex, evex, control; loop (with --steps). --kicks: translated code is stopped again
+ * and again meanwhile. A failure prints the command that runs it again alone.
  */
 #include "tests/insn/insn.h"
 
@@ -19,7 +19,7 @@ struct run {
     uint64_t seed, cases, first;
     unsigned steps, max_failures, failures;
     const char *only, *options;
-    bool use[2], verbose;
+    bool use[2], verbose, kicks;
     enum insn_mode mode;
     enum insn_machine machine;
     struct insn_engine *engine[2];
@@ -150,6 +150,10 @@ static void parse(struct run *r, int argc, char **argv)
             r->verbose = true;
             continue;
         }
+        if (strcmp(name, "--kicks") == 0) {
+            r->kicks = true;
+            continue;
+        }
         i++;
         if (strcmp(name, "--cases") == 0)
             r->cases = number(value);
@@ -213,6 +217,8 @@ static int prepare(struct run *r)
         r->engine[i] = insn_engine_open((enum insn_engine_kind)i, r->machine, NULL, r->options);
         if (!r->engine[i])
             return -1;
+        if (r->kicks && i == INSN_BT)
+            insn_engine_kick(r->engine[i]);
     }
     return 0;
 }

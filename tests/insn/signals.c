@@ -15,8 +15,8 @@
 
 #define STACK 65536u
 
-static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
-static struct sigaction old_action[5];
+static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, TRANSLATOR_SIGNAL};
+static struct sigaction old_action[6];
 static stack_t old_stack;
 static uint8_t *stack;
 static struct vcpu *current;
@@ -62,6 +62,7 @@ void insn_signals_begin(struct vcpu *v)
     alternate.ss_sp = stack;
     current = v;
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, TRANSLATOR_SIGNAL);
     sigaltstack(&alternate, &old_stack);
     for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, &old_action[i]);
