@@ -49,12 +49,12 @@ void window_give_back(uint64_t at, uint64_t size)
 
 bool window_reserve_lowest(void)
 {
-    return window_reserve(WINDOW_LOWEST, WINDOW_TABLE_SIZE - WINDOW_LOWEST);
+    return window_reserve(WINDOW_LOWEST, WINDOW_LOWEST_END - WINDOW_LOWEST);
 }
 
 void window_give_back_lowest(void)
 {
-    window_give_back(WINDOW_LOWEST, WINDOW_TABLE_SIZE - WINDOW_LOWEST);
+    window_give_back(WINDOW_LOWEST, WINDOW_LOWEST_END - WINDOW_LOWEST);
 }
 
 int window_create(struct window **window, struct ram *ram, uint8_t *table)
@@ -131,7 +131,7 @@ bool window_take(struct window *w, bool narrow)
 
 gva_t window_linear(const struct window *w, const void *host)
 {
-    return !w->narrow || (uintptr_t)host < WINDOW_TABLE_SIZE ? (uintptr_t)host : UINT64_MAX;
+    return !w->narrow || (uintptr_t)host < WINDOW_NARROW_SIZE ? (uintptr_t)host : UINT64_MAX;
 }
 
 static void *host_of(gva_t linear)

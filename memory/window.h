@@ -27,6 +27,8 @@
 #define WINDOW_NARROW_SIZE 0x100000000ull
 /* Bytes of address space of a narrow window with its guard; a probe table takes the first 4 GiB of as much. */
 #define WINDOW_TABLE_SIZE (WINDOW_NARROW_SIZE + 0x10000)
+/* The same in the lowest 4 GiB: addresses there are also made as 32 bits and a signed 32-bit offset. */
+#define WINDOW_LOWEST_END (WINDOW_TABLE_SIZE + 0x80000000)
 #define WINDOW_PROBE_SHIFT 16
 #define WINDOW_PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT) /* bytes that a page of the table stands for */
 #define WINDOW_GUARD 0x100000                               /* bytes */

@@ -133,6 +133,20 @@ static uint8_t narrow_prefixes(const struct lower *l)
     return l->kwindow && l->kwindow->base ? POINTER_GS : 0;
 }
 
+/* In the lowest 4 GiB: base + offset as a signed number, and v->closed. Where that would have to wrap it lies
+   outside, and the interpreter runs the instruction. */
+static void in_low_segment(struct lower *l, unsigned segment, int32_t disp, enum pointer_form form, int to,
+                           struct pointer *pointer)
+{
+    emit_op_vcpu(&l->e, false, OP_LOAD, H_R11, H_NONE, V_SEGMENT(segment, base));
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, V_CLOSED(segment));
+    *pointer = (struct pointer){H_RAX, H_R11, disp};
+    if (form == POINTER_SUM)
+        return;
+    emit_op_mem(&l->e, true, OP_LEA, to, H_RAX, H_R11, 1, disp);
+    *pointer = (struct pointer){to, H_NONE, 0};
+}
+
 /* Through FS or GS, at an offset that is known and does not reach beyond 4 GiB: the linear address is computed, in
    32 bits. v->closed lets no access through if the segment has a limit below 4 GiB. */
 static bool in_segment(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
@@ -144,6 +158,10 @@ static bool in_segment(struct lower *l, const struct operand *op, enum pointer_f
         (uint64_t)(uint32_t)op->mem.disp + op->size / 8 > 1ull << 32)
         return false;
     group_clobber_r11(l);
+    if (!narrow_prefixes(l)) {
+        in_low_segment(l, segment, (int32_t)op->mem.disp, form, to, pointer);
+        return true;
+    }
     emit_op_vcpu(&l->e, false, OP_LOAD, H_R11, H_NONE, V_SEGMENT(segment, base));
     emit_op_mem(&l->e, false, OP_LEA, H_RAX, H_R11, H_NONE, 1, (int32_t)op->mem.disp);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_CLOSED(segment));
