@@ -303,7 +303,7 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault
     struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc) % TIER_UNSUITABLE_SLOTS];
 
     tv->translator->stats.window_unsuitable++;
-    tv->tier.unsuitable_since += v->cpl == 3;
+    tv->tier.unsuitable_since += v->cpl == 3 && fault != TIER_CODE;
     if (u->pc != b->pc)
         *u = (struct tier_unsuitable){.pc = b->pc};
     if (fault == TIER_CODE) {
