@@ -112,10 +112,10 @@ struct cpu_native {
     uint8_t key[NATIVE_SLOTS][16];
     bool defined[NATIVE_SLOTS]; /* the host takes the instruction in the slot */
     _Alignas(64) uint8_t bounce[NATIVE_BOUNCE];
-    uint64_t area_mask[2]; /* of the save area that was measured last, standard and compact */
-    unsigned area_size[2]; /* its bytes; 0: none was */
-    uint8_t pointers[NATIVE_POINTERS];           /* FOP, FIP and FDP as FXRSTOR or XRSTOR has left them */
-    uint8_t *operand;                            /* where in the bounce buffer [RBX] points */
+    uint64_t area_mask[2];             /* of the save area that was measured last, standard and compact */
+    unsigned area_size[2];             /* its bytes; 0: none was */
+    uint8_t pointers[NATIVE_POINTERS]; /* FOP, FIP and FDP as FXRSTOR or XRSTOR has left them */
+    uint8_t *operand;                  /* where in the bounce buffer [RBX] points */
     uint32_t avx_at, opmask_at, zmm_at, hi16_at; /* offsets of the components in the XSAVE image */
     const struct native_row *row[3][4][4][256];  /* cache of native_find: encoding, map, prefix, opcode */
 };
