@@ -33,7 +33,7 @@
 
 #define MNEMONICS (ZYDIS_MNEMONIC_MAX_VALUE + 1u)
 #define FEATURE_SETS (ZYDIS_ISA_SET_MAX_VALUE + 1u)
-#define MAX_SIDE_EXITS 3 /* conditional jumps and calls in the middle of a block */
+#define MAX_SIDE_EXITS 7 /* conditional jumps and calls in the middle of a block */
 /* With the MODE_* bits: the number of the code segment's base and limit, or 0. */
 #define MODE_CODE_SEGMENT 0x3fe00000u
 #define MODE_CODE_SEGMENT_SHIFT 21
