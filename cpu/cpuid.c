@@ -158,8 +158,10 @@ void leaves_build(struct cpu_model *m)
     m->amd = (r[1] == signature_AMD_ebx && r[2] == signature_AMD_ecx) ||
              (r[1] == 0x6f677948 && r[2] == 0x656e6975); /* HygonGenuine */
     m->leaf_count = 0;
-    if (m->amd)
-        m->f7_edx &= ~(1u << 29 | 1u << 26), m->f7_2_edx = 0; /* arch-capabilities, spec-ctrl, bhi-ctrl */
+    if (m->amd) {
+        m->f7_edx &= ~(1u << 29 | 1u << 26); /* arch-capabilities, spec-ctrl */
+        m->f7_2_edx = 0;                     /* bhi-ctrl */
+    }
     add_basic(m);
     add_xsave(m);
     add_extended(m);

@@ -106,7 +106,7 @@ const struct feature features[] = {
     {"fsrm", W(f7_edx), 4, LEVEL_DEFAULT, NATIVE},
     {"avx512-vp2intersect", W(f7_edx), 8, LEVEL_MAX, NATIVE},
     {"avx512-fp16", W(f7_edx), 23, LEVEL_OPTION, NOT_SUPPORTED},
-    {"spec-ctrl", W(f7_edx), 26, LEVEL_V1, EMULATED},         /* Intel only, likewise */
+    {"spec-ctrl", W(f7_edx), 26, LEVEL_V1, EMULATED},         /* Intel only, and so is the next */
     {"arch-capabilities", W(f7_edx), 29, LEVEL_V1, EMULATED}, /* Intel only; see below and msr.c */
     /* CPUID 7.1, EAX */
     {"avx-vnni", W(f7_1_eax), 4, LEVEL_DEFAULT, NATIVE},
@@ -114,7 +114,7 @@ const struct feature features[] = {
     {"fzrm", W(f7_1_eax), 10, LEVEL_DEFAULT, NATIVE},
     {"fsrs", W(f7_1_eax), 11, LEVEL_DEFAULT, NATIVE},
     {"fsrc", W(f7_1_eax), 12, LEVEL_DEFAULT, NATIVE},
-    /* CPUID 7.2, EDX; Intel only, likewise */
+    /* CPUID 7.2, EDX; Intel only */
     {"bhi-ctrl", W(f7_2_edx), 4, LEVEL_V1, EMULATED},
     /* CPUID 0xd.1, EAX */
     {"xsaveopt", W(fd_1_eax), 0, LEVEL_DEFAULT, NATIVE},

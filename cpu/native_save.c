@@ -85,7 +85,7 @@ static void hide_pointers(struct cpu_native *n, const uint8_t before[NATIVE_POIN
         memset(now, 0, NATIVE_POINTERS);
 }
 
-/* What XRSTOR and FXRSTOR have left in the pointers. */
+/* What XRSTOR and FXRSTOR have left in the pointers, from the image. */
 static void note_pointers(struct cpu_native *n, enum save_kind kind, uint64_t mask)
 {
     uint64_t have = get64(n->bounce + HEADER);
@@ -119,16 +119,15 @@ static bool is_plain(const uint8_t *image, enum save_kind kind)
             __asm__ volatile(name " %0" : "+m"(n->bounce) : "a"(low), "d"(high) : "memory");                      \
     } while (0)
 
-/* The same with the guest's state in the host's registers, where it stays. */
+/* Runs the host's instruction on the bounce buffer with the guest's state in the host's registers, where it stays.
+ */
 static enum cpu_status run_live(struct vcpu *v, enum save_kind kind, uint64_t mask, bool wide)
 {
     struct cpu_native *n = v->native;
     uint32_t low = (uint32_t)mask, high = (uint32_t)(mask >> 32);
-    uint8_t before[NATIVE_POINTERS];
 
     if ((kind == FXRSTOR || kind == XRSTOR) && !is_plain(n->bounce, kind))
         return CPU_NEED_FULL;
-    memcpy(before, n->bounce + POINTERS_AT, NATIVE_POINTERS);
     switch (kind) {
     case FXSAVE:
         LIVE("fxsave");
@@ -146,31 +145,34 @@ static enum cpu_status run_live(struct vcpu *v, enum save_kind kind, uint64_t ma
     case XSAVE:
         LIVE("xsave");
     }
-    if (kind == FXRSTOR || kind == XRSTOR)
-        note_pointers(n, kind, mask);
-    else
-        hide_pointers(n, before);
     return CPU_OK;
 }
 
-/* Runs the host's instruction on the bounce buffer, for the components in `mask`. */
-static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+/* The same with that state in v->xsave. */
+static enum cpu_status run_kept(struct vcpu *v, enum save_kind kind, uint64_t mask, bool wide)
 {
     struct native_frame f = {.rax = (uint32_t)mask, .rdx = mask >> 32};
     uint8_t code[4] = {0x48, 0x0f, save_opcode[kind], (uint8_t)(save_extension[kind] << 3 | RBX)};
+
+    v->native->operand = v->native->bounce;
+    return native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true);
+}
+
+/* Either, for the components in `mask`. */
+static enum cpu_status run_whole(struct vcpu *v, const struct insn *i, enum save_kind kind, uint64_t mask)
+{
     struct cpu_native *n = v->native;
     uint8_t before[NATIVE_POINTERS];
     bool wide = i->rex & REX_W;
 
-    if (v->simd_live)
-        return run_live(v, kind, mask, wide);
-    n->operand = n->bounce;
     memcpy(before, n->bounce + POINTERS_AT, NATIVE_POINTERS);
-    TRY(native_run(v, wide ? code : code + 1, wide ? 4 : 3, &f, true));
-    if (kind == FXRSTOR || kind == XRSTOR)
-        memcpy(n->pointers, v->xsave + POINTERS_AT, NATIVE_POINTERS);
-    else
+    TRY(v->simd_live ? run_live(v, kind, mask, wide) : run_kept(v, kind, mask, wide));
+    if (kind != FXRSTOR && kind != XRSTOR)
         hide_pointers(n, before);
+    else if (v->simd_live)
+        note_pointers(n, kind, mask);
+    else
+        memcpy(n->pointers, v->xsave + POINTERS_AT, NATIVE_POINTERS);
     return CPU_OK;
 }
 

@@ -102,7 +102,9 @@ bool kwindow_move(struct kwindow *w)
         return false;
     kwindow_close(w);
     w->base = w->table;
-    return !active || kwindow_open(w);
+    if (active)
+        kwindow_open(w);
+    return true;
 }
 
 void kwindow_flush_local(struct kwindow *w)

@@ -96,8 +96,8 @@ struct tier {
 
 /* The translator's part of a vCPU, in vcpu->translator_area. Fields up to jump_cache are used by emitted code. */
 struct translator_vcpu {
-    _Alignas(4096) uint64_t self; /* the struct vcpu */
-    uint8_t stopping;             /* STOPPING_* (stop.c) */
+    uint64_t self;        /* the struct vcpu */
+    uint8_t stopping;     /* STOPPING_* (stop.c) */
     bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
     struct block_exit *unlinked; /* the exit that leads to it, which is sure to lack it; or NULL */
     uint64_t resume;             /* host address to continue at after a callout */

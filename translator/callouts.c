@@ -253,7 +253,7 @@ bool callout_segment(struct vcpu *v, uint64_t selector, uint32_t info)
 /* Guest address of instruction `index` of the block. */
 static gva_t instruction_address(const struct block *b, unsigned index)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     gva_t pc = b->pc;
 
     for (unsigned i = 0; i < index; i++)
@@ -272,7 +272,7 @@ static struct block *current_block(struct vcpu *v)
    be computed if they are those of its start. */
 void callouts_give_back(struct vcpu *v, const struct block *b, unsigned index)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     struct translator_vcpu *tv = translator_of(v);
     unsigned k = 0;
 

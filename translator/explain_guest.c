@@ -68,7 +68,7 @@ static void describe_recipe(const struct flags_recipe *r, char *text, size_t siz
 /* In front of the instruction's host code. */
 static void describe_place(const struct explainer *x, unsigned i, struct explain_guest *g)
 {
-    const struct insn_map *m = &((const struct insn_map *)(const void *)x->made->map)[i];
+    const struct insn_map *m = &block_map(x->made)[i];
 
     if (!m->flags_saved_start)
         snprintf(g->flags_at, sizeof g->flags_at, "in the host's");
@@ -139,7 +139,7 @@ static void take(struct explainer *x, struct dump *d, unsigned i)
     g->lacking = in->valid && in->lacking;
     g->interpreted = true;
     if (x->made) {
-        const struct insn_map *m = &((const struct insn_map *)(const void *)x->made->map)[i];
+        const struct insn_map *m = &block_map(x->made)[i];
 
         g->interpreted = m->by_interpreter || m->to_run_loop;
         describe_place(x, i, g);
@@ -153,7 +153,7 @@ static void take(struct explainer *x, struct dump *d, unsigned i)
 /* An instruction that ends the block in spite of what was decoded has no one behind it. */
 static unsigned count_made(const struct explainer *x, unsigned count)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)x->made->map;
+    const struct insn_map *map = block_map(x->made);
     unsigned made = 1;
 
     while (made < count && map[made].length)

@@ -81,7 +81,7 @@ static void add_entry(struct writer *w)
 static void add_hot(struct writer *w, unsigned i)
 {
     const struct block *b = w->x->made;
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     const uint8_t *from = i ? b->code + map[i - 1].host_end : w->x->t->lower->body;
 
     add_code(w, from, b->code + map[i].host_end, i, EXPLAIN_HOT, NULL);

@@ -63,6 +63,12 @@ struct insn_map {
 };
 #define STOP_NOWHERE 0x7fffu
 
+/* By instruction of the block. */
+static inline const struct insn_map *block_map(const struct block *b)
+{
+    return (const struct insn_map *)(const void *)b->map;
+}
+
 /* How to compute the arithmetic flags again. ADD, SUB: `result` is the sum or difference, `other` what was added
    or subtracted. CMP, TEST: of the two as they are. NEG: `result` is the negative. The registers are guest
    registers. */
@@ -180,8 +186,8 @@ void stop_forget(struct translator_vcpu *tv); /* code that is gone */
 void stop_go_on(struct vcpu *v);
 /* TRANSLATOR_SIGNAL, or a single step that has been asked for here, has come (ucontext_t *). */
 void stop_signalled(struct vcpu *v, void *context);
-/* The block that has been stopped by an INT3 at this host address, or NULL. */
-struct block *stop_place(const struct translator_vcpu *tv, const uint8_t *host, bool *in_shadow);
+/* The instruction of the barred block that has an INT3 at this host address, or NULL. */
+const struct insn_map *stop_place(const struct translator_vcpu *tv, const uint8_t *host);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

@@ -173,7 +173,7 @@ static void run_reference(struct lockstep *s, struct vcpu *v, const struct block
     const struct vcpu_ops *ops = v->ops;
     void *opaque = v->ops_opaque;
     void (*code_written)(void *, uint64_t, unsigned) = ram->code_written;
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     gva_t next = v->rip;
 
     s->write_count = s->bytes = s->steps = 0;
@@ -326,7 +326,7 @@ static bool differs_in_a(const struct vcpu *v, const uint8_t *host, uint64_t x, 
 /* Arithmetic flags that the manual leaves undefined behind the instructions that ran: the engines may differ. */
 static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, const struct block *b)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     const uint8_t *bytes = ram_host_readable(v->mmu.ram, b->gpa);
     uint32_t undefined = 0;
 
@@ -429,7 +429,7 @@ unsigned lockstep_compared(const struct lockstep *s)
 
 unsigned lockstep_instructions_left(const struct block *b, gva_t rip)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     gva_t pc = b->pc;
     unsigned i = 0;
 

@@ -8,11 +8,8 @@
 #include "translator/internal.h"
 #include "translator/lockstep.h"
 
-#include <sys/mman.h>
-
 #include "cpu/simd.h"
 #include "cpu/system.h"
-#include "memory/host.h"
 #include "translator/tier.h"
 
 /* Something to do before any translated code runs. */

@@ -84,7 +84,7 @@ enum stage {
 /* RIP, what is put aside and the place of the flags, from the host address. */
 static void locate(struct vcpu *v, const struct block *b, uint32_t offset, enum stage stage, uint64_t host_flags)
 {
-    const struct insn_map *map = (const struct insn_map *)(const void *)b->map;
+    const struct insn_map *map = block_map(b);
     gva_t pc = b->pc;
 
     for (unsigned i = 0; i < b->instructions; i++) {
@@ -166,14 +166,14 @@ static void leave_block(struct vcpu *v, const struct block *b, greg_t *regs, uin
 static bool stop_at_place(struct vcpu *v, greg_t *regs)
 {
     const uint8_t *host = (const uint8_t *)regs[REG_RIP] - 1;
-    bool in_shadow;
-    const struct block *b = stop_place(translator_of(v), host, &in_shadow);
+    const struct insn_map *place = stop_place(translator_of(v), host);
+    const struct block *b = translator_of(v)->barred;
 
-    if (!b)
+    if (!place)
         return false;
     translator_of(v)->return_stack = (uint64_t)regs[REG_RSP];
     leave_block(v, b, regs, (uint32_t)(host - b->code), STAGE_START);
-    v->interrupt_shadow = in_shadow;
+    v->interrupt_shadow = place->in_shadow;
     v->exit.reason = EXIT_REQUEST;
     return true;
 }

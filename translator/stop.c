@@ -17,8 +17,6 @@
  * again before C goes on outside of a run (stop_end).
  */
 #include <signal.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #include "memory/host.h"
@@ -32,11 +30,6 @@ static uint8_t *writable(const struct translator *t, const uint8_t *code)
     return (uint8_t *)(uintptr_t)code - cache_execute_delta(&t->cache);
 }
 
-static const struct insn_map *maps(const struct block *b)
-{
-    return (const struct insn_map *)(const void *)b->map;
-}
-
 static void open_again(struct translator_vcpu *tv)
 {
     struct translator *t = tv->translator;
@@ -47,8 +40,8 @@ static void open_again(struct translator_vcpu *tv)
     for (unsigned i = 0; i < b->exit_count; i++)
         cache_undivert(&t->cache, &b->exits[i]);
     for (unsigned i = 0; i < b->instructions; i++)
-        if (maps(b)[i].stop_at != STOP_NOWHERE)
-            *writable(t, b->code + maps(b)[i].stop_at) = tv->barred_byte[i];
+        if (block_map(b)[i].stop_at != STOP_NOWHERE)
+            *writable(t, b->code + block_map(b)[i].stop_at) = tv->barred_byte[i];
     tv->barred = NULL;
 }
 
@@ -64,9 +57,9 @@ static void bar(struct translator_vcpu *tv, struct block *b)
     for (unsigned i = 0; i < b->instructions; i++) {
         uint8_t *at;
 
-        if (maps(b)[i].stop_at == STOP_NOWHERE)
+        if (block_map(b)[i].stop_at == STOP_NOWHERE)
             continue;
-        at = writable(t, b->code + maps(b)[i].stop_at);
+        at = writable(t, b->code + block_map(b)[i].stop_at);
         tv->barred_byte[i] = *at;
         *at = INT3;
     }
@@ -126,15 +119,13 @@ void stop_signalled(struct vcpu *v, void *context)
     }
 }
 
-struct block *stop_place(const struct translator_vcpu *tv, const uint8_t *host, bool *in_shadow)
+const struct insn_map *stop_place(const struct translator_vcpu *tv, const uint8_t *host)
 {
     const struct block *b = tv->barred;
 
     for (unsigned i = 0; b && i < b->instructions; i++)
-        if (maps(b)[i].stop_at != STOP_NOWHERE && host == b->code + maps(b)[i].stop_at) {
-            *in_shadow = maps(b)[i].in_shadow;
-            return tv->barred;
-        }
+        if (block_map(b)[i].stop_at != STOP_NOWHERE && host == b->code + block_map(b)[i].stop_at)
+            return &block_map(b)[i];
     return NULL;
 }
 
