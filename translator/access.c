@@ -186,18 +186,25 @@ static void emit_index(struct lower *l)
     emit_op_imm(e, false, 4, H_R11, (int32_t)((MMU_TLB_SIZE - 1) * 32));
 }
 
-/* The lookup up to the branch to the cold path; the entry's offset stays in R11. */
-static void emit_lookup(struct lower *l, struct cold *c)
+/* The lookup of the address in RAX: "above" if the entry is not of an access as in `info`. Its offset stays in
+   R11. */
+static void emit_compare(struct lower *l, uint32_t info)
 {
     struct emitter *e = &l->e;
 
     group_clobber_r11(l);
     emit_index(l);
-    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(c->info));
+    emit_op_vcpu(e, true, OP_ADD, H_RAX, H_R11, table_offset(l) + tag_offset(info));
     emit8(e, 0x48); /* cmp rax, imm32 */
     emit8(e, 0x3d);
-    emit32(e, (uint32_t)PAGE_SIZE - (c->info & 0xff));
-    c->from = emit_jcc_forward(e, CC_A);
+    emit32(e, (uint32_t)PAGE_SIZE - (info & 0xff));
+}
+
+/* The same, and the branch to the cold path. */
+static void emit_lookup(struct lower *l, struct cold *c)
+{
+    emit_compare(l, c->info);
+    c->from = emit_jcc_forward(&l->e, CC_A);
 }
 
 struct pointer access_check(struct lower *l, uint32_t info, enum pointer_form form, int to)
@@ -362,6 +369,28 @@ struct pointer access_operand(struct lower *l, const struct operand *op, enum po
     if (window_at_rax(l, op, form, &pointer))
         return pointer;
     return access_check(l, access_info(op), form, H_R11);
+}
+
+struct pointer access_masked(struct lower *l, const struct operand *op, struct cold **step)
+{
+    struct pointer pointer;
+
+    *step = NULL;
+    if (window_operand(l, op, POINTER_SUM, &pointer))
+        return pointer;
+    rsp_settle_for_access(l);
+    group_end(l);
+    flags_save(l);
+    l->flags = FLAGS_SAVED;
+    l->checked = true;
+    access_address(l, op, H_RAX);
+    if (place_segment(op) != PLACE_NONE)
+        access_add_segment(l, place_segment(op), access_info(op));
+    emit_compare(l, access_info(op));
+    *step = lower_step_if(l, CC_A);
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_R11,
+                 table_offset(l) + (int32_t)offsetof(struct mmu_tlb_entry, host));
+    return (struct pointer){H_RAX, H_R11, 0};
 }
 
 struct pointer access_stack(struct lower *l, unsigned base, int32_t disp, bool write)

@@ -134,7 +134,7 @@ static void lower_one(struct lower *l)
     note_flags(l);
     l->store_cold = -1;
     l->checked = false;
-    if (l->borrowing && !lower_keeps_registers(l->in))
+    if (l->borrowing && (!lower_keeps_registers(l->in) || l->in->masked))
         group_give_back(l);
     l->map[l->index].borrowing = l->borrowing;
     l->stops = false;

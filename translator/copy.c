@@ -261,11 +261,14 @@ void lower_copy(struct lower *l)
 {
     const struct insn *in = l->in;
     const struct copy_plan *c = &in->copy;
+    struct cold *step = NULL;
     struct temporaries t;
     struct fields p = {c->reg, c->rm, c->vvvv, c->opcode, .memory = c->memory >= 0};
 
     t.count = t.borrowed_count = 0;
-    if (p.memory)
+    if (in->masked)
+        p.pointer = access_masked(l, &in->op[c->memory], &step);
+    else if (p.memory)
         p.pointer = access_operand(l, &in->op[c->memory], c->form);
     p.keep_r11 = group_in_r11(l);
     if (in->flags_needed)
@@ -289,4 +292,6 @@ void lower_copy(struct lower *l)
         emit_mov(&l->e, H_R10, H_RAX);
     if (in->flags_written)
         l->flags = FLAGS_HOST;
+    if (step)
+        step->done = emit_here(&l->e);
 }

@@ -84,10 +84,6 @@ static bool mnemonic_refused(const struct insn *in)
     case ZYDIS_MNEMONIC_MASKMOVQ:
     case ZYDIS_MNEMONIC_MASKMOVDQU:
     case ZYDIS_MNEMONIC_VMASKMOVDQU:
-    case ZYDIS_MNEMONIC_VMASKMOVPS:
-    case ZYDIS_MNEMONIC_VMASKMOVPD:
-    case ZYDIS_MNEMONIC_VPMASKMOVD:
-    case ZYDIS_MNEMONIC_VPMASKMOVQ:
     case ZYDIS_MNEMONIC_UD0:
     case ZYDIS_MNEMONIC_UD1:
     case ZYDIS_MNEMONIC_UD2:
@@ -163,18 +159,11 @@ uint32_t copy_mode_needed(const struct insn *in)
     return 0;
 }
 
-/* Masked EVEX memory operands do not fault on masked elements: the interpreter's business. */
-static bool is_masked_memory(const struct insn *in)
-{
-    return in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && in->mask != ZYDIS_REGISTER_NONE &&
-           in->mask != ZYDIS_REGISTER_K0;
-}
-
 static bool operand_allowed(const struct insn *in, const struct operand *op)
 {
     if (op->type == ZYDIS_OPERAND_TYPE_MEMORY)
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && !is_masked_memory(in);
+               op->size >= 8 && op->size <= 512 && op->size % 8 == 0 && (!in->masked || in->width == 64);
     if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         ZydisRegisterClass c = ZydisRegisterGetClass(op->reg.value);
 

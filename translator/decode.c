@@ -147,7 +147,6 @@ static void take_instruction(struct insn *in, const ZydisDecodedInstruction *z, 
 
     in->attributes = z->attributes;
     in->mnemonic = (uint16_t)z->mnemonic;
-    in->mask = (uint16_t)z->avx.mask.reg;
     in->operand_width = z->operand_width;
     in->address_width = z->address_width;
     in->category = (uint8_t)z->meta.category;
@@ -173,6 +172,21 @@ static uint16_t register_bit(struct insn *in, unsigned reg)
 
     in->high_byte |= guest >= 0 && high;
     return guest < 0 ? 0 : (uint16_t)(1u << guest);
+}
+
+/* By a mask register or, VMASKMOVPS and its like, by a vector (SDM vol. 2, 2.7.5 and VMASKMOV). */
+static bool is_masked(const struct insn *in, const ZydisDecodedInstruction *z)
+{
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+        return true;
+    default:
+        return in->memory && in->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX &&
+               z->avx.mask.reg != ZYDIS_REGISTER_NONE && z->avx.mask.reg != ZYDIS_REGISTER_K0;
+    }
 }
 
 static void look_at_operands(struct insn *in)
@@ -230,6 +244,7 @@ static ZyanStatus decode_anew(const struct translator *t, uint32_t mode, gva_t p
         }
         in->lacking = t->lacking[z.meta.isa_set] || is_doubtful(&z);
         look_at_operands(in);
+        in->masked = is_masked(in, &z);
         flags_look(in);
     }
     in->ends = ends_block(in);

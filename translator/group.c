@@ -178,7 +178,7 @@ static struct reach find_reach(const struct lower *l, const struct insn *in)
         return stack_reach(in, RBP, false, true);
     if (in->row == lower_call && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
         return stack_reach(in, RSP, true, true);
-    if (in->row != lower_copy)
+    if (in->row != lower_copy || in->masked)
         return end;
     for (unsigned i = 0; i < in->operand_count; i++) {
         struct reach r = {.found = true};

@@ -93,7 +93,6 @@ struct insn {
     uint64_t attributes; /* ZYDIS_ATTRIB_* */
     int64_t imm;         /* the first immediate, extended as the instruction does */
     uint16_t mnemonic;
-    uint16_t mask; /* EVEX: ZydisRegister */
     uint8_t length, width /* of the mode: 64, 32 or 16 */, operand_width, address_width;
     uint8_t category, isa_ext, branch_type, encoding, opcode_map, opcode;
     uint8_t operand_count, visible_count;
@@ -112,6 +111,7 @@ struct insn {
     uint16_t uses;   /* those read, written or in an address */
     bool high_byte;  /* AH, CH, DH or BH is an operand */
     bool memory;     /* has a memory operand */
+    bool masked;     /* ... of which elements may be left out, which do not fault then */
     struct copy_plan copy;
     struct operand op[ZYDIS_MAX_OPERAND_COUNT];
 };

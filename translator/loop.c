@@ -76,7 +76,7 @@ static bool add_instruction(struct lower *l, const struct insn *in, unsigned ind
 {
     if (in->row == lower_nothing || in->row == lower_lea)
         return true;
-    if (in->row != lower_copy || (in->memory && in->high_byte))
+    if (in->row != lower_copy || in->masked || (in->memory && in->high_byte))
         return false;
     for (unsigned i = 0; in->memory && i < in->operand_count; i++)
         if (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && !add_access(l, in, &in->op[i], index))

@@ -156,6 +156,9 @@ struct pointer access_check_base(struct lower *l, int base, int32_t disp, uint32
 struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, int to);
 /* A whole memory operand, by a group where one fits. */
 struct pointer access_operand(struct lower *l, const struct operand *op, enum pointer_form form);
+/* The same in 64-bit code for one of which elements may be left out. *step is not NULL: the way by the
+   interpreter, which leads behind the instruction; it is taken where the TLB does not give the whole operand. */
+struct pointer access_masked(struct lower *l, const struct operand *op, struct cold **step);
 /* op reg, [pointer] */
 void access_emit(struct lower *l, bool wide, unsigned opcode, int reg, struct pointer p);
 /* What a bounced store repeats ends here, if the current instruction has one. */

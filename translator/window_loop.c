@@ -62,7 +62,7 @@ static void add_place(struct lower *l, struct place place)
         ahead->place[ahead->count++] = place;
 }
 
-/* lower_copy's operands are reached in each iteration: nothing masks them (copy_plan.c). */
+/* lower_copy's operands, which are reached in each iteration, unless something masks them. */
 static void find_places(struct lower *l)
 {
     for (unsigned i = 0; i < l->count; i++) {
@@ -70,7 +70,7 @@ static void find_places(struct lower *l)
         struct place place;
         int32_t at;
 
-        for (unsigned k = 0; in->row == lower_copy && in->memory && k < in->operand_count; k++)
+        for (unsigned k = 0; in->row == lower_copy && in->memory && !in->masked && k < in->operand_count; k++)
             if (in->op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && group_operand(l, in, &in->op[k], &place, &at))
                 add_place(l, place);
     }
