@@ -265,7 +265,7 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
 
     memset(l, 0, offsetof(struct lower, cold));
     l->cold_count = l->exit_count = 0;
-    l->ended = l->returned = false;
+    l->ended = l->returned = l->crosses = false;
     l->t = t;
     l->tv = translator_of(v);
     l->count = count;

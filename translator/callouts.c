@@ -85,17 +85,34 @@ static bool finish(struct vcpu *v, enum cpu_status status)
     return go_on(v);
 }
 
+/* A change of level that C has made, and may be made without it the next time. */
+static bool finish_crossing(struct vcpu *v, enum cpu_status status, enum crossing_kind kind, uint32_t mode,
+                            uint64_t flags)
+{
+    if (finish(v, status))
+        return true;
+    if (status == CPU_OK)
+        crossing_note(v, kind, mode, flags);
+    return false;
+}
+
 bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t info)
 {
+    uint32_t mode = v->mode;
+    uint64_t flags;
+
     flags_compose(v);
-    v->stats.syscalls++;
-    return finish(v, cpu_syscall(v, v->rip + (info & 0xff)));
+    flags = v->rflags;
+    return finish_crossing(v, cpu_syscall(v, v->rip + (info & 0xff)), CROSSING_IN, mode, flags);
 }
 
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t info)
 {
+    uint32_t mode = v->mode;
+    uint64_t flags = v->gpr[R11];
+
     flags_compose(v);
-    return finish(v, cpu_sysret(v, 8));
+    return finish_crossing(v, cpu_sysret(v, 8), CROSSING_OUT, mode, flags);
 }
 
 bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t info)
@@ -187,6 +204,7 @@ bool callout_step(struct vcpu *v, uint64_t unused, uint32_t info)
     uint64_t invalidated = tv->translator->cache.stats.invalidated;
 
     tv->translator->stats.callouts++;
+    crossing_forget(tv);
     flags_compose(v);
     if (step(v))
         return true;

@@ -58,6 +58,7 @@ enum explain_exit_kind {
     EXPLAIN_EXIT_SITE,       /* where the block's call returns to, through a cell */
     EXPLAIN_EXIT_JUMP_CACHE, /* the target is looked up */
     EXPLAIN_EXIT_RETURN,     /* a host RET on the return stack */
+    EXPLAIN_EXIT_CROSSING,   /* to another level: as the last time, or C decides */
     EXPLAIN_EXIT_CALLOUT     /* C decides where it goes on */
 };
 

@@ -135,6 +135,7 @@ static const char *const exit_names[] = {
     [EXPLAIN_EXIT_SITE] = "return site of the call, through a cell",
     [EXPLAIN_EXIT_JUMP_CACHE] = "by the jump cache",
     [EXPLAIN_EXIT_RETURN] = "a host RET on the return stack",
+    [EXPLAIN_EXIT_CROSSING] = "to another level: as the last time, or C decides",
     [EXPLAIN_EXIT_CALLOUT] = "a callout: C decides where it goes on",
 };
 
@@ -201,7 +202,7 @@ static int add_exits(struct explainer *x)
     if (l->returned)
         add_indirect(x, EXPLAIN_EXIT_RETURN, last, true);
     else if (!left)
-        add_indirect(x, EXPLAIN_EXIT_CALLOUT, last, true);
+        add_indirect(x, l->crosses ? EXPLAIN_EXIT_CROSSING : EXPLAIN_EXIT_CALLOUT, last, true);
     return 0;
 }
 

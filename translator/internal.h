@@ -93,6 +93,7 @@ struct translator_code { /* permanent code */
      */
     const uint8_t *return_empty, *return_other, *return_c;
     const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
+    const uint8_t *cross_in, *cross_out; /* SYSCALL of two bytes, SYSRET: by a jump (crossing.c) */
     /* by register; at CPL 0, 3; any descriptor, or flat ones alone */
     const uint8_t *load_segment, *segment[SEG_COUNT][2][2];
 };
@@ -188,6 +189,15 @@ void stop_go_on(struct vcpu *v);
 void stop_signalled(struct vcpu *v, void *context);
 /* The instruction of the barred block that has an INT3 at this host address, or NULL. */
 const struct insn_map *stop_place(const struct translator_vcpu *tv, const uint8_t *host);
+
+/* --- crossing.c (no SIMD) --- */
+void crossing_forget(struct translator_vcpu *tv);
+/* C has just made the change of level; mode, flags: v->mode and RFLAGS (SYSRET: R11) in front of it. Translated
+   code goes on by the jump cache's entry for v->rip. */
+void crossing_note(struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint64_t flags);
+/* Permanent code for SYSCALL, SYSRET; v->rip: the instruction. The callout does what has not been noted. */
+const uint8_t *crossing_emit_in(struct emitter *e, const uint8_t *callout);
+const uint8_t *crossing_emit_out(struct emitter *e, const uint8_t *callout);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

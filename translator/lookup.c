@@ -256,6 +256,7 @@ void lookup_catch_up(struct vcpu *v)
         lookup_forget_descriptors(v);
     if (!flushed)
         return;
+    crossing_forget(tv);
     if (mmu->flush_count != tv->seen_flush || pages > MMU_FLUSHED_PAGES) {
         drop_all(tv, 0);
         if (mmu->global_flush_count != tv->seen_global_flush || pages)

@@ -85,6 +85,7 @@ struct lower {
     int store_cold;      /* index of the cold entry whose copy ends with this instruction, or -1 */
     bool ended;          /* control has left the block */
     bool returned;       /* by the return stack */
+    bool crosses;        /* by crossing.c */
     const uint8_t *body; /* executable view: the first instruction's code */
     int32_t rsp_lag;     /* rsp.c: added to R15, it is the guest's RSP */
     int r11_guest;       /* R11 holds the value of this guest register, which is not resident; -1: of none */

@@ -151,6 +151,7 @@ const char *names_permanent(const struct translator *t, const uint8_t *host)
                  {c->return_c, "callout_return"},     {c->syscall, "callout_syscall"},
                  {c->sysret, "callout_sysret"},       {c->sysenter, "callout_sysenter"},
                  {c->sysexit, "callout_sysexit"},     {c->iret, "callout_iret"},
+                 {c->cross_in, "cross_in"},           {c->cross_out, "cross_out"},
                  {c->interrupt, "callout_interrupt"}, {c->load_segment, "callout_segment"}};
 
     for (unsigned i = 0; i < sizeof known / sizeof *known; i++)

@@ -49,6 +49,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     bool entered = false;
 
     t->stats.entries++;
+    crossing_forget(tv);
     stop_begin(tv);
     atomic_store(&tv->in_guest, true);
     if (atomic_load(&v->exit_request)) {

@@ -217,8 +217,8 @@ void lower_smap(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(jump_base));
 }
 
-/* Ends the block in a callout that knows the instruction. */
-static void lower_system_call(struct lower *l, const uint8_t *callout)
+/* Ends the block in a callout that knows the instruction, or in what may do without (crossing.c). */
+static void lower_system_call(struct lower *l, const uint8_t *callout, const uint8_t *crossing)
 {
     if (left_to_interpreter(l, true))
         return;
@@ -226,32 +226,37 @@ static void lower_system_call(struct lower *l, const uint8_t *callout)
     flags_clobber(l);
     emit_mov_imm(&l->e, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
+    l->ended = true;
+    l->crosses = crossing;
+    if (crossing) {
+        emit_jmp(&l->e, crossing);
+        return;
+    }
     emit_mov_imm(&l->e, H_R11, l->in->length | (uint32_t)l->in->operand_width / 8 << 8);
     emit_call(&l->e, callout);
-    l->ended = true;
 }
 
 void lower_syscall(struct lower *l)
 {
-    lower_system_call(l, l->t->code.syscall);
+    lower_system_call(l, l->t->code.syscall, l->wide && l->in->length == 2 ? l->t->code.cross_in : NULL);
 }
 
 void lower_sysret(struct lower *l)
 {
     if (l->in->operand_width == 64)
-        lower_system_call(l, l->t->code.sysret);
+        lower_system_call(l, l->t->code.sysret, l->wide ? l->t->code.cross_out : NULL);
     else
         lower_step(l);
 }
 
 void lower_iret(struct lower *l)
 {
-    lower_system_call(l, l->t->code.iret);
+    lower_system_call(l, l->t->code.iret, NULL);
 }
 
 void lower_sysenter(struct lower *l)
 {
-    lower_system_call(l, l->t->code.sysenter);
+    lower_system_call(l, l->t->code.sysenter, NULL);
 }
 
 void lower_sysexit(struct lower *l)
@@ -259,7 +264,7 @@ void lower_sysexit(struct lower *l)
     if (l->in->operand_width == 64)
         lower_step(l);
     else
-        lower_system_call(l, l->t->code.sysexit);
+        lower_system_call(l, l->t->code.sysexit, NULL);
 }
 
 /* CLD, STD: DF is in memory, where string instructions look at it. */

@@ -207,6 +207,8 @@ bool thunks_emit(struct translator *t)
     c->link = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_link);
     c->syscall = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_syscall);
     c->sysret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysret);
+    c->cross_in = crossing_emit_in(&e, c->syscall);
+    c->cross_out = crossing_emit_out(&e, c->sysret);
     c->iret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_iret);
     c->sysenter = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysenter);
     c->sysexit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysexit);

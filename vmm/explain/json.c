@@ -104,7 +104,12 @@ static json_object *guest_object(const struct explain_block *b, unsigned i)
 
 static json_object *exit_object(const struct explain_block *b, const struct explain_exit *x)
 {
-    static const char *const kinds[] = {"patched", "cell", "return site", "jump cache", "return stack", "callout"};
+    static const char *const kinds[] = {
+        [EXPLAIN_EXIT_PATCHED] = "patched",     [EXPLAIN_EXIT_CELL] = "cell",
+        [EXPLAIN_EXIT_SITE] = "return site",    [EXPLAIN_EXIT_JUMP_CACHE] = "jump cache",
+        [EXPLAIN_EXIT_RETURN] = "return stack", [EXPLAIN_EXIT_CROSSING] = "crossing",
+        [EXPLAIN_EXIT_CALLOUT] = "callout",
+    };
     json_object *o = json_object_new_object();
 
     add_text(o, "kind", kinds[x->kind]);
