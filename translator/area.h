@@ -63,8 +63,8 @@ struct real_segment {
     uint32_t number; /* of the code segment, as MODE_CODE_SEGMENT */
 };
 
-/* crossing.c: a change of level by SYSCALL, SYSRET as C has made it. */
-enum crossing_kind { CROSSING_IN, CROSSING_OUT };
+/* crossing.c: a change of level as C has made it. */
+enum crossing_kind { CROSSING_SYSCALL, CROSSING_SYSRET, CROSSING_SYSENTER, CROSSING_SYSEXIT, CROSSINGS };
 #define CROSSING_NONE UINT32_MAX
 struct crossing {
     uint32_t mode;       /* v->mode in front of it; or CROSSING_NONE */
@@ -72,12 +72,13 @@ struct crossing {
     uint32_t keep;       /* SYSCALL: all that stays of the word of the arithmetic flags */
     uint32_t stack_mode; /* translator_vcpu's, of the level that it leads to */
     /* What comes of it. */
-    uint64_t rflags;          /* but for the arithmetic flags */
-    uint64_t level;           /* v->mode, cpl, data_context, fetch_context */
-    uint64_t cs, ss;          /* selector, attributes, limit; the base is 0 */
-    uint64_t jump_base;       /* translator_vcpu's */
-    uint64_t rip, jump_entry; /* SYSCALL: where to, the address of its entry in the jump cache */
-    uint64_t return_stack;    /* SYSCALL: RSP of translated code */
+    uint64_t rflags;    /* but for the arithmetic flags */
+    uint64_t level;     /* v->mode, cpl, data_context, fetch_context */
+    uint64_t cs, ss;    /* selector, attributes, limit; the base is 0 */
+    uint64_t jump_base; /* translator_vcpu's */
+    /* SYSCALL, SYSENTER: where to, the address of its entry in the jump cache; RSP of the guest (SYSENTER), and of
+       translated code. */
+    uint64_t rip, jump_entry, rsp, return_stack;
 };
 
 #define STOPPING_SIGNALLED 1 /* while C ran: a callout has to see to it before it goes on */
@@ -129,7 +130,7 @@ struct translator_vcpu {
     /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
      */
     uint32_t flags;
-    struct crossing crossing[2];                        /* by enum crossing_kind */
+    struct crossing crossing[CROSSINGS];                /* by enum crossing_kind */
     struct descriptor_entry descriptor[2][DESCRIPTORS]; /* loaded at CPL 0, 3 */
     struct real_segment real_segment[REAL_SEGMENTS];
     struct jump_entry jump_cache[JUMP_MODES][JUMP_CACHE_SIZE];

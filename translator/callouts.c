@@ -103,7 +103,7 @@ bool callout_syscall(struct vcpu *v, uint64_t unused, uint32_t info)
 
     flags_compose(v);
     flags = v->rflags;
-    return finish_crossing(v, cpu_syscall(v, v->rip + (info & 0xff)), CROSSING_IN, mode, flags);
+    return finish_crossing(v, cpu_syscall(v, v->rip + (info & 0xff)), CROSSING_SYSCALL, mode, flags);
 }
 
 bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t info)
@@ -112,19 +112,27 @@ bool callout_sysret(struct vcpu *v, uint64_t unused, uint32_t info)
     uint64_t flags = v->gpr[R11];
 
     flags_compose(v);
-    return finish_crossing(v, cpu_sysret(v, 8), CROSSING_OUT, mode, flags);
+    return finish_crossing(v, cpu_sysret(v, 8), CROSSING_SYSRET, mode, flags);
 }
 
 bool callout_sysenter(struct vcpu *v, uint64_t unused, uint32_t info)
 {
+    uint32_t mode = v->mode;
+    uint64_t flags;
+
     flags_compose(v);
-    return finish(v, cpu_sysenter(v));
+    flags = v->rflags;
+    return finish_crossing(v, cpu_sysenter(v), CROSSING_SYSENTER, mode, flags);
 }
 
 bool callout_sysexit(struct vcpu *v, uint64_t unused, uint32_t info)
 {
+    uint32_t mode = v->mode;
+    uint64_t flags;
+
     flags_compose(v);
-    return finish(v, cpu_sysexit(v, 4));
+    flags = v->rflags;
+    return finish_crossing(v, cpu_sysexit(v, 4), CROSSING_SYSEXIT, mode, flags);
 }
 
 bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t info)

@@ -1,5 +1,5 @@
 /*
- * crossing.c - SYSCALL and SYSRET between 64-bit user and supervisor code, without C.
+ * crossing.c - SYSCALL, SYSRET, SYSENTER, SYSEXIT between user code and a supervisor of the same width, without C.
  *
  * Interface: internal.h. What such an instruction does follows from the mode, the system flags, some MSRs and
  * control registers. C has done it before and noted what came of it (struct crossing); permanent code compares the
@@ -24,17 +24,31 @@ _Static_assert(offsetof(struct vcpu, mmu) == offsetof(struct vcpu, exit_request)
 
 void crossing_forget(struct translator_vcpu *tv)
 {
-    tv->crossing[CROSSING_IN].mode = tv->crossing[CROSSING_OUT].mode = CROSSING_NONE;
+    for (unsigned kind = 0; kind < CROSSINGS; kind++)
+        tv->crossing[kind].mode = CROSSING_NONE;
+}
+
+/* The arithmetic flags that SYSCALL leaves are all or none (IA32_FMASK). */
+static bool is_whole(uint64_t masked)
+{
+    return !masked || masked == FLAGS_ARITH;
+}
+
+/* Within 64-bit code, or within flat 32-bit code outside of long mode. */
+static bool is_within(uint32_t from, uint32_t to, bool wide)
+{
+    if (wide)
+        return from & to & MODE_CODE64;
+    return !((from | to) & MODE_LMA) && !translator_segmented(from) && !translator_segmented(to);
 }
 
 static bool is_known(const struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint64_t flags)
 {
-    unsigned from = kind == CROSSING_IN ? 3 : 0;
-    uint64_t masked = v->fmask & FLAGS_ARITH;
+    unsigned from = kind == CROSSING_SYSCALL || kind == CROSSING_SYSENTER ? 3 : 0;
 
-    return mode & MODE_CODE64 && v->mode & MODE_CODE64 && !((mode | v->mode) & MODE_SINGLE) &&
+    return is_within(mode, v->mode, kind <= CROSSING_SYSRET) && !((mode | v->mode) & MODE_SINGLE) &&
            (mode & MODE_CPL) == from && v->cpl == 3 - from && !(flags & (FLAG_RF | FLAG_VM)) &&
-           (kind == CROSSING_OUT || !masked || masked == FLAGS_ARITH);
+           (kind != CROSSING_SYSCALL || is_whole(v->fmask & FLAGS_ARITH));
 }
 
 void crossing_note(struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint64_t flags)
@@ -56,6 +70,7 @@ void crossing_note(struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint6
                            .jump_base = tv->jump_base,
                            .jump_entry =
                                tv->jump_base + (v->rip & (JUMP_CACHE_SIZE - 1)) * sizeof(struct jump_entry),
+                           .rsp = v->gpr[RSP],
                            .return_stack = tv->return_stack};
     memcpy(&c->level, &v->mode, sizeof c->level);
     memcpy(&c->cs, &v->seg[SEG_CS], sizeof c->cs);
@@ -133,14 +148,14 @@ static void emit_level(struct emitter *e, enum crossing_kind kind)
     copy(e, C_OFFSET(kind, jump_base), TV_OFFSET(jump_base));
     store_imm(e, true, V_SEGMENT(SEG_CS, base), 0);
     store_imm(e, true, V_SEGMENT(SEG_SS, base), 0);
-    store_imm(e, false, TV_OFFSET(stack_used), kind == CROSSING_OUT);
+    store_imm(e, false, TV_OFFSET(stack_used), kind == CROSSING_SYSRET || kind == CROSSING_SYSEXIT);
 }
 
 static void emit_otherwise(struct emitter *e, const struct branches *b, const uint8_t *callout)
 {
     for (unsigned i = 0; i < b->count; i++)
         emit_bind(e, b->from[i]);
-    emit_mov_imm(e, H_R11, SYSCALL_LENGTH | 8u << 8);
+    emit_mov_imm(e, H_R11, SYSCALL_LENGTH);
     emit_call(e, callout);
 }
 
@@ -149,15 +164,24 @@ static void emit_or(struct emitter *e, int to, int from)
     emit_op_reg(e, false, 0x0b, to, from);
 }
 
+/* In front of it the system flags are the ones noted. They stay in EAX. */
+static void emit_compare_flags(struct emitter *e, struct branches *b, enum crossing_kind kind, int32_t flags)
+{
+    load(e, false, H_RAX, flags);
+    emit_op_imm(e, false, 4, H_RAX, ~(int32_t)FLAGS_ARITH);
+    emit_op_vcpu(e, false, OP_CMP, H_RAX, H_NONE, C_OFFSET(kind, flags));
+    leave_if(e, b, CC_NE);
+}
+
 /* EAX: the system flags. R11 of the guest: with the arithmetic ones, of which those that are masked become 0. RCX
    is lost. */
-static void emit_flags_in(struct emitter *e)
+static void emit_syscall_flags(struct emitter *e)
 {
     emit8(e, 0x65); /* movzx ecx, word gs:[flags] */
     emit8(e, 0x0f);
     emit8(e, 0xb7);
     emit_address(e, H_RCX, H_NONE, H_NONE, 1, TV_OFFSET(flags));
-    load(e, false, H_R11, C_OFFSET(CROSSING_IN, keep));
+    load(e, false, H_R11, C_OFFSET(CROSSING_SYSCALL, keep));
     emit_op_reg(e, false, 0x23, H_R11, H_RCX); /* and */
     emit_op_imm(e, false, 1, H_R11, FLAGS_WORD_PLAIN);
     store(e, false, H_R11, TV_OFFSET(flags));
@@ -171,38 +195,8 @@ static void emit_flags_in(struct emitter *e)
     store(e, true, H_RAX, GPR_OFFSET(R11));
 }
 
-const uint8_t *crossing_emit_in(struct emitter *e, const uint8_t *callout)
-{
-    const uint8_t *entry = emit_here(e);
-    struct branches b = {.count = 0};
-
-    emit_checks(e, &b, CROSSING_IN);
-    load(e, true, H_R11, C_OFFSET(CROSSING_IN, jump_entry));
-    load(e, true, H_RAX, C_OFFSET(CROSSING_IN, rip));
-    emit_op_mem(e, true, OP_CMP, H_RAX, H_R11, H_NONE, 1, offsetof(struct jump_entry, pc));
-    leave_if(e, &b, CC_NE);
-    load(e, false, H_RAX, V_OFFSET(rflags));
-    emit_op_imm(e, false, 4, H_RAX, ~(int32_t)FLAGS_ARITH);
-    emit_op_vcpu(e, false, OP_CMP, H_RAX, H_NONE, C_OFFSET(CROSSING_IN, flags));
-    leave_if(e, &b, CC_NE);
-    emit_flags_in(e);
-    load(e, true, H_RCX, V_OFFSET(rip));
-    emit_op_imm(e, true, 0, H_RCX, SYSCALL_LENGTH);
-    emit_level(e, CROSSING_IN);
-    load(e, false, H_RAX, C_OFFSET(CROSSING_IN, stack_mode));
-    store(e, false, H_RAX, TV_OFFSET(stack_mode[0]));
-    emit_op_vcpu(e, true, 0x83, 0, H_NONE, V_OFFSET(stats.syscalls)); /* add qword */
-    emit8(e, 1);
-    store(e, true, H_RSP, TV_OFFSET(stack_at[1]));
-    load(e, true, H_RSP, C_OFFSET(CROSSING_IN, return_stack));
-    load(e, true, H_R11, C_OFFSET(CROSSING_IN, jump_entry));
-    emit_op_mem(e, false, 0xff, 4, H_R11, H_NONE, 1, offsetof(struct jump_entry, host)); /* jmp */
-    emit_otherwise(e, &b, callout);
-    return entry;
-}
-
 /* The arithmetic flags from guest R11. */
-static void emit_flags_out(struct emitter *e)
+static void emit_sysret_flags(struct emitter *e)
 {
     load(e, false, H_RAX, GPR_OFFSET(R11));
     emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
@@ -215,29 +209,70 @@ static void emit_flags_out(struct emitter *e)
     store(e, false, H_RAX, TV_OFFSET(flags));
 }
 
-const uint8_t *crossing_emit_out(struct emitter *e, const uint8_t *callout)
+/* SYSCALL, SYSENTER */
+static const uint8_t *emit_in(struct emitter *e, enum crossing_kind kind, const uint8_t *callout)
 {
     const uint8_t *entry = emit_here(e);
     struct branches b = {.count = 0};
 
-    emit_checks(e, &b, CROSSING_OUT);
-    leave_unless_equal(e, &b, TV_OFFSET(stack_mode[1]), C_OFFSET(CROSSING_OUT, stack_mode));
-    load(e, false, H_RAX, GPR_OFFSET(R11));
-    emit_op_imm(e, false, 4, H_RAX, ~(int32_t)FLAGS_ARITH);
-    emit_op_vcpu(e, false, OP_CMP, H_RAX, H_NONE, C_OFFSET(CROSSING_OUT, flags));
+    emit_checks(e, &b, kind);
+    load(e, true, H_R11, C_OFFSET(kind, jump_entry));
+    load(e, true, H_RAX, C_OFFSET(kind, rip));
+    emit_op_mem(e, true, OP_CMP, H_RAX, H_R11, H_NONE, 1, offsetof(struct jump_entry, pc));
     leave_if(e, &b, CC_NE);
-    emit_op_reg(e, false, OP_LOAD, H_R11, H_RCX);
+    emit_compare_flags(e, &b, kind, V_OFFSET(rflags));
+    if (kind == CROSSING_SYSCALL) {
+        emit_syscall_flags(e);
+        load(e, true, H_RCX, V_OFFSET(rip));
+        emit_op_imm(e, true, 0, H_RCX, SYSCALL_LENGTH);
+    } else {
+        load(e, true, H_R15, C_OFFSET(kind, rsp));
+    }
+    emit_level(e, kind);
+    load(e, false, H_RAX, C_OFFSET(kind, stack_mode));
+    store(e, false, H_RAX, TV_OFFSET(stack_mode[0]));
+    emit_op_vcpu(e, true, 0x83, 0, H_NONE, V_OFFSET(stats.syscalls)); /* add qword */
+    emit8(e, 1);
+    store(e, true, H_RSP, TV_OFFSET(stack_at[1]));
+    load(e, true, H_RSP, C_OFFSET(kind, return_stack));
+    load(e, true, H_R11, C_OFFSET(kind, jump_entry));
+    emit_op_mem(e, false, 0xff, 4, H_R11, H_NONE, 1, offsetof(struct jump_entry, host)); /* jmp */
+    emit_otherwise(e, &b, callout);
+    return entry;
+}
+
+/* SYSRET, SYSEXIT. The jump cache knows no address that a user cannot run code at. */
+static const uint8_t *emit_out(struct emitter *e, enum crossing_kind kind, const uint8_t *callout)
+{
+    bool wide = kind == CROSSING_SYSRET;
+    const uint8_t *entry = emit_here(e);
+    struct branches b = {.count = 0};
+
+    emit_checks(e, &b, kind);
+    leave_unless_equal(e, &b, TV_OFFSET(stack_mode[1]), C_OFFSET(kind, stack_mode));
+    emit_compare_flags(e, &b, kind, wide ? GPR_OFFSET(R11) : V_OFFSET(rflags));
+    emit_op_reg(e, wide, OP_LOAD, H_RAX, wide ? H_RCX : H_RDX);
+    emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
     emit_op_imm(e, false, 4, H_R11, JUMP_CACHE_SIZE - 1);
     emit_shift(e, false, 4, H_R11, 4);
-    emit_op_vcpu(e, true, OP_ADD, H_R11, H_NONE, C_OFFSET(CROSSING_OUT, jump_base));
-    emit_op_mem(e, true, OP_CMP, H_RCX, H_R11, H_NONE, 1, offsetof(struct jump_entry, pc));
+    emit_op_vcpu(e, true, OP_ADD, H_R11, H_NONE, C_OFFSET(kind, jump_base));
+    emit_op_mem(e, true, OP_CMP, H_RAX, H_R11, H_NONE, 1, offsetof(struct jump_entry, pc));
     leave_if(e, &b, CC_NE);
     emit_op_mem(e, true, OP_LOAD, H_RAX, H_R11, H_NONE, 1, offsetof(struct jump_entry, host));
     store(e, true, H_RAX, TV_OFFSET(resume));
-    emit_flags_out(e);
-    emit_level(e, CROSSING_OUT);
+    if (wide)
+        emit_sysret_flags(e);
+    else
+        emit_op_reg(e, false, OP_LOAD, H_R15, H_RCX);
+    emit_level(e, kind);
     load(e, true, H_RSP, TV_OFFSET(stack_at[1]));
     emit_op_vcpu(e, false, 0xff, 4, H_NONE, TV_OFFSET(resume)); /* jmp */
     emit_otherwise(e, &b, callout);
     return entry;
+}
+
+const uint8_t *crossing_emit(struct emitter *e, enum crossing_kind kind, const uint8_t *callout)
+{
+    return kind == CROSSING_SYSCALL || kind == CROSSING_SYSENTER ? emit_in(e, kind, callout)
+                                                                 : emit_out(e, kind, callout);
 }

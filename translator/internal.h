@@ -93,7 +93,7 @@ struct translator_code { /* permanent code */
      */
     const uint8_t *return_empty, *return_other, *return_c;
     const uint8_t *syscall, *sysret, *sysenter, *sysexit, *iret, *interrupt;
-    const uint8_t *cross_in, *cross_out; /* SYSCALL of two bytes, SYSRET: by a jump (crossing.c) */
+    const uint8_t *crossing[CROSSINGS]; /* the same by a jump, and if it can be without C (crossing.c) */
     /* by register; at CPL 0, 3; any descriptor, or flat ones alone */
     const uint8_t *load_segment, *segment[SEG_COUNT][2][2];
 };
@@ -195,9 +195,8 @@ void crossing_forget(struct translator_vcpu *tv);
 /* C has just made the change of level; mode, flags: v->mode and RFLAGS (SYSRET: R11) in front of it. Translated
    code goes on by the jump cache's entry for v->rip. */
 void crossing_note(struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint64_t flags);
-/* Permanent code for SYSCALL, SYSRET; v->rip: the instruction. The callout does what has not been noted. */
-const uint8_t *crossing_emit_in(struct emitter *e, const uint8_t *callout);
-const uint8_t *crossing_emit_out(struct emitter *e, const uint8_t *callout);
+/* Permanent code for it; v->rip: the instruction. The callout does what has not been noted. */
+const uint8_t *crossing_emit(struct emitter *e, enum crossing_kind kind, const uint8_t *callout);
 
 /* --- thunks.c --- */
 bool thunks_emit(struct translator *t);

@@ -144,15 +144,26 @@ const char *names_permanent(const struct translator *t, const uint8_t *host)
     const struct {
         const uint8_t *at;
         const char *name;
-    } known[] = {{c->memory, "callout_memory"},       {c->commit, "callout_commit"},
-                 {c->step, "callout_interpret"},      {c->dispatch, "callout_dispatch"},
-                 {c->link, "callout_link"},           {c->interpret, "callout_run_loop"},
-                 {c->return_empty, "return_empty"},   {c->return_other, "return_other"},
-                 {c->return_c, "callout_return"},     {c->syscall, "callout_syscall"},
-                 {c->sysret, "callout_sysret"},       {c->sysenter, "callout_sysenter"},
-                 {c->sysexit, "callout_sysexit"},     {c->iret, "callout_iret"},
-                 {c->cross_in, "cross_in"},           {c->cross_out, "cross_out"},
-                 {c->interrupt, "callout_interrupt"}, {c->load_segment, "callout_segment"}};
+    } known[] = {{c->memory, "callout_memory"},
+                 {c->commit, "callout_commit"},
+                 {c->step, "callout_interpret"},
+                 {c->dispatch, "callout_dispatch"},
+                 {c->link, "callout_link"},
+                 {c->interpret, "callout_run_loop"},
+                 {c->return_empty, "return_empty"},
+                 {c->return_other, "return_other"},
+                 {c->return_c, "callout_return"},
+                 {c->syscall, "callout_syscall"},
+                 {c->sysret, "callout_sysret"},
+                 {c->sysenter, "callout_sysenter"},
+                 {c->sysexit, "callout_sysexit"},
+                 {c->iret, "callout_iret"},
+                 {c->crossing[CROSSING_SYSCALL], "cross_syscall"},
+                 {c->crossing[CROSSING_SYSRET], "cross_sysret"},
+                 {c->crossing[CROSSING_SYSENTER], "cross_sysenter"},
+                 {c->crossing[CROSSING_SYSEXIT], "cross_sysexit"},
+                 {c->interrupt, "callout_interrupt"},
+                 {c->load_segment, "callout_segment"}};
 
     for (unsigned i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].at == host)

@@ -238,13 +238,15 @@ static void lower_system_call(struct lower *l, const uint8_t *callout, const uin
 
 void lower_syscall(struct lower *l)
 {
-    lower_system_call(l, l->t->code.syscall, l->wide && l->in->length == 2 ? l->t->code.cross_in : NULL);
+    bool plain = l->wide && l->in->length == 2;
+
+    lower_system_call(l, l->t->code.syscall, plain ? l->t->code.crossing[CROSSING_SYSCALL] : NULL);
 }
 
 void lower_sysret(struct lower *l)
 {
     if (l->in->operand_width == 64)
-        lower_system_call(l, l->t->code.sysret, l->wide ? l->t->code.cross_out : NULL);
+        lower_system_call(l, l->t->code.sysret, l->t->code.crossing[CROSSING_SYSRET]);
     else
         lower_step(l);
 }
@@ -256,7 +258,7 @@ void lower_iret(struct lower *l)
 
 void lower_sysenter(struct lower *l)
 {
-    lower_system_call(l, l->t->code.sysenter, NULL);
+    lower_system_call(l, l->t->code.sysenter, l->wide ? NULL : l->t->code.crossing[CROSSING_SYSENTER]);
 }
 
 void lower_sysexit(struct lower *l)
@@ -264,7 +266,7 @@ void lower_sysexit(struct lower *l)
     if (l->in->operand_width == 64)
         lower_step(l);
     else
-        lower_system_call(l, l->t->code.sysexit, NULL);
+        lower_system_call(l, l->t->code.sysexit, l->wide ? NULL : l->t->code.crossing[CROSSING_SYSEXIT]);
 }
 
 /* CLD, STD: DF is in memory, where string instructions look at it. */

@@ -207,11 +207,13 @@ bool thunks_emit(struct translator *t)
     c->link = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_link);
     c->syscall = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_syscall);
     c->sysret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysret);
-    c->cross_in = crossing_emit_in(&e, c->syscall);
-    c->cross_out = crossing_emit_out(&e, c->sysret);
     c->iret = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_iret);
     c->sysenter = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysenter);
     c->sysexit = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_sysexit);
+    c->crossing[CROSSING_SYSCALL] = crossing_emit(&e, CROSSING_SYSCALL, c->syscall);
+    c->crossing[CROSSING_SYSRET] = crossing_emit(&e, CROSSING_SYSRET, c->sysret);
+    c->crossing[CROSSING_SYSENTER] = crossing_emit(&e, CROSSING_SYSENTER, c->sysenter);
+    c->crossing[CROSSING_SYSEXIT] = crossing_emit(&e, CROSSING_SYSEXIT, c->sysexit);
     c->load_segment = emit_callout(&e, c->leave, (const void *)(uintptr_t)callout_segment);
     for (unsigned seg = 0; seg < SEG_COUNT; seg++)
         for (unsigned user = 0; user < 2; user++)
