@@ -195,6 +195,34 @@ void lower_bit_memory(struct lower *l)
     l->flags = FLAGS_HOST;
 }
 
+/* VZEROUPPER, VZEROALL outside of 64-bit mode leave registers 8 and up alone (SDM vol. 2): 0 to 7 are moved to
+   themselves, or cleared, which both clear what is above 128 bits. Outside of long mode that part of the others is
+   undefined (vol. 1, 3.4.1.1), and the host's VZEROUPPER does. */
+static void lower_clear_vectors(struct lower *l)
+{
+    bool all = l->in->mnemonic == ZYDIS_MNEMONIC_VZEROALL;
+
+    if (!(l->mode & MODE_AVX)) {
+        lower_step(l);
+        return;
+    }
+    if (!all && !(l->mode & MODE_LMA)) {
+        emit_bytes(&l->e, "\xc5\xf8\x77", 3);
+        return;
+    }
+    for (unsigned n = 0; n < 8; n++) {
+        emit8(&l->e, 0xc5);
+        emit8(&l->e, all ? 0x81 | (~n & 15) << 3 : 0xf8); /* vpxor or vmovaps xmm, xmm */
+        emit8(&l->e, all ? 0xef : 0x28);
+        emit8(&l->e, 0xc0 | n << 3 | n);
+    }
+}
+
+static bool is_narrow(const struct insn *in)
+{
+    return in->width != 64;
+}
+
 static bool is_near(const struct insn *in)
 {
     return in->operand_width == in->width &&
@@ -328,6 +356,8 @@ static const struct {
     {ZYDIS_MNEMONIC_RDGSBASE, lower_read_base, NULL},
     {ZYDIS_MNEMONIC_ENDBR64, lower_nothing, NULL},
     {ZYDIS_MNEMONIC_ENDBR32, lower_nothing, NULL},
+    {ZYDIS_MNEMONIC_VZEROALL, lower_clear_vectors, is_narrow},
+    {ZYDIS_MNEMONIC_VZEROUPPER, lower_clear_vectors, is_narrow},
 };
 
 static const struct {

@@ -213,6 +213,17 @@ static void narrow_registers(struct insn_random *r, struct insn_state *s)
     s->gpr[R_BP] = stack_offset(r, s, s->gpr[R_BP]);
 }
 
+/* Above 128 bits registers 8 and up are undefined outside of long mode: VZEROUPPER may clear them (rows.c). */
+static void narrow_vectors(uint8_t *area)
+{
+    uint64_t mask = insn_xstate_mask();
+
+    if (mask & 4)
+        memset(area + insn_xstate_offset(2) + 8 * 16, 0, 8 * 16);
+    if (mask & 0x40)
+        memset(area + insn_xstate_offset(6) + 8 * 32, 0, 8 * 32);
+}
+
 /* s->seg has been chosen. */
 void state_random(struct insn_random *r, enum insn_mode mode, struct insn_state *s)
 {
@@ -231,6 +242,8 @@ void state_random(struct insn_random *r, enum insn_mode mode, struct insn_state 
     s->gs_base = 0x04000000 + (insn_random(r) & 0x3ffffff);
     s->vector = INSN_NO_FAULT;
     random_xsave(r, s->xsave);
+    if (mode != INSN_64)
+        narrow_vectors(s->xsave);
 }
 
 void state_random_image(struct insn_random *r, uint8_t *image, unsigned size)
