@@ -116,7 +116,7 @@ struct tier {
 struct translator_vcpu {
     uint64_t self;        /* the struct vcpu */
     uint8_t stopping;     /* STOPPING_* (stop.c) */
-    bool came_with_flags; /* to the block that is to be translated: by an exit that has them in the host's */
+    bool came_with_flags; /* to the block that is to be translated: by what has them in the host's, or may have */
     struct block_exit *unlinked; /* the exit that leads to it, which is sure to lack it; or NULL */
     uint64_t resume;             /* host address to continue at after a callout */
     uint64_t value;              /* RAX there */

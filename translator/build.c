@@ -235,15 +235,13 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
-#define HOT_ALIGNMENT 32u /* bytes */
-
-/* Where its code begins. 64-bit code that has a window is worth the padding: calls and returns take a fifth less
-   time. (In 32-bit code, whose instructions have prefixes, they took more.) */
+/* Where its code begins. User code that has a window is worth the padding: calls and returns take a fifth less
+   time. */
 static size_t hot_start(const struct lower *l)
 {
     size_t used = l->t->cache.code_used;
 
-    return l->window && l->wide ? (used + HOT_ALIGNMENT - 1) & ~(size_t)(HOT_ALIGNMENT - 1) : used;
+    return l->window ? (used + HOT_ALIGNMENT - 1) & ~(size_t)(HOT_ALIGNMENT - 1) : used;
 }
 
 /* How many of the instructions a block takes that does without the window after all: no more than a call. */

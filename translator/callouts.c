@@ -140,7 +140,10 @@ bool callout_iret(struct vcpu *v, uint64_t unused, uint32_t info)
     flags_compose(v);
     if (v->rflags & FLAG_NT)
         return leave(v, EXIT_INTERPRET);
-    return finish(v, cpu_iret(v, info >> 8));
+    if (!finish(v, cpu_iret(v, info >> 8)))
+        return false;
+    translator_of(v)->came_with_flags = true; /* as is likely where an interrupt has come */
+    return true;
 }
 
 bool callout_interrupt(struct vcpu *v, gva_t next, uint32_t is_sti)

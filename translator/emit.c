@@ -133,3 +133,24 @@ void emit_bind_to(struct emitter *e, uint8_t *displacement, const uint8_t *targe
 
     memcpy(displacement, &distance, 4);
 }
+
+/* SDM vol. 2, NOP: table 4-12. */
+void emit_nops(struct emitter *e, unsigned bytes)
+{
+    static const uint8_t nop[9][9] = {{0x90},
+                                      {0x66, 0x90},
+                                      {0x0f, 0x1f, 0x00},
+                                      {0x0f, 0x1f, 0x40, 0},
+                                      {0x0f, 0x1f, 0x44, 0, 0},
+                                      {0x66, 0x0f, 0x1f, 0x44, 0, 0},
+                                      {0x0f, 0x1f, 0x80, 0, 0, 0, 0},
+                                      {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0},
+                                      {0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}};
+
+    while (bytes) {
+        unsigned n = bytes < sizeof nop[0] ? bytes : sizeof nop[0];
+
+        emit_bytes(e, nop[n - 1], n);
+        bytes -= n;
+    }
+}

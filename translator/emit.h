@@ -137,6 +137,9 @@ void emit_shift(struct emitter *e, bool wide, unsigned extension, int reg, unsig
 void emit_jmp(struct emitter *e, const uint8_t *target); /* target in the executable view */
 void emit_call(struct emitter *e, const uint8_t *target);
 
+/* So many bytes of NOPs, as few as possible. */
+void emit_nops(struct emitter *e, unsigned bytes);
+
 /* Forward jumps: return where the 32-bit displacement lies, for emit_bind. */
 uint8_t *emit_jcc_forward(struct emitter *e, unsigned cc);
 uint8_t *emit_jmp_forward(struct emitter *e);

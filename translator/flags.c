@@ -127,10 +127,18 @@ struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)
     return ahead;
 }
 
+/* In code with a window the end of a loop leaves them in the host's. */
+static bool is_loop(const struct lower *l)
+{
+    const struct insn *last = &l->t->insns[l->count - 1];
+
+    return l->windowed && last->row == lower_branch && flow_target(last) == l->block->pc;
+}
+
 enum block_flags flags_natural_entry(const struct lower *l)
 {
     /* Of a block that does nothing with the flags, or that a fault may show them before it does. */
-    enum block_flags as_they_come = l->tv->came_with_flags ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
+    enum block_flags as_they_come = l->tv->came_with_flags || is_loop(l) ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
     bool shown = false;
 
     for (unsigned i = 0; i < l->count; i++) {

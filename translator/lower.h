@@ -9,6 +9,7 @@
 /* Where the arithmetic flags are valid. COMPUTED: nowhere, but lower.recipe gives them. */
 enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUTED = 4 };
 
+#define HOT_ALIGNMENT 32u /* bytes: of user code's blocks in a window; and what processors fetch at once */
 #define LOWER_MAX_COLD 400
 #define LOWER_MAX_EXITS (MAX_SIDE_EXITS + 2)
 #define NOT_RESIDENT (-1)

@@ -68,8 +68,10 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
     }
     atomic_store(&tv->in_guest, false);
     stop_end(tv);
-    if (v->exit.reason == EXIT_REQUEST)
+    if (v->exit.reason == EXIT_REQUEST) {
         tier_tick(v);
+        tv->came_with_flags = true; /* as is likely in the middle of things */
+    }
     t->stats.exits[v->exit.reason]++;
     recent_note(&v->recent, RECENT_EXIT, v->exit.reason, 0, v->rip, v->cpl);
     return entered;
