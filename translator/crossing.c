@@ -57,8 +57,8 @@ void crossing_note(struct vcpu *v, enum crossing_kind kind, uint32_t mode, uint6
     struct crossing *c = &tv->crossing[kind];
     unsigned level = v->cpl == 3, slot = tv->stack_slot[level];
 
-    if (!tv->translator->options.crossing || !is_known(v, kind, mode, flags) ||
-        tv->jump_base != (uintptr_t)tv->jump_cache[slot] ||
+    if (!tv->translator->options.crossing || !tv->translator->options.jump_cache ||
+        !is_known(v, kind, mode, flags) || tv->jump_base != (uintptr_t)tv->jump_cache[slot] ||
         tv->jump_mode[slot].mode != lookup_slot_mode(tv->stack_mode[level]))
         return;
     *c = (struct crossing){.mode = mode,
