@@ -3,7 +3,8 @@
  *
  * State is grouped by owner: architectural (what a snapshot saves), derived (rebuilt by cpu_update_mode
  * and mmu_configure), run-time (of the thread that runs the vCPU) and cross-thread (atomic). Emitted code
- * reaches the fields through the GS base, so their offsets matter, their order does not.
+ * reaches the fields through the GS base, so their offsets matter, their order only where translator/crossing.c
+ * says so.
  */
 #ifndef NOVT_CPU_VCPU_H
 #define NOVT_CPU_VCPU_H

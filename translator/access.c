@@ -342,6 +342,14 @@ static bool plain_base(const struct lower *l, const struct operand *op, int *bas
     return *base != NOT_RESIDENT && op->mem.disp != INT32_MIN;
 }
 
+/* Of the operand, in RAX. */
+static void linear_address(struct lower *l, const struct operand *op)
+{
+    access_address(l, op, H_RAX);
+    if (place_segment(op) != PLACE_NONE)
+        access_add_segment(l, place_segment(op), access_info(op));
+}
+
 struct pointer access_operand(struct lower *l, const struct operand *op, enum pointer_form form)
 {
     struct pointer pointer;
@@ -363,9 +371,7 @@ struct pointer access_operand(struct lower *l, const struct operand *op, enum po
         return access_check_fixed(l, linear, access_info(op), H_R11);
     if (form != POINTER_RAX_ONLY && plain_base(l, op, &base))
         return access_check_base(l, base, (int32_t)op->mem.disp, access_info(op), H_R11);
-    access_address(l, op, H_RAX);
-    if (place_segment(op) != PLACE_NONE)
-        access_add_segment(l, place_segment(op), access_info(op));
+    linear_address(l, op);
     if (window_at_rax(l, op, form, &pointer))
         return pointer;
     return access_check(l, access_info(op), form, H_R11);
@@ -383,9 +389,7 @@ struct pointer access_masked(struct lower *l, const struct operand *op, struct c
     flags_save(l);
     l->flags = FLAGS_SAVED;
     l->checked = true;
-    access_address(l, op, H_RAX);
-    if (place_segment(op) != PLACE_NONE)
-        access_add_segment(l, place_segment(op), access_info(op));
+    linear_address(l, op);
     emit_compare(l, access_info(op));
     *step = lower_step_if(l, CC_A);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_R11,

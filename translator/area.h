@@ -123,10 +123,13 @@ struct translator_vcpu {
     uint64_t spill[3];
     uint64_t borrowed_value[LOOP_MAX]; /* guest values of block.borrowed */
     uint64_t loop_pointer[LOOP_MAX], loop_limit[LOOP_MAX];
-    uint64_t c_stack;      /* RSP of C while translated code runs, 16-byte aligned */
-    uint64_t return_stack; /* RSP of translated code while C runs */
-    uint64_t jump_base;    /* address of the jump cache of the current mode */
-    bool no_group;         /* the next block is to be one without groups */
+    uint64_t c_stack;       /* RSP of C while translated code runs, 16-byte aligned */
+    uint64_t return_stack;  /* RSP of translated code while C runs */
+    uint64_t jump_base;     /* address of the jump cache of the current mode */
+    unsigned stack_used;    /* index of the return stack in use */
+    uint64_t stack_at[2];   /* RSP of the other one */
+    uint32_t stack_mode[2]; /* translator_mode of the calls noted there */
+    bool no_group;          /* the next block is to be one without groups */
     /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
      */
     uint32_t flags;
@@ -163,10 +166,7 @@ struct translator_vcpu {
     struct block *barred;                 /* stop.c: the block whose ways out are barred, or NULL */
     uint8_t barred_byte[BLOCK_MAX_INSNS]; /* what was at its instructions' stop_at */
     void *signal_stack;
-    unsigned stack_used;          /* index of the return stack in use */
-    uint64_t stack_at[2];         /* of the other one */
-    unsigned stack_slot[2];       /* jump cache that was used with it last */
-    uint32_t stack_mode[2];       /* translator_mode of the calls noted there */
+    unsigned stack_slot[2];       /* jump cache that was used with each return stack last */
     struct return_stack stack[2]; /* of the supervisor, of the user */
     uint64_t cells[CELL_COUNT];
 };

@@ -159,11 +159,6 @@ static void emit_otherwise(struct emitter *e, const struct branches *b, const ui
     emit_call(e, callout);
 }
 
-static void emit_or(struct emitter *e, int to, int from)
-{
-    emit_op_reg(e, false, 0x0b, to, from);
-}
-
 /* In front of it the system flags are the ones noted. They stay in EAX. */
 static void emit_compare_flags(struct emitter *e, struct branches *b, enum crossing_kind kind, int32_t flags)
 {
@@ -177,35 +172,12 @@ static void emit_compare_flags(struct emitter *e, struct branches *b, enum cross
    is lost. */
 static void emit_syscall_flags(struct emitter *e)
 {
-    emit8(e, 0x65); /* movzx ecx, word gs:[flags] */
-    emit8(e, 0x0f);
-    emit8(e, 0xb7);
-    emit_address(e, H_RCX, H_NONE, H_NONE, 1, TV_OFFSET(flags));
-    load(e, false, H_R11, C_OFFSET(CROSSING_SYSCALL, keep));
-    emit_op_reg(e, false, 0x23, H_R11, H_RCX); /* and */
-    emit_op_imm(e, false, 1, H_R11, FLAGS_WORD_PLAIN);
-    store(e, false, H_R11, TV_OFFSET(flags));
-    emit_op_reg(e, false, OP_LOAD, H_R11, H_RCX);
-    emit_op_imm(e, false, 4, H_R11, 1);
-    emit_shift(e, false, 4, H_R11, 11);
-    emit_or(e, H_RAX, H_R11);
-    emit_shift(e, false, 5, H_RCX, 8);
-    emit_op_imm(e, false, 4, H_RCX, (int32_t)(FLAGS_ARITH & 0xff));
-    emit_or(e, H_RAX, H_RCX);
+    flags_emit_image(e, H_RCX);
+    emit_op_reg(e, false, OP_OR, H_RAX, H_RCX);
     store(e, true, H_RAX, GPR_OFFSET(R11));
-}
-
-/* The arithmetic flags from guest R11. */
-static void emit_sysret_flags(struct emitter *e)
-{
-    load(e, false, H_RAX, GPR_OFFSET(R11));
-    emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
-    emit_shift(e, false, 5, H_R11, 11);
-    emit_op_imm(e, false, 4, H_R11, 1);
-    emit_shift(e, false, 4, H_RAX, 8);
-    emit_or(e, H_RAX, H_R11);
-    emit_op_imm(e, false, 1, H_RAX, FLAGS_WORD_PLAIN);
-    emit8(e, 0x66);
+    load(e, false, H_RAX, TV_OFFSET(flags));
+    emit_op_vcpu(e, false, OP_AND, H_RAX, H_NONE, C_OFFSET(CROSSING_SYSCALL, keep));
+    emit_op_imm(e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
     store(e, false, H_RAX, TV_OFFSET(flags));
 }
 
@@ -260,10 +232,12 @@ static const uint8_t *emit_out(struct emitter *e, enum crossing_kind kind, const
     leave_if(e, &b, CC_NE);
     emit_op_mem(e, true, OP_LOAD, H_RAX, H_R11, H_NONE, 1, offsetof(struct jump_entry, host));
     store(e, true, H_RAX, TV_OFFSET(resume));
-    if (wide)
-        emit_sysret_flags(e);
-    else
+    if (wide) {
+        load(e, false, H_RAX, GPR_OFFSET(R11));
+        flags_emit_take(e);
+    } else {
         emit_op_reg(e, false, OP_LOAD, H_R15, H_RCX);
+    }
     emit_level(e, kind);
     load(e, true, H_RSP, TV_OFFSET(stack_at[1]));
     emit_op_vcpu(e, false, 0xff, 4, H_NONE, TV_OFFSET(resume)); /* jmp */

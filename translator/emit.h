@@ -35,6 +35,8 @@ enum {
 /* One-byte opcodes of the form "op r, r/m" (SDM vol. 2, appendix A). */
 enum {
     OP_ADD = 0x03,
+    OP_OR = 0x0b,
+    OP_AND = 0x23,
     OP_SUB = 0x2b,
     OP_XOR = 0x33,
     OP_CMP = 0x3b,

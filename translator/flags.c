@@ -44,18 +44,47 @@ void flags_save_recipe(struct lower *l, uint32_t recipe)
     emit32(&l->e, recipe << 16);
 }
 
+/* movzx reg, word gs:[flags]; not R8 to R15. */
+static void emit_word(struct emitter *e, int reg)
+{
+    emit8(e, 0x65);
+    emit8(e, 0x0f);
+    emit8(e, 0xb7);
+    emit_address(e, reg, H_NONE, H_NONE, 1, TV_OFFSET(flags));
+}
+
 void flags_restore(struct lower *l)
 {
     static const uint8_t add_sahf[] = {0x04, 0x7f, 0x9e}; /* add al, 127: OF if AL was 1; sahf */
 
     if (l->flags & FLAGS_HOST)
         return;
-    emit8(&l->e, 0x65); /* movzx eax, word gs:[flags] */
-    emit8(&l->e, 0x0f);
-    emit8(&l->e, 0xb7);
-    emit_address(&l->e, H_RAX, H_NONE, H_NONE, 1, TV_OFFSET(flags));
+    emit_word(&l->e, H_RAX);
     emit_bytes(&l->e, add_sahf, sizeof add_sahf);
     l->flags |= FLAGS_HOST;
+}
+
+void flags_emit_image(struct emitter *e, int reg)
+{
+    emit_word(e, reg);
+    emit_op_reg(e, false, OP_LOAD, H_R11, reg);
+    emit_op_imm(e, false, 4, H_R11, 1);
+    emit_shift(e, false, 4, H_R11, 11);
+    emit_shift(e, false, 5, reg, 8);
+    emit_op_imm(e, false, 4, reg, (int32_t)(FLAGS_ARITH & 0xff));
+    emit_op_reg(e, false, OP_OR, reg, H_R11);
+}
+
+void flags_emit_take(struct emitter *e)
+{
+    emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);
+    emit_shift(e, false, 5, H_R11, 11);
+    emit_op_imm(e, false, 4, H_R11, 1);
+    emit_shift(e, false, 4, H_RAX, 8);
+    emit_op_reg(e, false, OP_OR, H_RAX, H_R11);
+    emit_op_imm(e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
+    emit8(e, 0x66);
+    emit_op_vcpu(e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
 }
 
 /* A shift by CL, or by an immediate that masks to 0, may leave the flags alone. */
@@ -127,18 +156,12 @@ struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)
     return ahead;
 }
 
-/* In code with a window the end of a loop leaves them in the host's. */
-static bool is_loop(const struct lower *l)
-{
-    const struct insn *last = &l->t->insns[l->count - 1];
-
-    return l->windowed && last->row == lower_branch && flow_target(last) == l->block->pc;
-}
-
 enum block_flags flags_natural_entry(const struct lower *l)
 {
-    /* Of a block that does nothing with the flags, or that a fault may show them before it does. */
-    enum block_flags as_they_come = l->tv->came_with_flags || is_loop(l) ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
+    /* Of a block that does nothing with the flags, or that a fault may show them before it does. In code with a
+       window the end of a loop leaves them in the host's. */
+    bool in_host = l->tv->came_with_flags || (l->windowed && flow_loops(l));
+    enum block_flags as_they_come = in_host ? BLOCK_FLAGS_HOST : BLOCK_FLAGS_SAVED;
     bool shown = false;
 
     for (unsigned i = 0; i < l->count; i++) {

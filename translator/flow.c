@@ -33,13 +33,20 @@ static const struct insn *loop_branch_of(const struct lower *l)
     return last->row == lower_branch && flow_target(last) <= last->pc ? last : NULL;
 }
 
+bool flow_loops(const struct lower *l)
+{
+    const struct insn *branch = loop_branch_of(l);
+
+    return branch && flow_target(branch) == l->block->pc;
+}
+
 uint32_t flow_loop_recipe(const struct lower *l)
 {
-    const struct insn *compare = l->count < 2 ? NULL : &l->t->insns[l->count - 2], *branch = loop_branch_of(l);
+    const struct insn *compare = l->count < 2 ? NULL : &l->t->insns[l->count - 2];
     uint32_t recipe;
 
-    if (!branch || !compare || flow_target(branch) != l->block->pc || !l->block->takes_recipe ||
-        compare->row != lower_copy || flags_observer(compare))
+    if (!compare || !flow_loops(l) || !l->block->takes_recipe || compare->row != lower_copy ||
+        flags_observer(compare))
         return 0;
     recipe = flags_recipe(l, compare);
     return recipe && recipe_registers(l->t, recipe) & l->block->entry_changes ? 0 : recipe;
@@ -247,7 +254,7 @@ static void add_tag(struct lower *l)
     if (!l->tag)
         return;
     emit_mov_imm(&l->e, H_R11, l->tag);
-    emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11); /* or */
+    emit_op_reg(&l->e, true, OP_OR, H_RAX, H_R11);
 }
 
 /* op reg, gs:[r11 * 8 + disp] */

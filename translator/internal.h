@@ -190,6 +190,13 @@ void stop_signalled(struct vcpu *v, void *context);
 /* The instruction of the barred block that has an INT3 at this host address, or NULL. */
 const struct insn_map *stop_place(const struct translator_vcpu *tv, const uint8_t *host);
 
+/* --- flags.c --- */
+/* The saved arithmetic flags, not a recipe's number, as an image of RFLAGS in the register (not R8 to R15). R11 is
+   lost. */
+void flags_emit_image(struct emitter *e, int reg);
+/* They become those of the image in RAX. RAX and R11 are lost. */
+void flags_emit_take(struct emitter *e);
+
 /* --- crossing.c (no SIMD) --- */
 void crossing_forget(struct translator_vcpu *tv);
 /* C has just made the change of level; mode, flags: v->mode and RFLAGS (SYSRET: R11) in front of it. Translated

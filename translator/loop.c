@@ -100,10 +100,7 @@ static bool borrow(struct lower *l)
 
 static bool is_loop(struct lower *l)
 {
-    const struct insn *last = &l->t->insns[l->count - 1];
-
-    if (!l->grouping || !l->t->options.loop || l->seen || last->row != lower_branch ||
-        flow_target(last) != l->block->pc || !flags_look_ahead(l, 0).overwritten)
+    if (!l->grouping || !l->t->options.loop || l->seen || !flow_loops(l) || !flags_look_ahead(l, 0).overwritten)
         return false;
     for (unsigned i = 0; i + 1 < l->count; i++)
         if (!add_instruction(l, &l->t->insns[i], i))

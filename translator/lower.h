@@ -188,10 +188,8 @@ lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, l
     lower_smap, lower_syscall, lower_sysret, lower_iret, lower_sysenter, lower_sysexit, lower_direction,
     lower_read_base, lower_read_segment, lower_load_segment;
 /* --- system.c --- */
-/* The flags, saved in memory, as an RFLAGS image in RAX; the arithmetic flags from an image in RAX. R11 is lost.
- */
+/* The flags, saved in memory, as an RFLAGS image in RAX. R11 is lost. */
 void system_flags_image(struct lower *l);
-void system_take_flags(struct lower *l);
 /* --- patch.c --- */
 /* Immediates of the block, at gpa, that the guest has been patching become loose. Before anything is lowered. */
 void patch_loosen(struct lower *l, gpa_t gpa);
@@ -230,6 +228,8 @@ void flow_dispatch_tagged(struct lower *l); /* to what the jump cache knows it b
 void flow_cold(struct lower *l);            /* emits what has been put off */
 gva_t flow_target(const struct insn *in);   /* of a relative jump or call */
 gva_t flow_next(const struct insn *in);     /* the instruction behind it */
+/* Does the block's last instruction jump to the block's own start, on a condition? */
+bool flow_loops(const struct lower *l);
 /* The recipe that is written down before the last compare of a block that jumps to its own start; 0: none. */
 uint32_t flow_loop_recipe(const struct lower *l);
 /* In front of the instruction before a branch back to the block's start: what would part the branch from the

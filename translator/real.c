@@ -90,7 +90,7 @@ static void enter_segment(struct lower *l)
     emit_shift(e, true, 4, H_RAX, 32);
     emit_op_vcpu(e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
     segment_truncate(l, H_R11);
-    emit_op_reg(e, true, 0x0b, H_RAX, H_R11); /* or */
+    emit_op_reg(e, true, OP_OR, H_RAX, H_R11);
 }
 
 static void lower_far_return(struct lower *l)
@@ -144,7 +144,7 @@ static void push_interrupt_frame(struct lower *l)
     selector_read(l, H_R11, ZYDIS_REGISTER_CS);
     emit_shift(&l->e, false, 4, H_R11, 16);
     emit_op_imm(&l->e, false, 1, H_R11, (int32_t)(flow_next(l->in) & 0xffff)); /* or */
-    emit_op_reg(&l->e, true, 0x0b, H_RAX, H_R11);
+    emit_op_reg(&l->e, true, OP_OR, H_RAX, H_R11);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(spill));
     p = segment_frame(l, -6, 6 | MEMORY_WRITE);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(spill));
@@ -205,7 +205,7 @@ static void lower_real_iret(struct lower *l)
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[2]));
     emit8(e, 0x66);
     emit_op_vcpu(e, false, OP_STORE, H_RAX, H_NONE, V_OFFSET(rflags));
-    system_take_flags(l);
+    flags_emit_take(e);
     segment_set_sp(l, H_R15, 6);
     emit_op_vcpu(e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(spill[1]));
     flow_dispatch_tagged(l);

@@ -73,31 +73,10 @@ void system_flags_image(struct lower *l)
 {
     flags_clobber(l);
     group_clobber_r11(l);
-    emit8(&l->e, 0x65); /* movzx eax, word gs:[flags] */
-    emit8(&l->e, 0x0f);
-    emit8(&l->e, 0xb7);
-    emit_address(&l->e, H_RAX, H_NONE, H_NONE, 1, TV_OFFSET(flags));
-    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
-    emit_op_imm(&l->e, false, 4, H_R11, 1);
-    emit_shift(&l->e, false, 4, H_R11, 11);
-    emit_shift(&l->e, false, 5, H_RAX, 8);
-    emit_op_imm(&l->e, false, 4, H_RAX, (int32_t)(FLAGS_ARITH & 0xff));
-    emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11); /* or */
+    flags_emit_image(&l->e, H_RAX);
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, RFLAGS);
     emit_op_imm(&l->e, false, 4, H_R11, (int32_t) ~(FLAGS_ARITH | FLAG_RF | FLAG_VM));
-    emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
-}
-
-void system_take_flags(struct lower *l)
-{
-    emit_op_reg(&l->e, false, OP_LOAD, H_R11, H_RAX);
-    emit_shift(&l->e, false, 5, H_R11, 11);
-    emit_op_imm(&l->e, false, 4, H_R11, 1);
-    emit_shift(&l->e, false, 4, H_RAX, 8);
-    emit_op_reg(&l->e, false, 0x0b, H_RAX, H_R11);
-    emit_op_imm(&l->e, false, 1, H_RAX, FLAGS_WORD_PLAIN); /* or */
-    emit8(&l->e, 0x66);
-    emit_op_vcpu(&l->e, false, OP_STORE, H_RAX, H_NONE, TV_OFFSET(flags));
+    emit_op_reg(&l->e, false, OP_OR, H_RAX, H_R11);
 }
 
 void lower_pushf(struct lower *l)
@@ -137,7 +116,7 @@ void lower_popf(struct lower *l)
     other = lower_step_if(l, CC_NE);
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, RFLAGS);
     emit_op_mem(&l->e, l->wide, OP_LEA, H_R15, H_R15, H_NONE, 1, (int32_t)l->word);
-    system_take_flags(l);
+    flags_emit_take(&l->e);
     emit_vcpu_imm(l, 0xf7, 0, RFLAGS, FLAG_IF);
     no_if = emit_jcc_forward(&l->e, CC_E);
     check_interrupt(l);
@@ -155,7 +134,7 @@ void lower_rdtsc(struct lower *l)
     flags_clobber(l);
     emit_bytes(&l->e, lfence_rdtsc + (ordered ? 0 : 3), ordered ? 5 : 2);
     emit_shift(&l->e, true, 4, H_RDX, 32);
-    emit_op_reg(&l->e, true, 0x0b, H_RAX, H_RDX);
+    emit_op_reg(&l->e, true, OP_OR, H_RAX, H_RDX);
     emit_op_vcpu(&l->e, true, OP_ADD, H_RAX, H_NONE, V_OFFSET(tsc_offset));
     emit_mov(&l->e, H_RDX, H_RAX);
     emit_shift(&l->e, true, 5, H_RDX, 32);

@@ -80,8 +80,7 @@ static bool is_loop(const struct lower *l)
 {
     const struct insn *last = &l->t->insns[l->count - 1];
 
-    if (!l->windowed || !l->wide || !l->t->options.loop || l->seen || last->row != lower_branch ||
-        flow_target(last) != l->block->pc)
+    if (!l->windowed || !l->wide || !l->t->options.loop || l->seen || !flow_loops(l))
         return false;
     for (unsigned i = 0; i < l->count; i++) {
         const struct insn *in = &l->t->insns[i];

@@ -12,9 +12,6 @@
 #define OPERAND (RIGHT - 8) /* two elements on each side, of four */
 #define AWAY 0x123456789000ull
 #define NON_CANONICAL 0x8000000000000000ull
-#define PFEC_P 1
-#define PFEC_W 2
-#define PFEC_U 4
 
 /* Bit n of RAX: element n is wanted. */
 #define VECTOR_MASK                                                                                               \

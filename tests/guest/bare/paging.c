@@ -25,11 +25,6 @@ SNIPPET(push_far, "push %rax\npush %rcx\npush %rdx\npush %rsi");
 
 #define AREA (HALF + 0x50000000ull) /* pages of the test's own */
 #define GIANT (HALF + 0x8000000000ull)
-#define PFEC_P 1
-#define PFEC_W 2
-#define PFEC_U 4
-#define PFEC_R 8
-#define PFEC_I 16
 
 static u64 page[4];
 

@@ -95,6 +95,12 @@ __attribute__((noreturn)) void finish(void);
 #define P_PS 0x80ull
 #define P_G 0x100ull
 #define P_NX (1ull << 63)
+/* Error codes of page faults. */
+#define PFEC_P 1
+#define PFEC_W 2
+#define PFEC_U 4
+#define PFEC_R 8
+#define PFEC_I 16
 extern u64 pml4[512];
 u64 *pte_of(u64 linear, unsigned level); /* level 1: the 4 KiB entry; makes tables on the way */
 void map(u64 linear, u64 physical, u64 flags);

@@ -36,11 +36,6 @@ SNIPPET(far_up, "mov 0x7fffffff(%rbx), %rax\nmov (%rbx), %rcx");
 SNIPPET(far_down, "mov -0x80000000(%rbx), %rax\nmov -0x80000000(%rbx), %cl");
 
 #define AREA (HALF + 0x50000000ull)
-#define PFEC_P 1
-#define PFEC_W 2
-#define PFEC_U 4
-#define PFEC_R 8
-#define PFEC_I 16
 
 static u64 page[4];
 

@@ -23,9 +23,6 @@ SNIPPET(move_stack, "pop %rcx\nmov %rbx, %rsp\npush %rcx\nret");
 
 #define AREA (HALF + 0x50000000ull)
 #define LARGE (HALF + 0x80000000ull)
-#define PFEC_P 1
-#define PFEC_W 2
-#define PFEC_U 4
 
 static bool is_canonical(u64 address)
 {

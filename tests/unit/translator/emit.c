@@ -1,5 +1,5 @@
 /*
- * emit.c - addresses as the emitter encodes them, read back by Zydis.
+ * emit.c - addresses and NOPs as the emitter encodes them, read back by Zydis.
  */
 #include "translator/emit.h"
 
@@ -56,4 +56,25 @@ Test(emit, addresses)
                 for (unsigned d = 0; d < sizeof displacements / sizeof *displacements; d++)
                     for (unsigned evex = 0; evex < 2; evex++)
                         check(registers[b], registers[i], scale, displacements[d], evex);
+}
+
+Test(emit, nops)
+{
+    ZydisDecoder decoder;
+
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    for (unsigned bytes = 0; bytes <= 31; bytes++) {
+        uint8_t code[48] = {0};
+        struct emitter e = {.start = code, .at = code, .end = code + sizeof code};
+        ZydisDecodedInstruction in;
+        unsigned at, count = 0;
+
+        emit_nops(&e, bytes);
+        cr_assert_eq(e.at - code, bytes);
+        for (at = 0; at < bytes; at += in.length, count++) {
+            cr_assert(ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, code + at, bytes - at, &in)));
+            cr_assert_eq(in.mnemonic, ZYDIS_MNEMONIC_NOP, "%u bytes, at %u", bytes, at);
+        }
+        cr_assert_eq(count, (bytes + 8) / 9, "%u bytes are %u instructions", bytes, count);
+    }
 }
