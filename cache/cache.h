@@ -39,12 +39,19 @@ struct block_exit {
     uint8_t *recipe_stub, *recipe_patch;
     struct block *to;
     struct block_exit *next_incoming;
-    struct block_exit *next_in_page; /* list of the translator's: exits through cells, by page of the target */
+    struct block_exit *next_in_page; /* the translator's: exits that a flush unlinks, by target */
     bool in_page_list;
-    uint64_t page; /* linear page of the target, if it has been linked through a cell */
+    uint64_t page; /* then: linear page of the target */
 };
 
 #define BLOCK_LOOSE 2
+
+/* Guest bytes at another place that a block is made from as well: behind the end of its page, or those of a
+   function that it calls. */
+struct block_part {
+    uint64_t linear, gpa; /* where they start; gpa == CACHE_NO_PAGE: there are none */
+    uint32_t size;        /* bytes, in one page */
+};
 
 struct block {
     /* key */
@@ -53,9 +60,9 @@ struct block {
     /* guest side */
     uint32_t size; /* bytes */
     uint32_t instructions;
-    uint64_t page[2];    /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
-    uint64_t second_gpa; /* where the second page starts, or CACHE_NO_PAGE: the block crosses a page end */
-    uint64_t hash;       /* of the guest bytes */
+    uint64_t page[2]; /* page numbers in guest RAM (offset >> 12), or CACHE_NO_PAGE */
+    struct block_part second;
+    uint64_t hash; /* of the guest bytes */
     /* Offsets of guest bytes, in the first page, that it reads when it runs; to == 0: none. */
     struct {
         uint16_t from, to;

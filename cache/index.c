@@ -180,13 +180,12 @@ void cache_invalidate(struct cache *cache, struct block *b)
 /* Does [from, from + size) of RAM page `page` hold bytes of b? */
 static bool overlaps(const struct block *b, uint64_t page, uint64_t from, unsigned size)
 {
-    uint64_t start = b->gpa & 0xfff, end = start + b->size;
+    uint64_t start = b->gpa & 0xfff, second = b->second.gpa & 0xfff;
 
-    if (b->page[0] != page) { /* the part in the second page */
-        start = 0;
-        end -= 4096;
-    }
-    return from < end && from + size > start;
+    if (b->page[0] == page && from < start + b->size && from + size > start)
+        return true;
+    return b->second.gpa != CACHE_NO_PAGE && (b->page[0] != page || b->page[1] == CACHE_NO_PAGE) &&
+           from < second + b->second.size && from + size > second;
 }
 
 /* Are the bytes written no part of the translation? */
@@ -231,7 +230,7 @@ struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uin
             return NULL;
         }
         if (b->gpa == gpa && b->pc == pc && b->mode == mode && b->size <= available &&
-            cache_hash(bytes, b->size) == b->hash) {
+            b->second.gpa == CACHE_NO_PAGE && cache_hash(bytes, b->size) == b->hash) {
             *at = b->bucket_next;
             enter(cache, b);
             cache->stats.revived++;

@@ -167,12 +167,6 @@ static inline const struct mmu_fetch_entry *mmu_fetch_hit(const struct mmu *mmu,
     return f->page == page && f->generation == t->fetch_generation[f->flags & MMU_ENTRY_GLOBAL] ? f : NULL;
 }
 
-/* Is the page that was just fetched from global? */
-static inline bool mmu_fetched_global(const struct mmu *mmu, enum mmu_context context, gva_t linear)
-{
-    return mmu->table[context].fetch[(linear >> PAGE_SHIFT) & (MMU_FETCH_SIZE - 1)].flags & MMU_ENTRY_GLOBAL;
-}
-
 /* For debuggers: translates without setting A/D and without permission checks. */
 bool mmu_probe(struct mmu *mmu, gva_t linear, gpa_t *gpa);
 

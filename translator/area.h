@@ -154,10 +154,12 @@ struct translator_vcpu {
     uint32_t code_segments, code_segment_last; /* how many (number 0 too); the one that was looked up last */
     bool descriptors_known;                    /* descriptor[] holds more than the null selector */
     uint32_t cells_used;
-    /* Exits whose cell is linked, to pages that are not global, and are: so that a flush finds them. */
+    /* Exits that a flush unlinks: through cells, and to blocks that have a second part; to pages that are not
+       global, and are. */
     uint32_t linked_count[2];
     struct block_exit *linked[2][LINK_LOG_SIZE];
-    uint8_t site_pages[512]; /* bit per (linear page % 4096): there may be a call in the middle of a block */
+    uint8_t site_pages[512];   /* bit per (linear page % 4096): there may be a call in the middle of a block */
+    uint8_t callee_pages[512]; /* the same: what a block in another page may have been made from (pc_load.c) */
     struct block_exit *cell_pages[4096]; /* exits that have ever been linked, by linear page % 4096 */
     uint64_t host_fs;                    /* FS base of the thread's C code */
     struct tier tier;

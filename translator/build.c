@@ -15,15 +15,13 @@
 #define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
 _Static_assert(BLOCK_ROOM <= STOP_NOWHERE, "insn_map.stop_at");
 
-/* The page of a linear address, as host memory. */
-typedef bool fetch_function(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa);
-
 struct source {
     fetch_function *fetch;
     uint64_t most; /* bytes at RIP that may be looked at */
     const uint8_t *bytes;
     unsigned available; /* to the page's end */
-    gpa_t gpa, second_gpa;
+    gpa_t gpa;
+    struct block_part second;
     uint8_t across[32]; /* an instruction that crosses the page's end */
 };
 
@@ -61,12 +59,13 @@ static bool fetch_across(struct vcpu *v, struct source *s)
 {
     const uint8_t *second;
 
-    if (!s->fetch(v, lookup_page_behind(v), &second, &s->second_gpa))
+    s->second = (struct block_part){.linear = lookup_page_behind(v), .size = INSN_MAX_LENGTH};
+    if (!s->fetch(v, s->second.linear, &second, &s->second.gpa))
         return false;
     memcpy(s->across, s->bytes, s->available);
-    memcpy(s->across + s->available, second, 15);
+    memcpy(s->across + s->available, second, INSN_MAX_LENGTH);
     s->bytes = s->across;
-    s->available = within_segment(v, s, s->available + 15);
+    s->available = within_segment(v, s, s->available + INSN_MAX_LENGTH);
     return true;
 }
 
@@ -208,13 +207,13 @@ static struct block *new_block(struct lower *l, const struct source *s, struct v
                         .pc = v->rip,
                         .mode = l->mode,
                         .instructions = l->count,
-                        .second_gpa = s->second_gpa,
+                        .second = s->second,
                         .exits = l->exits,
                         .map = (const uint8_t *)l->map};
     for (unsigned i = 0; i < l->count; i++)
         b->size += l->t->insns[i].length;
     b->page[0] = page_number(l->t, s->gpa);
-    b->page[1] = s->second_gpa == CACHE_NO_PAGE ? CACHE_NO_PAGE : page_number(l->t, s->second_gpa);
+    b->page[1] = s->second.gpa == CACHE_NO_PAGE ? CACHE_NO_PAGE : page_number(l->t, s->second.gpa);
     if (b->page[1] == b->page[0])
         b->page[1] = CACHE_NO_PAGE;
     return b;
@@ -311,6 +310,7 @@ static struct block *commit_block(struct translator *t, struct vcpu *v, const st
     if (!b || !cache_insert(&t->cache, b))
         return NULL;
     t->lower->tv->cells_used = t->lower->cells_used;
+    lookup_note_callee(t->lower->tv, b);
     return b;
 }
 
@@ -383,17 +383,19 @@ static bool find_source(struct vcpu *v, struct source *s)
 /* Into t->insns; how many, or 0: the first one reaches beyond what there is. */
 static unsigned decode_source(struct translator *t, struct vcpu *v, struct source *s)
 {
+    struct callee callee = {.v = v, .fetch = s->fetch, .part.gpa = CACHE_NO_PAGE};
     unsigned max = t->options.single ? 1 : BLOCK_MAX_INSNS, count;
     bool straddles;
 
     if (t->max_instructions)
         max = t->max_instructions;
-    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, max, &straddles);
+    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, max, &straddles, &callee);
+    s->second = callee.part;
     if (!straddles)
         return before_breakpoint(t, v, count);
     if (!fetch_across(v, s))
         return 0;
-    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, 1, &straddles);
+    count = decode_block(t, translator_block_mode(v), v->rip, s->bytes, s->available, 1, &straddles, NULL);
     return straddles ? 0 : count;
 }
 
@@ -415,7 +417,7 @@ static struct block *build_anew(struct translator *t, struct vcpu *v, struct sou
 
 static struct block *build(struct translator *t, struct vcpu *v)
 {
-    struct source s = {.fetch = fetch_page, .most = UINT64_MAX, .second_gpa = CACHE_NO_PAGE};
+    struct source s = {.fetch = fetch_page, .most = UINT64_MAX, .second.gpa = CACHE_NO_PAGE};
     struct block *b;
 
     if (!translator_handles(t, v->mode) || !find_source(v, &s))
@@ -443,7 +445,7 @@ struct block *translator_build(struct translator *t, struct vcpu *v)
 
 struct block *translator_build_aside(struct translator *t, struct vcpu *v, uint64_t most, unsigned *count)
 {
-    struct source s = {.fetch = peek_page, .most = most, .second_gpa = CACHE_NO_PAGE};
+    struct source s = {.fetch = peek_page, .most = most, .second.gpa = CACHE_NO_PAGE};
     struct block *b;
 
     *count = find_source(v, &s) ? decode_source(t, v, &s) : 0;

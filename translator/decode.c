@@ -291,7 +291,7 @@ static ZyanStatus decode_next(struct translator *t, uint32_t mode, struct templa
 }
 
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
-                      unsigned max, bool *straddles)
+                      unsigned max, bool *straddles, struct callee *callee)
 {
     bool alike = t->options.templates && !translator_segmented(mode); /* the row does not depend on addresses */
     unsigned count = 0, at = 0, side_exits = t->options.extend ? 0 : MAX_SIDE_EXITS;
@@ -313,6 +313,8 @@ unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8
         }
         at += in->length;
         count++;
+        if (callee && pc_load_find(t, mode, callee, in))
+            continue;
         if (in->ends &&
             !(((in->side_exit && in->imm > 0) || flow_continues(t, mode, in)) && side_exits++ < MAX_SIDE_EXITS))
             break;

@@ -131,7 +131,7 @@ bool flags_observer(const struct insn *in)
 static bool is_plain(const struct insn *in)
 {
     return in->row == lower_copy || in->row == lower_nothing || in->row == lower_lea || in->row == lower_push ||
-           in->row == lower_pop || in->row == lower_absolute;
+           in->row == lower_pop || in->row == lower_absolute || in->row == lower_pc_load;
 }
 
 struct flags_outlook flags_look_ahead(const struct lower *l, unsigned from)

@@ -135,11 +135,16 @@ struct translator {
     unsigned breakpoint_count;
 };
 
+struct callee;
+/* The page of a linear address, as host memory; false: that cannot be had. */
+typedef bool fetch_function(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa);
+
 /* --- decode.c --- */
 /* Decodes up to `max` instructions of `available` bytes at pc, for a block of the mode; stops behind a branch.
- *straddles: the first one needs more bytes than there are. */
+ *straddles: the first one needs more bytes than there are. NULL, or how to look at functions that are called, for
+   pc_load.c. */
 unsigned decode_block(struct translator *t, uint32_t mode, gva_t pc, const uint8_t *bytes, unsigned available,
-                      unsigned max, bool *straddles);
+                      unsigned max, bool *straddles, struct callee *callee);
 const ZydisDecoder *decode_decoder(const struct translator *t, uint32_t mode);
 void decode_learn(struct translator *t); /* for template.c: which opcodes have a ModRM byte */
 
@@ -166,6 +171,16 @@ void patch_note(struct translator *t, uint64_t offset, unsigned size);
 
 /* --- features.c --- */
 void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
+
+/* --- pc_load.c --- */
+/* How a block being decoded may look at other code of the vCPU's, and what it has come to depend on. */
+struct callee {
+    struct vcpu *v;
+    fetch_function *fetch;
+    struct block_part part;
+};
+/* Is the instruction a CALL of a function that only loads its return address? Then it becomes lower_pc_load's. */
+bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *callee, struct insn *in);
 
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
@@ -216,6 +231,8 @@ void lookup_invalidate(struct translator *t, struct block *b);
 void lookup_catch_up(struct vcpu *v);
 /* A block goes on at pc, in a window's user code, when a call returns there. */
 void lookup_note_site(struct translator_vcpu *tv, gva_t pc);
+/* b may depend on code in another page. */
+void lookup_note_callee(struct translator_vcpu *tv, const struct block *b);
 void lookup_forget_all(struct vcpu *v);
 /* Forgets segment descriptors, all but that of the null selector, which needs no memory. */
 void lookup_forget_descriptors(struct vcpu *v);

@@ -330,7 +330,7 @@ static uint64_t undefined_flags(struct translator *t, const struct vcpu *v, cons
     const uint8_t *bytes = ram_host_readable(v->mmu.ram, b->gpa);
     uint32_t undefined = 0;
 
-    if (!bytes || b->second_gpa != CACHE_NO_PAGE)
+    if (!bytes || b->second.gpa != CACHE_NO_PAGE)
         return FLAGS_ARITH;
     for (unsigned i = 0; i < t->lockstep->steps; bytes += map[i++].length) {
         ZydisDecodedInstruction z;

@@ -198,8 +198,19 @@ void lookup_note_site(struct translator_vcpu *tv, gva_t pc)
     mark_page(tv->site_pages, pc);
 }
 
+void lookup_note_callee(struct translator_vcpu *tv, const struct block *b)
+{
+    if (b->second.gpa != CACHE_NO_PAGE && (b->gpa & ~PAGE_MASK) + b->size <= PAGE_SIZE)
+        mark_page(tv->callee_pages, b->second.linear);
+}
+
 static void drop_page(struct translator_vcpu *tv, gva_t page)
 {
+    if (page_marked(tv->callee_pages, page)) {
+        drop_all(tv, 0);
+        drop_all(tv, 1);
+        return;
+    }
     if (page_marked(tv->site_pages, page))
         stack_forget_user(tv);
     for (unsigned i = 0; i < JUMP_MODES; i++)
@@ -291,12 +302,26 @@ struct block *lookup_block(struct translator *t, struct vcpu *v)
     if (lookup_beyond_limit(v) || !fetch_address(v, lookup_linear(v, v->rip), &gpa))
         return NULL;
     b = cache_lookup(&t->cache, gpa, v->rip, translator_block_mode(v));
-    if (b && b->second_gpa != CACHE_NO_PAGE &&
-        (!fetch_address(v, lookup_page_behind(v), &second) || second != b->second_gpa)) {
+    if (b && b->second.gpa != CACHE_NO_PAGE &&
+        (!fetch_address(v, b->second.linear, &second) || second != b->second.gpa)) {
         lookup_invalidate(t, b);
         return NULL;
     }
     return b;
+}
+
+static bool is_global(const struct vcpu *v, gva_t linear)
+{
+    const struct mmu_fetch_entry *f = mmu_fetch_hit(&v->mmu, v->fetch_context, linear & PAGE_MASK);
+
+    return f && f->flags & MMU_ENTRY_GLOBAL;
+}
+
+/* Is all that b was made from, and that has just been looked up, in global pages? */
+static unsigned in_global(const struct vcpu *v, const struct block *b)
+{
+    return is_global(v, lookup_linear(v, b->pc)) &&
+           (b->second.gpa == CACHE_NO_PAGE || is_global(v, b->second.linear));
 }
 
 void lookup_remember_jump(struct vcpu *v, const struct block *b)
@@ -306,7 +331,7 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
     struct jump_mode *m = &tv->jump_mode[slot];
 
     gva_t linear = lookup_linear(v, b->pc);
-    unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, linear);
+    unsigned global = in_global(v, b);
 
     if (slot == JUMP_MODES || lookup_is_seen(tv->translator, linear))
         return;
@@ -320,29 +345,32 @@ void lookup_remember_jump(struct vcpu *v, const struct block *b)
     tv->translator->stats.jump_cache_fills++;
 }
 
+/* A flush of the target's page is to find the exit. */
+static void log_link(struct vcpu *v, struct block_exit *exit, const struct block *to)
+{
+    struct translator_vcpu *tv = translator_of(v);
+    gva_t linear = lookup_linear(v, to->pc);
+    unsigned global = in_global(v, to);
+
+    exit->page = linear & PAGE_MASK;
+    if (tv->linked_count[global] == LINK_LOG_SIZE)
+        drop_cells(tv, global);
+    tv->linked[global][tv->linked_count[global]++] = exit;
+    if (!exit->in_page_list) {
+        exit->next_in_page = tv->cell_pages[page_bit(linear)];
+        tv->cell_pages[page_bit(linear)] = exit;
+        exit->in_page_list = true;
+    }
+}
+
 void lookup_link(struct vcpu *v, struct block_exit *exit, struct block *to)
 {
     struct translator_vcpu *tv = translator_of(v);
 
-    /* A block that reaches into a second page is good while both are mapped so: only a flush of cells undoes it.
-     */
-    if (!tv->translator->options.chain || lookup_is_seen(tv->translator, lookup_linear(v, to->pc)) ||
-        (to->second_gpa != CACHE_NO_PAGE && !exit->cell))
+    if (!tv->translator->options.chain || lookup_is_seen(tv->translator, lookup_linear(v, to->pc)))
         return;
-    if (exit->cell) {
-        gva_t linear = lookup_linear(v, to->pc);
-        unsigned global = mmu_fetched_global(&v->mmu, v->fetch_context, linear);
-
-        exit->page = linear & PAGE_MASK;
-        if (tv->linked_count[global] == LINK_LOG_SIZE)
-            drop_cells(tv, global);
-        tv->linked[global][tv->linked_count[global]++] = exit;
-        if (!exit->in_page_list) {
-            exit->next_in_page = tv->cell_pages[page_bit(linear)];
-            tv->cell_pages[page_bit(linear)] = exit;
-            exit->in_page_list = true;
-        }
-    }
+    if (exit->cell || to->second.gpa != CACHE_NO_PAGE)
+        log_link(v, exit, to);
     cache_link(&tv->translator->cache, exit, to);
     tv->translator->stats.chained++;
 }

@@ -183,10 +183,10 @@ void rsp_settle_for_access(struct lower *l);
 lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode);
 void lower_index_rows(uint8_t first_row[MNEMONICS]); /* for translator.first_row */
 lower_function lower_copy, lower_step, lower_leave_to_run_loop, lower_nothing, lower_lea, lower_absolute,
-    lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_return,
-    lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc, lower_read_cr,
-    lower_smap, lower_syscall, lower_sysret, lower_iret, lower_sysenter, lower_sysexit, lower_direction,
-    lower_read_base, lower_read_segment, lower_load_segment;
+    lower_push, lower_pop, lower_leave, lower_jump, lower_branch, lower_loop, lower_call, lower_pc_load,
+    lower_return, lower_bit_memory, lower_swapgs, lower_cli, lower_sti, lower_pushf, lower_popf, lower_rdtsc,
+    lower_read_cr, lower_smap, lower_syscall, lower_sysret, lower_iret, lower_sysenter, lower_sysexit,
+    lower_direction, lower_read_base, lower_read_segment, lower_load_segment;
 /* --- system.c --- */
 /* The flags, saved in memory, as an RFLAGS image in RAX. R11 is lost. */
 void system_flags_image(struct lower *l);

@@ -60,7 +60,8 @@ static bool may_lag(const struct lower *l)
         return in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     if (in->row == lower_lea || in->row == lower_absolute)
         return !(in->uses >> RSP & 1);
-    return in->row == lower_return || in->row == lower_leave || in->row == lower_nothing;
+    return in->row == lower_return || in->row == lower_pc_load || in->row == lower_leave ||
+           in->row == lower_nothing;
 }
 
 /* So that nothing comes between a compare and its branch, which the host runs as one. */

@@ -153,6 +153,7 @@ void translator_flush(struct translator *t, struct vcpu *v)
     tv->cells_used = tv->linked_count[0] = tv->linked_count[1] = 0;
     memset(tv->cell_pages, 0, sizeof tv->cell_pages);
     memset(tv->site_pages, 0, sizeof tv->site_pages);
+    memset(tv->callee_pages, 0, sizeof tv->callee_pages);
     lookup_forget_all(v);
     lookup_forget_code_segments(tv);
     stack_forget(t, tv);

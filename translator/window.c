@@ -21,13 +21,14 @@
 bool window_row(const struct insn *in)
 {
     return in->row == lower_copy || in->row == lower_push || in->row == lower_pop || in->row == lower_leave ||
-           in->row == lower_absolute || in->row == lower_jump || in->row == lower_call || in->row == lower_return;
+           in->row == lower_absolute || in->row == lower_pc_load || in->row == lower_jump ||
+           in->row == lower_call || in->row == lower_return;
 }
 
 bool window_keeps_flags(const struct insn *in)
 {
     return (in->row == lower_copy && in->memory) || in->row == lower_push || in->row == lower_pop ||
-           in->row == lower_leave || in->row == lower_absolute;
+           in->row == lower_leave || in->row == lower_absolute || in->row == lower_pc_load;
 }
 
 static bool wanted(const struct lower *l)

@@ -86,9 +86,9 @@ static bool is_same(const struct insn *a, const struct insn *b)
 static void compare(uint32_t mode, const uint8_t *bytes)
 {
     bool across[2];
-    unsigned count = decode_block(pair.with, mode, 0x1000, bytes, 32, 1, &across[0]);
+    unsigned count = decode_block(pair.with, mode, 0x1000, bytes, 32, 1, &across[0], NULL);
 
-    cr_assert_eq(decode_block(pair.without, mode, 0x1000, bytes, 32, 1, &across[1]), count);
+    cr_assert_eq(decode_block(pair.without, mode, 0x1000, bytes, 32, 1, &across[1], NULL), count);
     cr_assert(is_same(&pair.with->insns[0], &pair.without->insns[0]), "mode %#x: %02x %02x %02x %02x %02x %02x",
               mode, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
 }
