@@ -245,6 +245,30 @@ static void emit_short_count(struct lower *l, int host)
     emit_op_reg(&l->e, false, 0xff, l->in->opcode >> 3 & 1, host);
 }
 
+/* INC or DEC of a register in 32-bit code, and behind it only a branch by the carry in front of it sees its flags,
+   with the block going on to overwrite both: long additions, and string functions that look for a zero byte in
+   words. */
+static bool may_count_wide(const struct lower *l)
+{
+    const struct insn *in = l->in, *branch = in + 1, *next = in + 2;
+
+    return l->t->options.wide_count && !l->wide && !l->segmented && !l->loop.active && l->index + 2 < l->count &&
+           !in->memory && (in->mnemonic == ZYDIS_MNEMONIC_INC || in->mnemonic == ZYDIS_MNEMONIC_DEC) &&
+           in->operand_width == 32 && branch->row == lower_branch && branch->flags_read == FLAG_CF &&
+           next->row == lower_copy && !next->memory && next->operand_width == 32 && !next->flags_needed &&
+           next->flags_written == FLAGS_ALL_SIX && !flags_observer(next) &&
+           guest_operand(&next->op[0]) == guest_operand(&in->op[0]) && next->writes & in->writes;
+}
+
+/* Of 64 bits: processors from Golden Cove on do additions of small numbers while they rename registers, but in
+   64-bit mode only of 64 bits. The branch makes it good where it leaves (flow.c). */
+static void emit_wide_count(struct lower *l)
+{
+    emit_op_reg(&l->e, true, 0xff, l->in->mnemonic == ZYDIS_MNEMONIC_DEC,
+                host_register((unsigned)guest_operand(&l->in->op[0])));
+    l->counted = l->in;
+}
+
 static void emit_copy(struct lower *l, const struct fields *p)
 {
     if (p->memory)
@@ -281,7 +305,9 @@ void lower_copy(struct lower *l)
         move_pointer(l, &p, &t);
     l->map[l->index].flags_saved_work = !(l->flags & FLAGS_HOST);
     l->map[l->index].recipe = l->flags == FLAGS_COMPUTED ? (uint16_t)l->recipe : 0;
-    if (c->accumulator >= 0)
+    if (may_count_wide(l))
+        emit_wide_count(l);
+    else if (c->accumulator >= 0)
         emit_accumulator_immediate(l, c->accumulator);
     else if (c->short_count)
         emit_short_count(l, p.opcode);

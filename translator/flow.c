@@ -153,7 +153,10 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
     struct block_exit *x = add_exit(l, target);
     struct cold *c;
 
-    if (is_patchable(l, target) && !l->borrowing) { /* the conditional jump itself is what gets patched */
+    bool count = l->counted && l->counted + 1 == l->in;
+
+    if (is_patchable(l, target) && !l->borrowing &&
+        !count) { /* the conditional jump itself is what gets patched */
         x->patch = taken;
         return;
     }
@@ -163,6 +166,8 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
     c->from = taken;
     c->exit = x;
     c->give_back = l->borrowing;
+    c->count = count;
+    c->in = l->counted;
 }
 
 /* Are calls host calls here? Code with SMAP off makes hardly any; and a return site is of one mode. */
@@ -547,8 +552,20 @@ static void cold_recipe(struct lower *l, const struct cold *c)
 }
 
 /* Where a conditional jump leaves the block by more than its own target. */
+/* Undone, and done again with the 32 bits that it has. The carry stays. */
+static void emit_count_again(struct lower *l, const struct insn *in)
+{
+    int host = host_register((unsigned)guest_operand(&in->op[0]));
+    bool dec = in->mnemonic == ZYDIS_MNEMONIC_DEC;
+
+    emit_op_mem(&l->e, false, OP_LEA, host, host, H_NONE, 1, dec ? 1 : -1);
+    emit_op_reg(&l->e, false, 0xff, dec, host);
+}
+
 static void cold_side(struct lower *l, const struct cold *c)
 {
+    if (c->count)
+        emit_count_again(l, c->in);
     if (c->give_back)
         group_emit_back(l);
     if (c->exit->cell)

@@ -35,6 +35,7 @@ struct cold {
     struct pointer pointer; /* what the fast path leaves, for the address that was checked */
     bool fixed;             /* the address is `linear` */
     bool give_back;         /* COLD_SIDE: borrowed registers */
+    bool count;             /* COLD_SIDE: `in`, an INC or DEC, with 32 bits at last */
     bool call;              /* COLD_DISPATCH: of a CALL, whose return site is at `done` */
     gva_t linear;
     uint8_t context;       /* enum mmu_context of the access */
@@ -68,7 +69,8 @@ struct lower {
     struct probed probed[PROBED_MAX];
     unsigned next_probed;
     struct window_loop ahead;
-    bool checked; /* the current instruction has an access that the TLB is looked up for */
+    const struct insn *counted; /* INC or DEC that has been made with 64 bits, or NULL */
+    bool checked;               /* the current instruction has an access that the TLB is looked up for */
     unsigned jump_slot;
     unsigned flags;       /* enum flags_place now */
     uint32_t recipe;      /* what the flags can be computed with, or 0 */
