@@ -4,7 +4,7 @@
  * Interface: cache.h. Invariants: [0, code_base) is permanent code; blocks in `order` ascend by host address, by
  * that of their cold part too.
  */
-#include "cache/cache.h"
+#include "cache/guard.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,6 +75,7 @@ int cache_create(struct cache *cache, size_t code_size, uint64_t page_count)
 void cache_destroy(struct cache *cache)
 {
     release(cache->write_view, cache->code_size);
+    guard_end(cache);
     release(cache->execute_view, cache->code_size);
     release(cache->arena, cache->arena_size);
     release(cache->order, cache->order_capacity * sizeof *cache->order);

@@ -3,7 +3,8 @@
  *
  * Emitted code lives in shared memory that is mapped twice, writable and executable, so no page is both. Blocks
  * are laid one behind the other and never moved or reused; when the buffer is full, everything is dropped
- * (cache_flush). What a block seldom runs lies apart from the rest, in the buffer's second part, so that the first
+ * (cache_flush). Where the host has protection keys the writable mapping is closed but while C writes there
+ * (guard.h). What a block seldom runs lies apart from the rest, in the buffer's second part, so that the first
  * is dense.
  *
  * A block is keyed by guest-physical address, linear address and mode. Blocks of RAM pages also hang on a list
@@ -100,6 +101,7 @@ struct cache_stats {
 
 struct cache {
     uint8_t *write_view, *execute_view;
+    int key;                                /* of the writable view: guard.h */
     size_t code_size, code_used, code_base; /* code_base: behind the permanent code (thunks) */
     size_t cold_base, cold_used;            /* offsets: the second part, its end */
     uint8_t *arena;                         /* blocks, exits, maps */

@@ -4,7 +4,7 @@
  * Interface: cache.h. Invariants: a valid block is in its bucket and in page_blocks of each of its RAM pages; an
  * invalid one is in neither and nothing links to it, but it waits in page_dead of its first page to be revived.
  */
-#include "cache/cache.h"
+#include "cache/guard.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -78,7 +78,10 @@ static void aim_jump(const struct cache *cache, uint8_t *patch, const uint8_t *h
 {
     int32_t distance = (int32_t)(host - (patch + cache_execute_delta(cache) + 4));
 
+    uint32_t rights = guard_open(cache);
+
     memcpy(patch, &distance, 4);
+    guard_close(cache, rights);
 }
 
 static void aim(const struct cache *cache, const struct block_exit *exit, uint8_t *host)

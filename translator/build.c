@@ -5,6 +5,7 @@
  * memory access, the flags are saved at once, and callers that have them saved enter behind that (entry_saved);
  * else callers that have them saved get them restored first.
  */
+#include "cache/guard.h"
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 #include "translator/tier.h"
@@ -253,8 +254,8 @@ static unsigned up_to_call(const struct lower *l)
     return count;
 }
 
-/* The block is made, in t->lower and the free part of the cache. */
-static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
+/* The block is made, in t->lower and the free part of the cache, which is open. */
+static struct block *lower_into_cache(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
 {
     struct cache *cache = &t->cache;
     struct lower *l = t->lower;
@@ -300,6 +301,15 @@ static struct block *lower_block(struct translator *t, struct vcpu *v, const str
     cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);
     l->block->hash = cache_hash(s->bytes, l->block->size);
     return l->block;
+}
+
+static struct block *lower_block(struct translator *t, struct vcpu *v, const struct source *s, unsigned count)
+{
+    uint32_t rights = guard_open(&t->cache);
+    struct block *b = lower_into_cache(t, v, s, count);
+
+    guard_close(&t->cache, rights);
+    return b;
 }
 
 /* And findable. */

@@ -32,6 +32,7 @@ static const struct {
     {"pc-load", offsetof(struct translator_options, pc_load)},
     {"wide-count", offsetof(struct translator_options, wide_count)},
     {"late-rsp", offsetof(struct translator_options, late_rsp)},
+    {"keys", offsetof(struct translator_options, keys)},
     {"segments", offsetof(struct translator_options, segments)},
     {"single", offsetof(struct translator_options, single)},
     {"lockstep", offsetof(struct translator_options, lockstep)},
@@ -69,6 +70,7 @@ void translator_default_options(struct translator_options *options)
                                            .pc_load = true,
                                            .wide_count = true,
                                            .late_rsp = true,
+                                           .keys = true,
                                            .segments = true,
                                            .window_pages = WINDOW_PAGES,
                                            .cache_size = 64u << 20};

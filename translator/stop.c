@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include "cache/guard.h"
 #include "memory/host.h"
 #include "translator/internal.h"
 
@@ -34,24 +35,29 @@ static void open_again(struct translator_vcpu *tv)
 {
     struct translator *t = tv->translator;
     struct block *b = tv->barred;
+    uint32_t rights;
 
     if (!b)
         return;
+    rights = guard_open(&t->cache);
     for (unsigned i = 0; i < b->exit_count; i++)
         cache_undivert(&t->cache, &b->exits[i]);
     for (unsigned i = 0; i < b->instructions; i++)
         if (block_map(b)[i].stop_at != STOP_NOWHERE)
             *writable(t, b->code + block_map(b)[i].stop_at) = tv->barred_byte[i];
+    guard_close(&t->cache, rights);
     tv->barred = NULL;
 }
 
 static void bar(struct translator_vcpu *tv, struct block *b)
 {
     struct translator *t = tv->translator;
+    uint32_t rights;
 
     if (tv->barred == b)
         return;
     open_again(tv);
+    rights = guard_open(&t->cache);
     for (unsigned i = 0; i < b->exit_count; i++)
         cache_divert(&t->cache, &b->exits[i]);
     for (unsigned i = 0; i < b->instructions; i++) {
@@ -63,6 +69,7 @@ static void bar(struct translator_vcpu *tv, struct block *b)
         tv->barred_byte[i] = *at;
         *at = INT3;
     }
+    guard_close(&t->cache, rights);
     tv->barred = b;
     __atomic_fetch_or(&tv->stopping, STOPPING_BARRED, __ATOMIC_SEQ_CST);
 }

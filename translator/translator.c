@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cache/guard.h"
 #include "translator/lockstep.h"
 #include "translator/lower.h"
 #include "translator/tier.h"
@@ -48,6 +49,8 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
         goto fail;
     }
     thunks_emit(t);
+    if (options->keys)
+        guard_begin(&t->cache);
     ram->code_written = written_note;
     ram->code_written_opaque = t;
     return t;

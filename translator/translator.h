@@ -46,6 +46,7 @@ struct translator_options {
     bool wide_count;         /* INC and DEC of 32-bit code with 64 bits, between a carry and its branch */
     bool inline_return;      /* blocks of user code in a window go on behind a call */
     bool late_rsp;           /* in code with a window pushes and pops in a row move RSP once */
+    bool keys;               /* protection keys around the code cache, where the host has them */
     bool kernel_window;      /* supervisor code has a window, too (unless tier is TIER_TLB) */
     bool segments;           /* 16-bit code and segments that are not flat are translated, too */
     bool inline_system;      /* system calls and the like without leaving translated code */
