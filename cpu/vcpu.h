@@ -77,7 +77,7 @@ struct vcpu_ops {
 
 #define VCPU_CLOSED (1ull << 62)
 #define XSAVE_AREA_SIZE 4096u
-#define VCPU_TRANSLATOR_AREA (16u << 20)
+#define VCPU_TRANSLATOR_AREA (24u << 20)
 
 /* vcpu->log_topics */
 #define VCPU_LOG_INT 1u          /* "int": every exception and interrupt */

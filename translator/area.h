@@ -15,7 +15,7 @@
 #define JUMP_MODES 16      /* modes that have a jump cache at a time; segmented ones share one */
 #define CODE_SEGMENTS 512u /* bases and limits of CS that are told apart; 0 is of flat code */
 #define JUMP_LOG_SIZE 1024u
-#define CELL_COUNT 262144u
+#define CELL_COUNT 1048576u
 #define LINK_LOG_SIZE 262144u
 
 /* Both words 0 when unused: no code of address 0 with a host address is ever entered. */

@@ -43,9 +43,12 @@ static const struct {
 } numbers[] = {
     {"lockstep-limit", offsetof(struct translator_options, lockstep_limit)},
     {"window-pages", offsetof(struct translator_options, window_pages)},
+    {"tb-size", offsetof(struct translator_options, tb_size)},
 };
 static const char *const tiers[] = {[TIER_AUTO] = "auto", [TIER_TLB] = "tlb", [TIER_WINDOW] = "window"};
 #define WINDOW_PAGES_LEAST 8u
+#define TB_SIZE_LEAST 8u /* MiB */
+#define TB_SIZE_MOST 1024u
 #define TIERS (sizeof tiers / sizeof *tiers)
 #define NUMBERS (sizeof numbers / sizeof *numbers)
 #define SWITCHES (sizeof switches / sizeof *switches)
@@ -73,7 +76,7 @@ void translator_default_options(struct translator_options *options)
                                            .keys = true,
                                            .segments = true,
                                            .window_pages = WINDOW_PAGES,
-                                           .cache_size = 64u << 20};
+                                           .tb_size = 128};
 }
 
 static int unknown(const char *name, struct error *error)
@@ -144,5 +147,8 @@ int translator_parse_options(struct translator_options *options, const char *tex
     if (!status && (options->window_pages < WINDOW_PAGES_LEAST || options->window_pages > WINDOW_PAGES))
         status = error_set(error, EINVAL, "-accel bt: window-pages=%llu: give %u to %u",
                            (unsigned long long)options->window_pages, WINDOW_PAGES_LEAST, WINDOW_PAGES);
+    if (!status && (options->tb_size < TB_SIZE_LEAST || options->tb_size > TB_SIZE_MOST))
+        status = error_set(error, EINVAL, "-accel bt: tb-size=%llu: give %u to %u, in MiB",
+                           (unsigned long long)options->tb_size, TB_SIZE_LEAST, TB_SIZE_MOST);
     return status;
 }

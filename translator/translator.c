@@ -42,10 +42,10 @@ struct translator *translator_create(struct ram *ram, const struct translator_op
     ZydisDecoderInit(&t->decoder16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     ZydisDecoderInit(&t->decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
     decode_learn(t);
-    status = cache_create(&t->cache, options->cache_size, ram->size >> PAGE_SHIFT);
+    status = cache_create(&t->cache, options->tb_size << 20, ram->size >> PAGE_SHIFT);
     if (status) {
-        error_set(error, -status, "cannot map a code cache of %llu bytes: %s",
-                  (unsigned long long)options->cache_size, strerror(-status));
+        error_set(error, -status, "-accel bt: tb-size=%llu: cannot map a code cache of so many MiB: %s; give less",
+                  (unsigned long long)options->tb_size, strerror(-status));
         goto fail;
     }
     thunks_emit(t);

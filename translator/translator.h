@@ -52,7 +52,7 @@ struct translator_options {
     bool inline_system;      /* system calls and the like without leaving translated code */
     bool single;             /* one instruction a block */
     bool lockstep;           /* compare with the interpreter after every block */
-    uint64_t cache_size;     /* bytes of emitted code */
+    uint64_t tb_size;        /* MiB for emitted code */
     uint64_t window_pages;   /* mapped in a window at most (runs, in the supervisor's) */
     uint64_t lockstep_limit; /* instructions to compare before it ends; 0: no end */
     /* For logs and profilers, on the vCPU's thread with SIMD state saved; each may be NULL. */
