@@ -184,6 +184,7 @@ static bool lower_all(struct lower *l)
         rsp_settle(l);
         flow_exit(l, flow_next(l->in));
     }
+    flow_constants(l);
     l->block->code_end = emit_here(&l->e);
     open_room(l, l->t->cache.cold_used, l->t->cache.code_size);
     l->block->cold = emit_here(&l->e);
@@ -262,7 +263,7 @@ static struct block *lower_into_cache(struct translator *t, struct vcpu *v, cons
     uint32_t mode;
 
     memset(l, 0, offsetof(struct lower, cold));
-    l->cold_count = l->exit_count = 0;
+    l->cold_count = l->exit_count = l->constant_count = 0;
     l->ended = l->returned = l->crosses = false;
     l->t = t;
     l->tv = translator_of(v);

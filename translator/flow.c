@@ -197,11 +197,10 @@ static bool fits(const struct lower *l, gva_t address)
     return !l->wide || (int64_t)address == (int32_t)address;
 }
 
-/* Gives where the constant's place is, if there is one. */
-static uint8_t *compare(struct lower *l, gva_t next)
+/* Is RAX the return address? R11 stays: it is where from. */
+static void compare(struct lower *l, gva_t next)
 {
     struct emitter *e = &l->e;
-    uint8_t *constant = NULL;
 
     if (!l->segmented && fits(l, next)) {
         emit_rex(e, l->wide, 0, 0, 0); /* cmp rax, imm32 */
@@ -211,22 +210,28 @@ static uint8_t *compare(struct lower *l, gva_t next)
         emit8(e, 0x48); /* cmp rax, [rip + disp32] */
         emit8(e, OP_CMP);
         emit8(e, 0x05);
-        constant = e->at;
+        l->constant[l->constant_count++] = (struct constant){e->at, next | l->tag};
         emit32(e, 0);
     }
     emit_jcc(e, CC_NE, l->t->code.return_other);
-    return constant;
+}
+
+void flow_constants(struct lower *l)
+{
+    for (unsigned i = 0; i < l->constant_count; i++) {
+        emit_bind(&l->e, l->constant[i].displacement);
+        emit64(&l->e, l->constant[i].value);
+    }
 }
 
 /* Behind a host CALL: where a host RET comes to, with the guest's return address in RAX (stack.c). */
 static void return_site(struct lower *l, gva_t next)
 {
     struct block_exit *x;
-    uint8_t *constant;
 
     l->recipe = 0;
     l->flags = FLAGS_SAVED;
-    constant = compare(l, next);
+    compare(l, next);
     if (!l->ended) {
         group_end(l); /* R11 */
         lookup_note_site(l->tv, next);
@@ -235,10 +240,6 @@ static void return_site(struct lower *l, gva_t next)
     x = add_exit(l, next);
     take_cell(l, x);
     emit_cell(l, x, 4);
-    if (constant) {
-        emit_bind(&l->e, constant);
-        emit64(&l->e, next | l->tag);
-    }
 }
 
 static uint32_t dispatch_info(const struct lower *l)

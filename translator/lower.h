@@ -49,6 +49,12 @@ struct cold {
 };
 #define COLD_ENTRY 0xff /* in front of the first instruction */
 
+/* 64 bits behind the block's hot code, for an operand relative to RIP. */
+struct constant {
+    uint8_t *displacement; /* writable view */
+    uint64_t value;
+};
+
 struct lower {
     struct emitter e;
     struct translator *t;
@@ -86,6 +92,8 @@ struct lower {
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
     int store_cold;      /* index of the cold entry whose copy ends with this instruction, or -1 */
+    struct constant constant[LOWER_MAX_EXITS];
+    unsigned constant_count;
     bool ended;          /* control has left the block */
     bool returned;       /* by the return stack */
     bool crosses;        /* by crossing.c */
@@ -222,6 +230,7 @@ bool flow_predicts(const struct lower *l);
    return stack is dropped when that could have changed (lookup.c). */
 bool flow_continues(const struct translator *t, uint32_t mode, const struct insn *in);
 /* In code with a window: does the jump or call leave the guest's flags in the host's, if they are there? */
+void flow_constants(struct lower *l); /* where the hot code ends */
 bool flow_hands_on_flags(const struct insn *in);
 /* To the address in RAX by way of the return stack. */
 void flow_return(struct lower *l);
