@@ -98,6 +98,7 @@ void cache_flush(struct cache *cache)
                 cache->page_dead[cache->order[i]->page[k]] = NULL;
             }
     memset(cache->bucket, 0, sizeof cache->bucket);
+    memset(cache->twin, 0, sizeof cache->twin);
     cache->code_used = cache->code_base;
     cache->cold_used = cache->cold_base;
     cache->arena_used = 0;

@@ -19,6 +19,7 @@
 
 #define CACHE_NO_PAGE UINT64_MAX
 #define CACHE_BUCKET_BITS 18
+#define CACHE_TWIN_BITS 16
 #define CACHE_BUCKETS (1u << CACHE_BUCKET_BITS)
 
 struct block;
@@ -39,13 +40,20 @@ struct block_exit {
     uint16_t recipe_registers;
     uint8_t *recipe_stub, *recipe_patch;
     struct block *to;
-    struct block_exit *next_incoming;
-    struct block_exit *next_in_page; /* the translator's: exits that a flush unlinks, by target */
+    struct block_exit *next_incoming, **incoming_at; /* the list of `to`, and what points to this one in it */
+    struct block_exit *next_in_page;                 /* the translator's: exits that a flush unlinks, by target */
     bool in_page_list;
     uint64_t page; /* then: linear page of the target */
 };
 
 #define BLOCK_LOOSE 2
+
+/* What has to change in a copy of a block for another linear address (the translator's: relocate.c). */
+struct block_reloc {
+    uint16_t at; /* where */
+    uint8_t kind;
+    int32_t value;
+};
 
 /* Guest bytes at another place that a block is made from as well: behind the end of its page, or those of a
    function that it calls. */
@@ -84,6 +92,8 @@ struct block {
     struct block_exit *exits;
     unsigned exit_count;
     struct block_exit *incoming;
+    const struct block_reloc *reloc; /* NULL: it cannot be copied */
+    uint16_t reloc_count;
     bool takes_recipe; /* entry_saved may find a recipe that needs none of the registers entry_changes */
     uint16_t entry_changes;
     uint16_t borrowed; /* guest registers that the translator keeps elsewhere while the block's instructions run */
@@ -109,8 +119,9 @@ struct cache {
     struct block **order; /* by host address */
     size_t order_count, order_capacity;
     struct block *bucket[CACHE_BUCKETS];
-    struct block **page_blocks; /* per RAM page: live blocks */
-    struct block **page_dead;   /* per RAM page: invalidated ones that may come back */
+    struct block *twin[1u << CACHE_TWIN_BITS]; /* by guest-physical address and mode: one that can be copied */
+    struct block **page_blocks;                /* per RAM page: live blocks */
+    struct block **page_dead;                  /* per RAM page: invalidated ones that may come back */
     uint64_t page_count;
     struct cache_stats stats;
 };
@@ -135,6 +146,9 @@ bool cache_insert(struct cache *cache, struct block *block);
    none. `bytes`: what is at gpa now, `available` of them. */
 struct block *cache_revive(struct cache *cache, uint64_t page, uint64_t gpa, uint64_t pc, uint32_t mode,
                            const uint8_t *bytes, uint64_t available);
+/* A live block of these bytes and this mode at any linear address, or NULL; and that b is to be found so. */
+struct block *cache_find_twin(const struct cache *cache, uint64_t gpa, uint32_t mode);
+void cache_note_twin(struct cache *cache, struct block *b);
 uint64_t cache_hash(const void *bytes, size_t size);
 /* The block whose code holds this address of the executable view, or NULL. */
 struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
@@ -142,7 +156,7 @@ struct block *cache_find_host(const struct cache *cache, const uint8_t *host);
 /* Links an exit to a block, or back to its stub. */
 void cache_link(struct cache *cache, struct block_exit *exit, struct block *to);
 void cache_unlink(struct cache *cache, struct block_exit *exit);
-/* For a while an exit goes to its stub, whatever it is linked to; and from now on as it is linked again. */
+/* For a while, or as long as it is not linked, an exit goes to its stub; and from now on as it is linked again. */
 void cache_divert(const struct cache *cache, const struct block_exit *exit);
 void cache_undivert(const struct cache *cache, const struct block_exit *exit);
 

@@ -27,6 +27,23 @@ struct block *cache_lookup(const struct cache *cache, uint64_t gpa, uint64_t pc,
     return b;
 }
 
+static unsigned twin_of(uint64_t gpa, uint32_t mode)
+{
+    return (unsigned)((gpa ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull >> (64 - CACHE_TWIN_BITS));
+}
+
+struct block *cache_find_twin(const struct cache *cache, uint64_t gpa, uint32_t mode)
+{
+    struct block *b = cache->twin[twin_of(gpa, mode)];
+
+    return b && b->valid && b->gpa == gpa && b->mode == mode ? b : NULL;
+}
+
+void cache_note_twin(struct cache *cache, struct block *b)
+{
+    cache->twin[twin_of(b->gpa, b->mode)] = b;
+}
+
 uint64_t cache_hash(const void *bytes, size_t size)
 {
     return XXH64(bytes, size, 0);
@@ -136,6 +153,9 @@ void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
         cache_unlink(cache, exit);
     exit->to = to;
     exit->next_incoming = to->incoming;
+    exit->incoming_at = &to->incoming;
+    if (to->incoming)
+        to->incoming->incoming_at = &exit->next_incoming;
     to->incoming = exit;
     aim(cache, exit, entry_for(cache, exit, to));
     cache->stats.links++;
@@ -143,15 +163,11 @@ void cache_link(struct cache *cache, struct block_exit *exit, struct block *to)
 
 void cache_unlink(struct cache *cache, struct block_exit *exit)
 {
-    struct block_exit **at;
-
     if (!exit->to)
         return;
-    at = &exit->to->incoming;
-    while (*at && *at != exit)
-        at = &(*at)->next_incoming;
-    if (*at)
-        *at = exit->next_incoming;
+    *exit->incoming_at = exit->next_incoming;
+    if (exit->next_incoming)
+        exit->next_incoming->incoming_at = exit->incoming_at;
     exit->to = NULL;
     aim(cache, exit, exit->stub);
     cache->stats.unlinks++;

@@ -114,7 +114,7 @@ void access_address(struct lower *l, const struct operand *op, int to)
     if (op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP) {
         uint64_t linear = l->in->pc + l->in->length + (uint64_t)disp;
 
-        emit_mov_imm(&l->e, to, wide ? linear : (uint32_t)linear);
+        relocate_mov(l, to, wide ? linear : (uint32_t)linear);
         return;
     }
     base = component(l, op->mem.base, H_RAX);
@@ -256,12 +256,16 @@ struct pointer access_check_fixed(struct lower *l, gva_t linear, uint32_t info, 
     if ((int64_t)tag == (int32_t)tag) {
         emit_op_vcpu(e, true, 0x81, 7, H_NONE, entry + tag_offset(info)); /* cmp qword gs:[entry], imm32 */
         emit32(e, (uint32_t)tag);
+        l->relocatable &= !l->wide;
     } else {
         emit_mov_imm(e, H_RAX, tag);
+        relocate_note_fixed(l, 8, RELOC_TAG, linear);
         emit_op_vcpu(e, true, OP_CMP, H_RAX, H_NONE, entry + tag_offset(info));
+        relocate_note_fixed(l, 4, RELOC_TLB, linear);
     }
     c->from = emit_jcc_forward(e, CC_NE);
     emit_op_vcpu(e, true, OP_LOAD, to, H_NONE, entry + (int32_t)offsetof(struct mmu_tlb_entry, host));
+    relocate_note_fixed(l, 4, RELOC_TLB, linear);
     check_done(l, c);
     return p;
 }

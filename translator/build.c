@@ -10,10 +10,11 @@
 #include "translator/lower.h"
 #include "translator/tier.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define BLOCK_ROOM 16384u /* bytes of host code a block may take at most */
 _Static_assert(BLOCK_ROOM <= STOP_NOWHERE, "insn_map.stop_at");
 
 struct source {
@@ -293,13 +294,16 @@ static struct block *lower_into_cache(struct translator *t, struct vcpu *v, cons
     open_room(l, hot_start(l), cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
-    if (l->block)
+    if (l->block) {
         patch_loosen(l, s->gpa);
+        relocate_begin(l);
+    }
     if (!l->block || l->jump_slot == JUMP_MODES || (l->segmented && !l->tag) || !lower_all(l))
         return NULL;
     l->block->exit_count = l->exit_count;
     l->block->no_simd = t->options.lockstep && !touches_simd(l);
     cache_shrink(cache, l->exits, l->exit_count * sizeof *l->exits);
+    relocate_end(l);
     l->block->hash = cache_hash(s->bytes, l->block->size);
     return l->block;
 }
@@ -320,6 +324,8 @@ static struct block *commit_block(struct translator *t, struct vcpu *v, const st
 
     if (!b || !cache_insert(&t->cache, b))
         return NULL;
+    if (b->reloc)
+        cache_note_twin(&t->cache, b);
     t->lower->tv->cells_used = t->lower->cells_used;
     lookup_note_callee(t->lower->tv, b);
     return b;
@@ -426,6 +432,19 @@ static struct block *build_anew(struct translator *t, struct vcpu *v, struct sou
     return b;
 }
 
+/* relocate-check: b, a copy, against what translating makes of the same. */
+static void check_copy(struct translator *t, struct vcpu *v, struct source *s, const struct block *b)
+{
+    unsigned count = decode_source(t, v, s);
+    const struct block *a = count ? lower_block(t, v, s, count) : NULL;
+
+    if (!a || relocate_check(t, a, b))
+        return;
+    fprintf(stderr, "novt: relocate-check: the block at %#llx, copied, is not what translating makes of it\n",
+            (unsigned long long)b->pc);
+    abort();
+}
+
 static struct block *build(struct translator *t, struct vcpu *v)
 {
     struct source s = {.fetch = fetch_page, .most = UINT64_MAX, .second.gpa = CACHE_NO_PAGE};
@@ -434,6 +453,11 @@ static struct block *build(struct translator *t, struct vcpu *v)
     if (!translator_handles(t, v->mode) || !find_source(v, &s))
         return NULL;
     b = revive(t, v, &s);
+    if (!b && (b = relocate(t, v, s.gpa, s.available))) {
+        tell_made(t, v, b, s.bytes);
+        if (t->options.relocate_check)
+            check_copy(t, v, &s, b);
+    }
     if (!b)
         b = build_anew(t, v, &s);
     if (!b)

@@ -96,8 +96,6 @@ static void name_numbers(const struct dump *d, struct dump_insn *out)
             try_name(d, jumps ? DUMP_TARGET : DUMP_IMMEDIATE, (uint64_t)op->imm, out);
         else if (op->type == X86_OP_MEM && op->mem.segment == X86_REG_GS)
             try_name(d, DUMP_GS, (uint64_t)op->mem.disp, out);
-        else if (op->type == X86_OP_MEM && op->mem.base == X86_REG_RIP && in->id != X86_INS_LEA)
-            out->constant = in->address + in->size + (uint64_t)op->mem.disp;
     }
 }
 

@@ -29,7 +29,6 @@ struct dump_insn {
     uint64_t address;
     unsigned size;        /* bytes */
     bool valid;           /* false: it does not decode, size is 1 */
-    uint64_t constant;    /* address of a constant beside the code that it reads relative to RIP; 0: none */
     char text[DUMP_TEXT]; /* mnemonic and operands */
 };
 

@@ -78,9 +78,22 @@ void emit_shift(struct emitter *e, bool wide, unsigned extension, int reg, unsig
     emit8(e, count);
 }
 
+/* Behind a displacement. */
+static void note_site(struct emitter *e)
+{
+    struct emit_sites *s = e->sites;
+
+    if (!s)
+        return;
+    if (s->count < EMIT_SITES)
+        s->at[s->count] = e->at - 4;
+    s->count++;
+}
+
 static void emit_rel32(struct emitter *e, const uint8_t *target)
 {
     emit32(e, (uint32_t)(target - (emit_here(e) + 4)));
+    note_site(e);
 }
 
 void emit_jmp(struct emitter *e, const uint8_t *target)
@@ -107,6 +120,7 @@ uint8_t *emit_jcc_forward(struct emitter *e, unsigned cc)
     emit8(e, 0x0f);
     emit8(e, 0x80u | cc);
     emit32(e, 0);
+    note_site(e);
     return e->at - 4;
 }
 
@@ -114,6 +128,7 @@ uint8_t *emit_jmp_forward(struct emitter *e)
 {
     emit8(e, 0xe9);
     emit32(e, 0);
+    note_site(e);
     return e->at - 4;
 }
 

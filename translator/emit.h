@@ -48,8 +48,16 @@ enum {
 /* Condition codes */
 enum { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
 
+#define EMIT_SITES 1024u
+/* Where displacements of 32 bits lie, from the instruction pointer to other code (writable view). */
+struct emit_sites {
+    unsigned count; /* more than EMIT_SITES: not all are here */
+    uint8_t *at[EMIT_SITES];
+};
+
 struct emitter {
     uint8_t *start, *at, *end; /* through the writable view */
+    struct emit_sites *sites;  /* or NULL */
     ptrdiff_t execute_delta;   /* executable view - writable view */
     bool failed;
 };

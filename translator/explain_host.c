@@ -15,22 +15,11 @@
 struct writer {
     struct explainer *x;
     struct dump *d;
-    uint64_t constant; /* address of one that has been referred to */
 };
 
 static void add(struct writer *w, const struct explain_host *h)
 {
     w->x->out->host[w->x->out->host_count++] = *h;
-}
-
-static void add_constant(struct writer *w, struct explain_host h, const uint8_t *at)
-{
-    uint64_t value;
-
-    memcpy(&value, at, sizeof value);
-    h.size = sizeof value;
-    snprintf(h.text, sizeof h.text, ".quad 0x%llx", (unsigned long long)value);
-    add(w, &h);
 }
 
 /* [from, to) of the executable view */
@@ -47,16 +36,9 @@ static void add_code(struct writer *w, const uint8_t *from, const uint8_t *to, u
         struct dump_insn insn;
 
         note = NULL;
-        if (w->constant && address == w->constant && size >= sizeof(uint64_t)) {
-            add_constant(w, h, from);
-            from += sizeof(uint64_t), address += sizeof(uint64_t);
-            continue;
-        }
         dump_next(w->d, &from, &size, &address, &insn);
         h.size = insn.size;
         memcpy(h.text, insn.text, sizeof h.text);
-        if (insn.constant)
-            w->constant = insn.constant;
         add(w, &h);
     }
 }
@@ -78,16 +60,33 @@ static void add_entry(struct writer *w)
     add_code(w, second, body, EXPLAIN_NO_GUEST, EXPLAIN_ENTRY, "before the first instruction");
 }
 
+static void add_constants(struct writer *w, const uint8_t *from, unsigned i)
+{
+    const struct block *b = w->x->made;
+    const char *note = "what the return address is compared with";
+
+    for (uint64_t value; from < b->code_end; from += sizeof value, note = NULL) {
+        struct explain_host h = {.guest = i, .part = EXPLAIN_HOT, .note = note, .size = sizeof value};
+
+        memcpy(&value, from, sizeof value);
+        h.offset = (uint32_t)(from - b->code);
+        snprintf(h.text, sizeof h.text, ".quad 0x%llx", (unsigned long long)value);
+        add(w, &h);
+    }
+}
+
 static void add_hot(struct writer *w, unsigned i)
 {
     const struct block *b = w->x->made;
     const struct insn_map *map = block_map(b);
+    const uint8_t *constants = b->code_end - w->x->t->lower->constant_count * sizeof(uint64_t);
     const uint8_t *from = i ? b->code + map[i - 1].host_end : w->x->t->lower->body;
 
     add_code(w, from, b->code + map[i].host_end, i, EXPLAIN_HOT, NULL);
-    if (i + 1 == w->x->out->guest_count)
-        add_code(w, b->code + map[i].host_end, b->code_end, i, EXPLAIN_HOT,
-                 "the block ends: on to what is behind it");
+    if (i + 1 != w->x->out->guest_count)
+        return;
+    add_code(w, b->code + map[i].host_end, constants, i, EXPLAIN_HOT, "the block ends: on to what is behind it");
+    add_constants(w, constants, i);
 }
 
 /* --- cold code --- */
@@ -210,7 +209,7 @@ int explain_host_side(struct explainer *x)
 {
     struct names names = {x->t, x->made};
     struct dump_names find = {names_find, &names};
-    struct writer w = {x, dump_open(64, x->syntax, &find), 0};
+    struct writer w = {x, dump_open(64, x->syntax, &find)};
     struct explain_block *out = x->out;
 
     out->hot_bytes = (unsigned)(x->made->code_end - x->made->code);

@@ -215,8 +215,8 @@ static bool recipe_for(const struct insn *in, struct flags_recipe *r)
     *r = (struct flags_recipe){.size = size_index(&in->op[0])};
     if (!recipe_operand(&in->op[0], &r->result))
         return false;
-    operand = recipe_operand(&in->op[1], &r->other);
-    if (in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    operand = in->operand_count > 1 && recipe_operand(&in->op[1], &r->other);
+    if (in->operand_count > 1 && in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         operand = true;
         r->other = RECIPE_IMMEDIATE;
         r->immediate = (int32_t)in->op[1].imm.s;

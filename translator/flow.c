@@ -108,9 +108,10 @@ static void take_cell(struct lower *l, struct block_exit *x)
 /* Through the exit's cell: `extension` 4 jumps, 2 calls. */
 static void emit_cell(struct lower *l, const struct block_exit *x, int extension)
 {
-    if (x->cell)
-        emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE,
-                     TV_OFFSET(cells) + 8 * (int32_t)(x->cell - l->tv->cells));
+    if (!x->cell)
+        return;
+    emit_op_vcpu(&l->e, false, 0xff, extension, H_NONE, TV_OFFSET(cells) + 8 * (int32_t)(x->cell - l->tv->cells));
+    relocate_note_exit(l, 4, RELOC_CELL, x);
 }
 
 #define SITE_SIZE 13u /* bytes of the two instructions of a return site, at most */
@@ -206,6 +207,7 @@ static void compare(struct lower *l, gva_t next)
         emit_rex(e, l->wide, 0, 0, 0); /* cmp rax, imm32 */
         emit8(e, 0x3d);
         emit32(e, (uint32_t)next);
+        relocate_note(l, 4, RELOC_NEXT, next);
     } else {
         emit8(e, 0x48); /* cmp rax, [rip + disp32] */
         emit8(e, OP_CMP);
@@ -221,6 +223,7 @@ void flow_constants(struct lower *l)
     for (unsigned i = 0; i < l->constant_count; i++) {
         emit_bind(&l->e, l->constant[i].displacement);
         emit64(&l->e, l->constant[i].value);
+        relocate_note(l, 8, RELOC_WORD, l->constant[i].value);
     }
 }
 
@@ -235,6 +238,7 @@ static void return_site(struct lower *l, gva_t next)
     if (!l->ended) {
         group_end(l); /* R11 */
         lookup_note_site(l->tv, next);
+        relocate_note(l, 0, RELOC_SITE, next);
         return;
     }
     x = add_exit(l, next);
@@ -424,10 +428,11 @@ static void push_address(struct lower *l, gva_t value)
     if (!l->wide || (int64_t)value == (int32_t)value) {
         access_emit(l, l->wide, 0xc7, 0, p); /* mov [p], imm32 */
         emit32(&l->e, (uint32_t)value);
+        relocate_note(l, 4, RELOC_NEXT, value);
     } else {
         int scratch = p.reg == H_RAX ? H_R11 : H_RAX;
 
-        emit_mov_imm(&l->e, scratch, value);
+        relocate_mov(l, scratch, value);
         access_emit(l, true, OP_STORE, scratch, p);
     }
     rsp_move(l, -(int32_t)l->word);
@@ -503,9 +508,12 @@ static void cold_pointer(struct lower *l, const struct cold *c)
 static void cold_bounce(struct lower *l, const struct cold *c)
 {
     struct emitter *e = &l->e;
+    uint8_t *to;
 
     cold_pointer(l, c);
+    to = e->at;
     emit_bytes(e, c->copy, (size_t)(c->copy_end - c->copy));
+    relocate_copied(l, c->copy, to, e->at);
     l->flags = c->flags_after;
     l->recipe = c->recipe_after;
     flags_save(l);
@@ -528,7 +536,7 @@ static void cold_memory(struct lower *l, struct cold *c)
     table += (int32_t)(c->info & MEMORY_WRITE ? offsetof(struct mmu_tlb_entry, write)
                                               : offsetof(struct mmu_tlb_entry, read));
     if (c->fixed)
-        emit_mov_imm(e, H_RAX, c->linear);
+        relocate_mov_fixed(l, H_RAX, c->linear);
     else
         emit_op_vcpu(e, true, OP_SUB, H_RAX, H_R11, table); /* the linear address again */
     if (c->recipe)
@@ -552,7 +560,6 @@ static void cold_recipe(struct lower *l, const struct cold *c)
     c->exit->recipe_patch = emit_jmp_forward(&l->e);
 }
 
-/* Where a conditional jump leaves the block by more than its own target. */
 /* Undone, and done again with the 32 bits that it has. The carry stays. */
 static void emit_count_again(struct lower *l, const struct insn *in)
 {
@@ -563,6 +570,7 @@ static void emit_count_again(struct lower *l, const struct insn *in)
     emit_op_reg(&l->e, false, 0xff, dec, host);
 }
 
+/* Where a conditional jump leaves the block by more than its own target. */
 static void cold_side(struct lower *l, const struct cold *c)
 {
     if (c->count)
@@ -585,6 +593,7 @@ static void cold_exit(struct lower *l, struct cold *c)
     l->flags = c->flags_after;
     flags_save(l);
     emit_mov_imm(e, H_RAX, (uintptr_t)c->exit);
+    relocate_note_exit(l, 8, RELOC_EXIT, c->exit);
     emit_call(e, l->t->code.link);
     if (e->failed)
         return;
@@ -620,7 +629,7 @@ static void cold_wrap(struct lower *l, const struct cold *c)
 static void cold_system(struct lower *l, const struct cold *c)
 {
     if (c->kind == COLD_INTERRUPT) {
-        emit_mov_imm(&l->e, H_RAX, c->in->pc + c->in->length);
+        relocate_mov(l, H_RAX, c->in->pc + c->in->length);
         emit_mov_imm(&l->e, H_R11, c->in->mnemonic == ZYDIS_MNEMONIC_STI);
         emit_call(&l->e, l->t->code.interrupt);
         return;

@@ -254,7 +254,9 @@ void group_emit_place(struct lower *l, struct place place, int32_t low, uint32_t
 {
     int base = H_RAX, index = H_NONE;
 
-    if (place.base == PLACE_FIXED) {
+    if (place.base == PLACE_FIXED && place.segment == PLACE_NONE) {
+        relocate_mov_fixed(l, H_RAX, fixed_linear(l, low));
+    } else if (place.base == PLACE_FIXED) { /* an offset */
         emit_mov_imm(&l->e, H_RAX, fixed_linear(l, low));
     } else {
         if (host_register(place.base) == NOT_RESIDENT)

@@ -182,6 +182,13 @@ struct callee {
 /* Is the instruction a CALL of a function that only loads its return address? Then it becomes lower_pc_load's. */
 bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *callee, struct insn *in);
 
+/* --- relocate_copy.c, relocate_check.c --- */
+/* A block for the bytes at v->rip, which are at gpa, by copying one for another linear address; findable. NULL:
+   there is none to copy, or it would have to be another one. */
+struct block *relocate(struct translator *t, struct vcpu *v, gpa_t gpa, unsigned available);
+/* Is the copy b what translating has made of the same, a? */
+bool relocate_check(const struct translator *t, const struct block *a, const struct block *b);
+
 /* --- build.c --- */
 /* Translates the block at v->rip; NULL: the interpreter has to run this instruction (or the fetch faults). */
 struct block *translator_build(struct translator *t, struct vcpu *v);

@@ -9,6 +9,7 @@
 /* Where the arithmetic flags are valid. COMPUTED: nowhere, but lower.recipe gives them. */
 enum flags_place { FLAGS_HOST = 1, FLAGS_SAVED = 2, FLAGS_BOTH = 3, FLAGS_COMPUTED = 4 };
 
+#define BLOCK_ROOM 16384u /* bytes of host code that each part of a block may take at most */
 #define HOT_ALIGNMENT 32u /* bytes: of user code's blocks in a window; and what processors fetch at once */
 #define LOWER_MAX_COLD 400
 #define LOWER_MAX_EXITS (MAX_SIDE_EXITS + 2)
@@ -55,6 +56,31 @@ struct constant {
     uint64_t value;
 };
 
+#define RELOC_MAX 512u
+enum reloc_kind {
+    RELOC_NONE,
+    /* Linear addresses, given from the block's start: */
+    RELOC_UNSIGNED, /* 32 bits, of MOV */
+    RELOC_SIGNED,   /* 32 bits that are extended, of MOV */
+    RELOC_NEXT,     /* the same, of an instruction that takes no other */
+    RELOC_WORD,     /* 64 bits */
+    RELOC_TAG,      /* 64 bits: 0 - its page */
+    RELOC_TLB,      /* displacement with the offset of its TLB entry */
+    RELOC_WINDOW,   /* it must be one that the user's window allows */
+    RELOC_SITE,     /* a call returns there in the middle of the block */
+    /* Given by the exit's number: */
+    RELOC_EXIT, /* its address */
+    RELOC_CELL, /* displacement of its cell */
+    /* Displacements of jumps and calls: */
+    RELOC_OUT,   /* to permanent code */
+    RELOC_ACROSS /* to the block's other part */
+};
+struct reloc_note {
+    uint8_t *at; /* writable view */
+    enum reloc_kind kind;
+    int32_t value;
+};
+
 struct lower {
     struct emitter e;
     struct translator *t;
@@ -91,7 +117,7 @@ struct lower {
     unsigned cold_count;
     struct block_exit *exits; /* LOWER_MAX_EXITS of them */
     unsigned exit_count;
-    int store_cold;      /* index of the cold entry whose copy ends with this instruction, or -1 */
+    int store_cold; /* index of the cold entry whose copy ends with this instruction, or -1 */
     struct constant constant[LOWER_MAX_EXITS];
     unsigned constant_count;
     bool ended;          /* control has left the block */
@@ -105,7 +131,25 @@ struct lower {
     unsigned group_count;
     bool borrowing; /* the registers of block.borrowed hold pointers, their guest values are in memory */
     struct translator_vcpu *tv;
+    bool relocatable; /* so far */
+    unsigned reloc_count;
+    struct reloc_note reloc[RELOC_MAX];
+    struct emit_sites sites;
 };
+
+/* --- relocate.c --- */
+void relocate_begin(struct lower *l);
+void relocate_end(struct lower *l); /* the block is done: what was noted is kept with it */
+/* MOV of a linear address that follows from the block's. */
+void relocate_mov(struct lower *l, int reg, gva_t linear);
+/* Of an operand's, which does so in 64-bit code alone. */
+void relocate_mov_fixed(struct lower *l, int reg, gva_t linear);
+void relocate_note_fixed(struct lower *l, unsigned size, enum reloc_kind kind, gva_t linear);
+/* The last `size` bytes are what `kind` says, of the address or of the exit. */
+void relocate_note(struct lower *l, unsigned size, enum reloc_kind kind, gva_t linear);
+void relocate_note_exit(struct lower *l, unsigned size, enum reloc_kind kind, const struct block_exit *exit);
+/* Code has been copied from there to [to, end) (writable view). */
+void relocate_copied(struct lower *l, const uint8_t *from, const uint8_t *to, const uint8_t *end);
 
 /* --- flags.c --- */
 void flags_save(struct lower *l);    /* into memory, as they are or as a recipe; clobbers RAX */

@@ -10,7 +10,7 @@
 
 void lower_call_step(struct lower *l, const struct insn *in)
 {
-    emit_mov_imm(&l->e, H_R11, in->pc);
+    relocate_mov(l, H_R11, in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
     emit_mov_imm(&l->e, H_R11, in->length | (in->ends ? STEP_ENDS_BLOCK : 0));
     emit_call(&l->e, l->t->code.step);
@@ -44,7 +44,7 @@ void lower_leave_to_run_loop(struct lower *l)
 {
     l->map[l->index].to_run_loop = true;
     flags_clobber(l);
-    emit_mov_imm(&l->e, H_RAX, l->in->pc);
+    relocate_mov(l, H_RAX, l->in->pc);
     emit_call(&l->e, l->t->code.interpret);
     l->ended = true;
 }

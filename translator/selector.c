@@ -72,7 +72,7 @@ void selector_call(struct lower *l, unsigned segment, uint32_t info)
     bool c_alone = (cpl != 0 && cpl != 3) || (segment < SEG_FS && l->segmented &&
                                               (l->mode & (MODE_CODE32 | MODE_SS32)) == (MODE_CODE32 | MODE_SS32));
 
-    emit_mov_imm(&l->e, H_R11, l->in->pc);
+    relocate_mov(l, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
     emit_mov_imm(&l->e, H_R11, l->in->length | segment << 8 | info);
     emit_call(&l->e, c_alone ? l->t->code.load_segment : l->t->code.segment[segment][cpl == 3][flat]);

@@ -203,7 +203,7 @@ static void lower_system_call(struct lower *l, const uint8_t *callout, const uin
         return;
     group_end(l);
     flags_clobber(l);
-    emit_mov_imm(&l->e, H_R11, l->in->pc);
+    relocate_mov(l, H_R11, l->in->pc);
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(rip));
     l->ended = true;
     l->crosses = crossing;

@@ -46,6 +46,8 @@ struct translator_options {
     bool wide_count;         /* INC and DEC of 32-bit code with 64 bits, between a carry and its branch */
     bool inline_return;      /* blocks of user code in a window go on behind a call */
     bool late_rsp;           /* in code with a window pushes and pops in a row move RSP once */
+    bool relocate;           /* copy blocks for other linear addresses of the same code */
+    bool relocate_check;     /* and translate them as well, and compare */
     bool keys;               /* protection keys around the code cache, where the host has them */
     bool kernel_window;      /* supervisor code has a window, too (unless tier is TIER_TLB) */
     bool segments;           /* 16-bit code and segments that are not flat are translated, too */
@@ -68,6 +70,7 @@ struct translator_stats {
     uint64_t translation_ns;                                                  /* spent on that */
     uint64_t entries, exits[16];                                              /* by enum vcpu_exit_reason */
     uint64_t chained, lookups, jump_cache_fills;
+    uint64_t relocated; /* blocks made by copying */
     uint64_t invalidated_blocks, code_writes, cache_flushes;
     uint64_t memory_slow, memory_bounce, callouts, signals, lockstep_blocks, lockstep_instructions, group_failures;
     uint64_t loose_operands; /* patch.c */

@@ -109,11 +109,13 @@ static bool by_fixed(struct lower *l, gva_t linear, enum pointer_form form, stru
         tier_note_fixed(l->t, linear);
     if ((int64_t)linear == (int32_t)linear) {
         *pointer = (struct pointer){H_NONE, H_NONE, (int32_t)linear};
+        l->relocatable = false;
         return true;
     }
     if (to == H_R11)
         group_clobber_r11(l);
-    emit_mov_imm(&l->e, to, linear);
+    relocate_mov(l, to, linear);
+    relocate_note(l, 0, RELOC_WINDOW, linear);
     *pointer = (struct pointer){to, H_NONE, 0};
     return true;
 }

@@ -94,6 +94,7 @@ static void bt_stats(const struct machine *m, struct stats *stats)
     const struct kwindow *k = m->vcpu->mmu.kwindow;
 
     stats_add(stats, "blocks", s->blocks);
+    stats_add(stats, "relocated_blocks", s->relocated);
     stats_add(stats, "translated_instructions", s->guest_instructions);
     stats_add(stats, "translated_bytes", s->guest_bytes);
     stats_add(stats, "translation_us", s->translation_ns / 1000);
