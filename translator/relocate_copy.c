@@ -24,9 +24,9 @@ static bool is_wide(const struct move *m)
     return (m->from->mode & MODE_CODE_MASK) == MODE_CODE64;
 }
 
-static gva_t linear_at(const struct move *m, const struct block *b, int32_t offset)
+static gva_t linear_at(const struct move *m, const struct block *b, int64_t offset)
 {
-    gva_t linear = b->pc + (uint64_t)(int64_t)offset;
+    gva_t linear = b->pc + (uint64_t)offset;
 
     return is_wide(m) ? linear : (uint32_t)linear;
 }
@@ -123,7 +123,7 @@ static uint8_t *moved_writable(const struct move *m, uint8_t *p)
 static bool copy_exit(struct move *m, struct block_exit *to, const struct block_exit *from)
 {
     *to = *from;
-    to->target = linear_at(m, m->to, (int32_t)(from->target - m->from->pc));
+    to->target = linear_at(m, m->to, (int64_t)(from->target - m->from->pc));
     to->to = NULL;
     to->next_incoming = to->next_in_page = NULL;
     to->in_page_list = false;
