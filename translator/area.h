@@ -87,7 +87,7 @@ struct crossing {
 /* tier.c: which address space gets the window. */
 #define TIER_UNSUITABLE_SLOTS 4096u
 struct tier_unsuitable {
-    gva_t pc;
+    gpa_t gpa;            /* not linear: programs share addresses */
     uint64_t since;       /* TSC when `code` was 0 */
     uint16_t count, code; /* of accesses that no window served; of stores into code, lately */
 };

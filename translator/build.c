@@ -278,7 +278,7 @@ static struct block *lower_into_cache(struct translator *t, struct vcpu *v, cons
     l->code_limit = v->seg[SEG_CS].limit;
     l->seen = lookup_is_seen(t, lookup_linear(v, v->rip));
     l->tag = lookup_mode_tag(mode);
-    l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, v->rip);
+    l->windowed = l->mode & MODE_WINDOW && !reaches_user(l) && !tier_is_unsuitable(l->tv, s->gpa);
     l->window = l->windowed && v->cpl == 3 ? v->mmu.window : NULL;
     l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
     if (l->mode & MODE_WINDOW && !l->windowed)
@@ -372,7 +372,7 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
     struct block *b;
 
     if (t->max_instructions || page == CACHE_NO_PAGE || !t->cache.page_dead[page] ||
-        lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), v->rip))
+        lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), s->gpa))
         return NULL;
     b = cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
     if (b)
@@ -400,7 +400,7 @@ static bool find_source(struct vcpu *v, struct source *s)
 /* Into t->insns; how many, or 0: the first one reaches beyond what there is. */
 static unsigned decode_source(struct translator *t, struct vcpu *v, struct source *s)
 {
-    struct callee callee = {.v = v, .fetch = s->fetch, .part.gpa = CACHE_NO_PAGE};
+    struct callee callee = {.v = v, .caller = s->gpa, .fetch = s->fetch, .part.gpa = CACHE_NO_PAGE};
     unsigned max = t->options.single ? 1 : BLOCK_MAX_INSNS, count;
     bool straddles;
 

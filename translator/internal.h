@@ -176,6 +176,7 @@ void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *m
 /* How a block being decoded may look at other code of the vCPU's, and what it has come to depend on. */
 struct callee {
     struct vcpu *v;
+    gpa_t caller; /* the block */
     fetch_function *fetch;
     struct block_part part;
 };

@@ -32,13 +32,14 @@ static bool may_skip(const struct translator *t, gva_t address)
     return !translator_breaks_at(t, address) && !lookup_is_seen(t, address);
 }
 
-static bool is_possible(const struct translator *t, uint32_t mode, struct vcpu *v, const struct insn *in,
-                        gva_t target)
+static bool is_possible(const struct translator *t, uint32_t mode, const struct callee *callee,
+                        const struct insn *in, gva_t target)
 {
     return t->options.pc_load && in->row == lower_call && in->width == 32 && in->operand_width == 32 &&
            in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && translator_in_user_window(mode) &&
-           !tier_is_unsuitable(translator_of(v), v->rip) && !t->options.single && !t->options.lockstep &&
-           (target & ~PAGE_MASK) <= PAGE_SIZE - THUNK_SIZE && may_skip(t, target) && may_skip(t, target + 3);
+           !tier_is_unsuitable(translator_of(callee->v), callee->caller) && !t->options.single &&
+           !t->options.lockstep && (target & ~PAGE_MASK) <= PAGE_SIZE - THUNK_SIZE && may_skip(t, target) &&
+           may_skip(t, target + 3);
 }
 
 bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *callee, struct insn *in)
@@ -48,7 +49,7 @@ bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *call
     const uint8_t *page;
     int reg;
 
-    if (!is_possible(t, mode, callee->v, in, target) ||
+    if (!is_possible(t, mode, callee, in, target) ||
         (callee->part.gpa != CACHE_NO_PAGE && callee->part.linear != target) ||
         !callee->fetch(callee->v, target, &page, &part.gpa))
         return false;

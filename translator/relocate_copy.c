@@ -206,10 +206,10 @@ static void note_places(const struct move *m)
     }
 }
 
-static bool is_suitable(const struct translator *t, struct vcpu *v)
+static bool is_suitable(const struct translator *t, struct vcpu *v, gpa_t gpa)
 {
     return t->options.relocate && !t->max_instructions && !t->breakpoint_count && v->cpl == 3 &&
-           !lookup_is_ungrouped(t, v->rip) && !tier_is_unsuitable(translator_of(v), v->rip);
+           !lookup_is_ungrouped(t, v->rip) && !tier_is_unsuitable(translator_of(v), gpa);
 }
 
 struct block *relocate(struct translator *t, struct vcpu *v, gpa_t gpa, unsigned available)
@@ -217,7 +217,7 @@ struct block *relocate(struct translator *t, struct vcpu *v, gpa_t gpa, unsigned
     struct move m = {.t = t, .tv = translator_of(v), .cells_used = translator_of(v)->cells_used};
     bool done;
 
-    if (!is_suitable(t, v) || !(m.from = cache_find_twin(&t->cache, gpa, translator_block_mode(v))) ||
+    if (!is_suitable(t, v, gpa) || !(m.from = cache_find_twin(&t->cache, gpa, translator_block_mode(v))) ||
         m.from->size > available || !place(&m) || !(m.to = cache_allocate(&t->cache, sizeof *m.to)))
         return NULL;
     done = copy_block(&m, v->rip);

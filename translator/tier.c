@@ -290,22 +290,22 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
                : TIER_MAPPED;
 }
 
-bool tier_is_unsuitable(const struct translator_vcpu *tv, gva_t pc)
+bool tier_is_unsuitable(const struct translator_vcpu *tv, gpa_t gpa)
 {
-    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(pc) % TIER_UNSUITABLE_SLOTS];
+    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(gpa) % TIER_UNSUITABLE_SLOTS];
 
-    return u->pc == pc && (u->count >= UNSUITABLE_MAX || u->code >= CODE_MAX);
+    return u->gpa == gpa && (u->count >= UNSUITABLE_MAX || u->code >= CODE_MAX);
 }
 
 void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault)
 {
     struct translator_vcpu *tv = translator_of(v);
-    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->pc) % TIER_UNSUITABLE_SLOTS];
+    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->gpa) % TIER_UNSUITABLE_SLOTS];
 
     tv->translator->stats.window_unsuitable++;
     tv->tier.unsuitable_since += v->cpl == 3 && fault != TIER_CODE;
-    if (u->pc != b->pc)
-        *u = (struct tier_unsuitable){.pc = b->pc};
+    if (u->gpa != b->gpa)
+        *u = (struct tier_unsuitable){.gpa = b->gpa};
     if (fault == TIER_CODE) {
         uint64_t now = __rdtsc();
 
@@ -317,7 +317,7 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault
     } else {
         u->count++;
     }
-    if (tier_is_unsuitable(tv, b->pc))
+    if (tier_is_unsuitable(tv, b->gpa))
         lookup_invalidate(tv->translator, b);
 }
 
