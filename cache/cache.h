@@ -19,8 +19,8 @@
 
 #define CACHE_NO_PAGE UINT64_MAX
 #define CACHE_BUCKET_BITS 18
-#define CACHE_TWIN_BITS 16
 #define CACHE_BUCKETS (1u << CACHE_BUCKET_BITS)
+#define CACHE_TWIN_BITS 16
 
 struct block;
 

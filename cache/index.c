@@ -94,7 +94,6 @@ static void remove_from_page(struct cache *cache, struct block *b, uint64_t page
 static void aim_jump(const struct cache *cache, uint8_t *patch, const uint8_t *host)
 {
     int32_t distance = (int32_t)(host - (patch + cache_execute_delta(cache) + 4));
-
     uint32_t rights = guard_open(cache);
 
     memcpy(patch, &distance, 4);

@@ -237,15 +237,6 @@ static bool reaches_user(const struct lower *l)
     return l->wide && l->mode & MODE_AC;
 }
 
-/* Where its code begins. User code that has a window is worth the padding: calls and returns take a fifth less
-   time. */
-static size_t hot_start(const struct lower *l)
-{
-    size_t used = l->t->cache.code_used;
-
-    return l->window ? (used + HOT_ALIGNMENT - 1) & ~(size_t)(HOT_ALIGNMENT - 1) : used;
-}
-
 /* How many of the instructions a block takes that does without the window after all: no more than a call. */
 static unsigned up_to_call(const struct lower *l)
 {
@@ -291,7 +282,7 @@ static struct block *lower_into_cache(struct translator *t, struct vcpu *v, cons
     l->jump_slot = lookup_jump_slot(v, mode);
     l->cells_used = l->tv->cells_used;
     l->e.failed = false;
-    open_room(l, hot_start(l), cache->cold_base);
+    open_room(l, lower_hot_start(cache, l->window), cache->cold_base);
     l->e.execute_delta = cache_execute_delta(cache);
     l->block = new_block(l, s, v);
     if (l->block) {
@@ -371,8 +362,7 @@ static struct block *revive(struct translator *t, struct vcpu *v, const struct s
     uint64_t page = page_number(t, s->gpa);
     struct block *b;
 
-    if (t->max_instructions || page == CACHE_NO_PAGE || !t->cache.page_dead[page] ||
-        lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), s->gpa))
+    if (page == CACHE_NO_PAGE || !t->cache.page_dead[page])
         return NULL;
     b = cache_revive(&t->cache, page, s->gpa, v->rip, translator_block_mode(v), s->bytes, s->available);
     if (b)
@@ -445,6 +435,23 @@ static void check_copy(struct translator *t, struct vcpu *v, struct source *s, c
     abort();
 }
 
+/* From one that was made before: it comes back to life, or is copied. NULL where there is none, or by now another
+   would be made. */
+static struct block *build_again(struct translator *t, struct vcpu *v, struct source *s)
+{
+    struct block *b;
+
+    if (t->max_instructions || lookup_is_ungrouped(t, v->rip) || tier_is_unsuitable(translator_of(v), s->gpa))
+        return NULL;
+    b = revive(t, v, s);
+    if (b || !(b = relocate(t, v, s->gpa, s->available)))
+        return b;
+    tell_made(t, v, b, s->bytes);
+    if (t->options.relocate_check)
+        check_copy(t, v, s, b);
+    return b;
+}
+
 static struct block *build(struct translator *t, struct vcpu *v)
 {
     struct source s = {.fetch = fetch_page, .most = UINT64_MAX, .second.gpa = CACHE_NO_PAGE};
@@ -452,12 +459,7 @@ static struct block *build(struct translator *t, struct vcpu *v)
 
     if (!translator_handles(t, v->mode) || !find_source(v, &s))
         return NULL;
-    b = revive(t, v, &s);
-    if (!b && (b = relocate(t, v, s.gpa, s.available))) {
-        tell_made(t, v, b, s.bytes);
-        if (t->options.relocate_check)
-            check_copy(t, v, &s, b);
-    }
+    b = build_again(t, v, &s);
     if (!b)
         b = build_anew(t, v, &s);
     if (!b)

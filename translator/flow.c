@@ -152,13 +152,11 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
 {
     uint8_t *taken = emit_jcc_forward(&l->e, cc);
     struct block_exit *x = add_exit(l, target);
+    bool count = l->counted && l->counted + 1 == l->in;
     struct cold *c;
 
-    bool count = l->counted && l->counted + 1 == l->in;
-
-    if (is_patchable(l, target) && !l->borrowing &&
-        !count) { /* the conditional jump itself is what gets patched */
-        x->patch = taken;
+    if (is_patchable(l, target) && !l->borrowing && !count) {
+        x->patch = taken; /* the conditional jump itself is what gets patched */
         return;
     }
     c = lower_add_cold(l, COLD_SIDE);
@@ -167,8 +165,7 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
     c->from = taken;
     c->exit = x;
     c->give_back = l->borrowing;
-    c->count = count;
-    c->in = l->counted;
+    c->in = count ? l->counted : NULL;
 }
 
 /* Are calls host calls here? Code with SMAP off makes hardly any; and a return site is of one mode. */
@@ -573,7 +570,7 @@ static void emit_count_again(struct lower *l, const struct insn *in)
 /* Where a conditional jump leaves the block by more than its own target. */
 static void cold_side(struct lower *l, const struct cold *c)
 {
-    if (c->count)
+    if (c->in)
         emit_count_again(l, c->in);
     if (c->give_back)
         group_emit_back(l);

@@ -135,9 +135,19 @@ struct translator {
     unsigned breakpoint_count;
 };
 
-struct callee;
 /* The page of a linear address, as host memory; false: that cannot be had. */
 typedef bool fetch_function(struct vcpu *v, gva_t linear, const uint8_t **host, gpa_t *gpa);
+
+/* --- pc_load.c --- */
+/* How a block being decoded may look at other code of the vCPU's, and what it has come to depend on. */
+struct callee {
+    struct vcpu *v;
+    gpa_t caller; /* the block */
+    fetch_function *fetch;
+    struct block_part part;
+};
+/* Is the instruction a CALL of a function that only loads its return address? Then it becomes lower_pc_load's. */
+bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *callee, struct insn *in);
 
 /* --- decode.c --- */
 /* Decodes up to `max` instructions of `available` bytes at pc, for a block of the mode; stops behind a branch.
@@ -172,20 +182,10 @@ void patch_note(struct translator *t, uint64_t offset, unsigned size);
 /* --- features.c --- */
 void features_find_lacking(bool lacking[FEATURE_SETS], const struct cpu_model *model);
 
-/* --- pc_load.c --- */
-/* How a block being decoded may look at other code of the vCPU's, and what it has come to depend on. */
-struct callee {
-    struct vcpu *v;
-    gpa_t caller; /* the block */
-    fetch_function *fetch;
-    struct block_part part;
-};
-/* Is the instruction a CALL of a function that only loads its return address? Then it becomes lower_pc_load's. */
-bool pc_load_find(const struct translator *t, uint32_t mode, struct callee *callee, struct insn *in);
-
 /* --- relocate_copy.c, relocate_check.c --- */
 /* A block for the bytes at v->rip, which are at gpa, by copying one for another linear address; findable. NULL:
-   there is none to copy, or it would have to be another one. */
+   there is none to copy, or it would have to be another one. (With breakpoints or without the option none is noted
+   that can be copied.) */
 struct block *relocate(struct translator *t, struct vcpu *v, gpa_t gpa, unsigned available);
 /* Is the copy b what translating has made of the same, a? */
 bool relocate_check(const struct translator *t, const struct block *a, const struct block *b);

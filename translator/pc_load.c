@@ -15,8 +15,6 @@
 #include "translator/lower.h"
 #include "translator/tier.h"
 
-#include <string.h>
-
 #define THUNK_SIZE 4u
 
 /* mov reg, [esp]; ret. The guest register, or -1. */

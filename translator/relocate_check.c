@@ -80,6 +80,7 @@ bool relocate_check(const struct translator *t, const struct block *a, const str
     static bool loose[2][BLOCK_ROOM];
     size_t hot = (size_t)(a->code_end - a->code), cold = (size_t)(a->cold_end - a->cold);
     bool same = true;
+
     if (a->again_flags != b->again_flags) /* it depends on how the block was come to first */
         return true;
     if (!a->reloc || a->reloc_count != b->reloc_count || a->exit_count != b->exit_count ||

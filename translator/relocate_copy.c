@@ -184,9 +184,7 @@ static bool copy_code(struct move *m)
 static bool place(struct move *m)
 {
     struct cache *cache = &m->t->cache;
-    size_t hot = translator_in_user_window(m->from->mode)
-                     ? (cache->code_used + HOT_ALIGNMENT - 1) & ~(size_t)(HOT_ALIGNMENT - 1)
-                     : cache->code_used;
+    size_t hot = lower_hot_start(cache, translator_in_user_window(m->from->mode));
 
     m->hot = cache->execute_view + hot - m->from->code;
     m->cold = cache->execute_view + cache->cold_used - m->from->cold;
@@ -206,18 +204,12 @@ static void note_places(const struct move *m)
     }
 }
 
-static bool is_suitable(const struct translator *t, struct vcpu *v, gpa_t gpa)
-{
-    return t->options.relocate && !t->max_instructions && !t->breakpoint_count && v->cpl == 3 &&
-           !lookup_is_ungrouped(t, v->rip) && !tier_is_unsuitable(translator_of(v), gpa);
-}
-
 struct block *relocate(struct translator *t, struct vcpu *v, gpa_t gpa, unsigned available)
 {
     struct move m = {.t = t, .tv = translator_of(v), .cells_used = translator_of(v)->cells_used};
     bool done;
 
-    if (!is_suitable(t, v, gpa) || !(m.from = cache_find_twin(&t->cache, gpa, translator_block_mode(v))) ||
+    if (v->cpl != 3 || !(m.from = cache_find_twin(&t->cache, gpa, translator_block_mode(v))) ||
         m.from->size > available || !place(&m) || !(m.to = cache_allocate(&t->cache, sizeof *m.to)))
         return NULL;
     done = copy_block(&m, v->rip);

@@ -36,8 +36,8 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
 /* The same in supervisor code. */
 enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write);
 
-/* Blocks that keep making unsuitable accesses are translated without the window. Counted by address; stores into
-   code, which may soon be no more, only when they come in quick succession. */
+/* Blocks that keep making unsuitable accesses are translated without the window. Counted by guest-physical
+   address; stores into code, which may soon be no more, only when they come in quick succession. */
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gpa_t gpa);
 void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault);
 void tier_forget(struct translator_vcpu *tv);
