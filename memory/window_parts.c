@@ -13,7 +13,7 @@
 
 #define USER_END 0x7ffffffff000ull
 #define GUARD_MAPPED 0x100000000ull
-#define GUARD_STACK 0x10000000ull   /* below a stack, which may grow; nothing is ever put above it */
+#define GUARD_STACK 0x1000000ull    /* below a stack, which may grow; nothing is ever put above it */
 #define GUARD_PROGRAM 0x80000000ull /* above the program and its heap, which grows; mappings do not come there */
 
 /* Takes [from, to) away from the last allowed part; mappings come in ascending order. */

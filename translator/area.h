@@ -102,11 +102,11 @@ struct tier {
     struct tier_space space[TIER_SPACES]; /* by a hash of the root */
     uint64_t entered;                     /* CR3 of the user code that was entered last */
     unsigned switches;                    /* times that another's was, since the last tick */
-    bool due;                             /* the user code that is about to run is to have the window */
-    unsigned busy;                        /* ticks that found the window being filled */
-    uint64_t taken, taken_fills;          /* TSC and window_stats.fills when the window's owner got it */
-    unsigned unsuitable_since;            /* accesses since then that no window serves */
-    gva_t claim;                          /* for the supervisor's window: a unit has been reached; or 0 */
+    bool due;                    /* the user code that is about to run is to have the window, or to lose it */
+    unsigned busy;               /* ticks that found the window being filled */
+    uint64_t taken, taken_fills; /* TSC and window_stats.fills when the window's owner got it */
+    unsigned misplaced;          /* accesses since the last tick to where novt itself is */
+    gva_t claim;                 /* for the supervisor's window: a unit has been reached; or 0 */
     /* window_stats at the last tick */
     uint64_t seen_fills, seen_flushes, seen_page_flushes;
     struct tier_unsuitable unsuitable[TIER_UNSUITABLE_SLOTS]; /* by a hash of the block's address */

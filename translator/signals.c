@@ -136,7 +136,7 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, c
                          enum stage *stage)
 {
     gva_t linear = linear_of(v, b, address);
-    enum tier_fault fault = TIER_UNSUITABLE;
+    enum tier_fault fault = TIER_MISPLACED;
     uint8_t before;
 
     translator_of(v)->translator->stats.window_signals++;

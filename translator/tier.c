@@ -26,7 +26,7 @@
 #define FILL_CYCLES 25000u
 #define GAIN 2u
 #define MAX_LOSSES 3u    /* waiting 24 ticks costs little; and another process may have got the CR3 */
-#define MISPLACED 1000u  /* accesses that no window serves: the address space is where novt itself is */
+#define MISPLACED 100u   /* accesses from one tick to the next to where novt itself is: 3 microseconds each */
 #define BACKOFF 250      /* ticks until a demoted address space may have the window again */
 #define UNSUITABLE_MAX 4 /* accesses of a block that no window serves before it does without */
 #define CODE_MAX 8       /* of them, stores into pages with translated code, in so many cycles of the TSC */
@@ -51,6 +51,7 @@ static void note_seen(struct vcpu *v)
     tier->seen_fills = s->fills;
     tier->seen_flushes = s->flushes;
     tier->seen_page_flushes = s->page_flushes;
+    tier->misplaced = 0;
 }
 
 static uint32_t hash_of(uint64_t address)
@@ -151,7 +152,6 @@ static void promote(struct vcpu *v)
     w->stats.promotions++;
     translator_of(v)->tier.taken = __rdtsc();
     translator_of(v)->tier.taken_fills = w->stats.fills;
-    translator_of(v)->tier.unsuitable_since = 0;
     note_seen(v);
     for (unsigned i = 0; i < MMU_TLB_SIZE; i++) {
         const struct mmu_tlb_entry *e = &t->entry[i];
@@ -221,9 +221,7 @@ void tier_tick(struct vcpu *v)
         return;
     forgive(v, s);
     count_tick(s, in_user_code(v) && !restless);
-    if (v->mmu.window->active && tier->unsuitable_since > MISPLACED)
-        give_up(v, "where novt itself is");
-    else if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
+    if (restless && v->mmu.window->owner != WINDOW_NO_OWNER)
         demote(v, "address spaces change too often"); /* without tags, each switch empties it; and filling it again
                                                          is dear */
     else if (v->mmu.window->active)
@@ -246,9 +244,17 @@ bool tier_is_due(struct vcpu *v)
 
 void tier_take_turn(struct vcpu *v)
 {
-    translator_of(v)->tier.due = false;
-    if (!v->mmu.window->active && in_user_code(v))
-        promote(v);
+    struct tier *tier = &translator_of(v)->tier;
+
+    tier->due = false;
+    if (tier->misplaced <= MISPLACED) {
+        if (!v->mmu.window->active && in_user_code(v))
+            promote(v);
+        return;
+    }
+    tier->misplaced = 0;
+    if (v->mmu.window->active)
+        give_up(v, "where novt itself is");
 }
 
 void tier_force(struct vcpu *v)
@@ -281,7 +287,7 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
     uint8_t *host;
 
     if (!window_allows(w, page))
-        return TIER_UNSUITABLE;
+        return TIER_MISPLACED;
     fault = tier_translate(v, linear, write, &host);
     if (fault != TIER_MAPPED)
         return fault;
@@ -303,7 +309,11 @@ void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault
     struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->gpa) % TIER_UNSUITABLE_SLOTS];
 
     tv->translator->stats.window_unsuitable++;
-    tv->tier.unsuitable_since += v->cpl == 3 && fault != TIER_CODE;
+    if (fault == TIER_MISPLACED && v->cpl == 3 && tv->translator->options.tier == TIER_AUTO) {
+        tv->tier.due |=
+            ++tv->tier.misplaced > MISPLACED; /* the address space's fault: others run the block, too */
+        return;
+    }
     if (u->gpa != b->gpa)
         *u = (struct tier_unsuitable){.gpa = b->gpa};
     if (fault == TIER_CODE) {

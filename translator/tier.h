@@ -9,7 +9,7 @@
 /* The vCPU has left translated code for a request: a timer's, as a rule. Promotes, demotes. */
 void tier_tick(struct vcpu *v);
 /* User code of another address space than before is about to run: is it to have the window? If so, it has to leave
-   translated code for that, and tier_take_turn promotes. */
+   translated code for that, and tier_take_turn promotes. It also demotes those that are where novt itself is. */
 bool tier_is_due(struct vcpu *v);
 void tier_take_turn(struct vcpu *v);
 /* -accel bt,tier=window: user code has the window at once. */
@@ -27,7 +27,8 @@ enum tier_fault {
     TIER_MAPPED,      /* try the access again */
     TIER_GUEST_FAULT, /* the guest's tables do not allow it */
     TIER_CODE,        /* a store into a page with translated code */
-    TIER_UNSUITABLE   /* MMIO, a forbidden address */
+    TIER_UNSUITABLE,  /* MMIO, a forbidden address of a kernel's */
+    TIER_MISPLACED    /* where novt itself is, or in the other half of the address space */
 };
 /* TIER_MAPPED: the guest's tables allow it, and it is RAM that may be reached unseen. */
 enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host);
