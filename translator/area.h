@@ -81,6 +81,8 @@ struct crossing {
     uint64_t rip, jump_entry, rsp, return_stack;
 };
 
+#define BASE_UNSURE (1ull << 62)
+
 #define STOPPING_SIGNALLED 1 /* while C ran: a callout has to see to it before it goes on */
 #define STOPPING_BARRED 2
 
@@ -133,6 +135,7 @@ struct translator_vcpu {
     /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
      */
     uint32_t flags;
+    uint64_t sure_fs, sure_gs, sure_kernel_gs;          /* bases that need no probe; or BASE_UNSURE (bases.c) */
     struct crossing crossing[CROSSINGS];                /* by enum crossing_kind */
     struct descriptor_entry descriptor[2][DESCRIPTORS]; /* loaded at CPL 0, 3 */
     struct real_segment real_segment[REAL_SEGMENTS];

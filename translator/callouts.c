@@ -54,6 +54,7 @@ static bool go_on(struct vcpu *v)
     struct block *b;
 
     lookup_catch_up(v);
+    bases_follow(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
     if (v->mode & MODE_SINGLE)
@@ -187,6 +188,7 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
 static bool go_on_here(struct vcpu *v)
 {
     lookup_catch_up(v);
+    bases_follow(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
     flags_decompose(v);

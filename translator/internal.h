@@ -308,6 +308,11 @@ static inline bool lookup_beyond_limit(const struct vcpu *v)
     return !(v->mode & MODE_CODE64) && v->rip > v->seg[SEG_CS].limit;
 }
 
+/* --- bases.c (no SIMD) --- */
+/* Before translated code is entered; and behind what may have changed a base, when it may go on without that. */
+void bases_look(struct vcpu *v);
+void bases_follow(struct vcpu *v);
+
 /* --- stack.c (no SIMD) --- */
 bool stack_create(struct translator *t, struct translator_vcpu *tv);
 /* Both return stacks empty: before the first run, and when the code they point to is gone. */

@@ -62,6 +62,7 @@ static bool enter(struct translator *t, struct vcpu *v, const struct block *b)
         flags_decompose(v);
         v->interrupt_shadow = false;
         stack_choose(v);
+        bases_look(v);
         run_code(t, v, b->entry_saved);
         v->simd_live &= !b->no_simd;
         entered = true;

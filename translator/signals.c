@@ -150,6 +150,17 @@ static bool leave_window(struct vcpu *v, struct block *b, const uint8_t *host, c
     return fault != TIER_MAPPED;
 }
 
+/* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows, or BASE_UNSURE. */
+static void note_uncanonical(struct vcpu *v, struct block *b, const greg_t *regs)
+{
+    bool unsure =
+        (uint64_t)regs[REG_R11] >> 32 == BASE_UNSURE >> 32 || (uint64_t)regs[REG_RAX] >> 32 == BASE_UNSURE >> 32;
+    enum tier_fault fault = unsure ? bases_resolve(v) : TIER_UNSUITABLE;
+
+    if (fault != TIER_MAPPED)
+        tier_note_unsuitable(v, b, fault);
+}
+
 /* Translated code is left, with the guest's state as it is there. */
 static void leave_block(struct vcpu *v, const struct block *b, greg_t *regs, uint32_t offset, enum stage stage)
 {
@@ -213,9 +224,8 @@ bool translator_handle_signal(int number, void *information, void *context)
         regs[REG_RSP] = (greg_t)tv->return_stack;
         return true;
     }
-    /* A #GP, which has the code SI_KERNEL and no address, is the guest's own; or v->closed shows. */
     if (number == SIGSEGV && info->si_code == SI_KERNEL && is_windowed(v, b))
-        tier_note_unsuitable(v, b, TIER_UNSUITABLE);
+        note_uncanonical(v, b, regs);
     leave_block(v, b, regs, (uint32_t)(host - b->code), stage);
     v->exit.reason = EXIT_INTERPRET;
     return true;

@@ -45,6 +45,10 @@ void lower_swapgs(struct lower *l)
     emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, V_OFFSET(kernel_gs_base));
     emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, V_OFFSET(kernel_gs_base));
     emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, V_OFFSET(seg[SEG_GS].base));
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_RAX, H_NONE, TV_OFFSET(sure_gs));
+    emit_op_vcpu(&l->e, true, OP_LOAD, H_R11, H_NONE, TV_OFFSET(sure_kernel_gs));
+    emit_op_vcpu(&l->e, true, OP_STORE, H_RAX, H_NONE, TV_OFFSET(sure_kernel_gs));
+    emit_op_vcpu(&l->e, true, OP_STORE, H_R11, H_NONE, TV_OFFSET(sure_gs));
 }
 
 void lower_cli(struct lower *l)

@@ -216,6 +216,22 @@ static bool as_it_is(const struct lower *l, const struct operand *op, enum point
     return true;
 }
 
+/* Near FS in user code, near GS in a supervisor's: bases.c. */
+static bool near_base(struct lower *l, const struct operand *op, enum pointer_form form, struct pointer *pointer)
+{
+    int to = form == POINTER_RAX_ONLY ? H_RAX : H_R11;
+
+    if (!l->t->options.bases || place_segment(op) != (l->kwindow ? SEG_GS : SEG_FS) ||
+        l->in->address_width != 64 || op->mem.base != ZYDIS_REGISTER_NONE ||
+        op->mem.index != ZYDIS_REGISTER_NONE || op->mem.disp > WINDOW_REACH || op->mem.disp < -WINDOW_REACH)
+        return false;
+    if (to == H_R11)
+        group_clobber_r11(l);
+    emit_op_vcpu(&l->e, true, OP_LOAD, to, H_NONE, l->kwindow ? TV_OFFSET(sure_gs) : TV_OFFSET(sure_fs));
+    *pointer = (struct pointer){to, H_NONE, (int32_t)op->mem.disp};
+    return true;
+}
+
 static bool wide_operand(struct lower *l, const struct operand *op, enum pointer_form form,
                          struct pointer *pointer)
 {
@@ -227,6 +243,8 @@ static bool wide_operand(struct lower *l, const struct operand *op, enum pointer
     bool known;
     int32_t at;
 
+    if (segment && near_base(l, op, form, pointer))
+        return true;
     if (whole && op->mem.base == ZYDIS_REGISTER_RIP)
         return by_fixed(l, l->in->pc + l->in->length + (uint64_t)disp, form, pointer);
     if (whole && op->mem.base == ZYDIS_REGISTER_NONE)
