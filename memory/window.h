@@ -32,6 +32,7 @@
 #define WINDOW_PROBE_SHIFT 16
 #define WINDOW_PROBE_UNIT (PAGE_SIZE << WINDOW_PROBE_SHIFT) /* bytes that a page of the table stands for */
 #define WINDOW_GUARD 0x100000                               /* bytes */
+#define WINDOW_SLACK 0x2000                                 /* of RSP (translator/rsp_sure.c) */
 #define WINDOW_SLOTS 65536u
 #define WINDOW_PAGES 24576u /* mapped at most: a process may have 65530 mappings */
 #define WINDOW_PARTS 64u

@@ -135,7 +135,8 @@ struct translator_vcpu {
     /* With FLAGS_WORD_PLAIN: bits 8-15 the LAHF image, 0-7 OF, others of no meaning; else a recipe's number << 16.
      */
     uint32_t flags;
-    uint64_t sure_fs, sure_gs, sure_kernel_gs;          /* bases that need no probe; or BASE_UNSURE (bases.c) */
+    uint64_t sure_fs, sure_gs, sure_kernel_gs; /* bases that need no probe; or BASE_UNSURE (bases.c) */
+    uint64_t sure_rsp; /* the user's, at the last SYSCALL or when C was last there (crossing.c) */
     struct crossing crossing[CROSSINGS];                /* by enum crossing_kind */
     struct descriptor_entry descriptor[2][DESCRIPTORS]; /* loaded at CPL 0, 3 */
     struct real_segment real_segment[REAL_SEGMENTS];

@@ -133,6 +133,7 @@ static void lower_one(struct lower *l)
 
     rsp_prepare(l);
     note_flags(l);
+    rsp_sure_prove(l);
     l->store_cold = -1;
     l->checked = false;
     if (l->borrowing && (!lower_keeps_registers(l->in) || l->in->masked))
@@ -154,6 +155,7 @@ static void lower_one(struct lower *l)
     group_advance(l);
     if (l->windowed)
         window_advance(l);
+    rsp_sure_advance(l);
     loop_advance(l);
 }
 
@@ -168,7 +170,7 @@ static bool lower_all(struct lower *l)
 {
     for (unsigned i = 0; i < l->count; i++)
         l->reach[i].known = false;
-    if (!l->segmented && !l->windowed)
+    if (!l->segmented && !l->windowed && !l->rsp.kept)
         loop_find(l);
     lower_entries(l);
     l->index = 0;
@@ -274,9 +276,10 @@ static struct block *lower_into_cache(struct translator *t, struct vcpu *v, cons
     l->kwindow = l->windowed && v->cpl < 3 ? v->mmu.kwindow : NULL;
     if (l->mode & MODE_WINDOW && !l->windowed)
         l->count = up_to_call(l);
-    l->grouping = t->options.group && !l->windowed && !l->segmented && !(l->mode & MODE_NO_GROUP) &&
-                  !lookup_is_ungrouped(t, v->rip);
     l->rsp_lag = 0;
+    rsp_sure_begin(l);
+    l->grouping = t->options.group && !l->windowed && !l->segmented && !l->rsp.kept &&
+                  !(l->mode & MODE_NO_GROUP) && !lookup_is_ungrouped(t, v->rip);
     l->r11_guest = -1;
     l->context = v->data_context;
     l->jump_slot = lookup_jump_slot(v, mode);

@@ -191,6 +191,8 @@ static bool go_on_here(struct vcpu *v)
     bases_follow(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
+    if (v->cpl == 3 && (translator_of(v)->stack_mode[1] ^ translator_mode(v)) & MODE_WINDOW)
+        return go_on(v);
     flags_decompose(v);
     return false;
 }

@@ -232,7 +232,7 @@ static void emit_accumulator_immediate(struct lower *l, int extension)
     if (in->operand_width == 16)
         emit8(&l->e, 0x66);
     emit_rex(&l->e, in->operand_width == 64, 0, 0, H_R10);
-    emit8(&l->e, 0x80 | (in->opcode & 1));
+    emit8(&l->e, (in->mnemonic == ZYDIS_MNEMONIC_TEST ? 0xf6u : 0x80u) | (in->opcode & 1u));
     emit8(&l->e, 0xc0u | (unsigned)extension << 3 | (H_R10 & 7));
     emit_bytes(&l->e, in->bytes + in->copy.tail, in->length - in->copy.tail);
 }

@@ -297,13 +297,17 @@ static bool wants_rax(const struct insn *in, bool *possible)
     return implied || (in->high_byte && any);
 }
 
-/* The group-1 extension of "op AL/AX/EAX/RAX, imm", which has a form with ModRM too (SDM vol. 2, table A-6); -1:
-   it is another instruction. */
+/* The opcode extension of "op AL/AX/EAX/RAX, imm", which has a form with ModRM too, in group 1 or, TEST, 3 (SDM
+   vol. 2, table A-6); -1: it is another instruction. */
 static int8_t accumulator_immediate(const struct insn *in)
 {
     uint8_t opcode = in->opcode;
 
-    if (in->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || opcode >= 0x40 || (opcode & 6) != 4)
+    if (in->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+        return -1;
+    if (opcode == 0xa8 || opcode == 0xa9)
+        return 0;
+    if (opcode >= 0x40 || (opcode & 6) != 4)
         return -1;
     return (int8_t)(opcode >> 3);
 }

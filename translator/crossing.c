@@ -197,6 +197,7 @@ static const uint8_t *emit_in(struct emitter *e, enum crossing_kind kind, const 
         emit_syscall_flags(e);
         load(e, true, H_RCX, V_OFFSET(rip));
         emit_op_imm(e, true, 0, H_RCX, SYSCALL_LENGTH);
+        store(e, true, H_R15, TV_OFFSET(sure_rsp));
     } else {
         load(e, true, H_R15, C_OFFSET(kind, rsp));
     }
@@ -222,6 +223,10 @@ static const uint8_t *emit_out(struct emitter *e, enum crossing_kind kind, const
 
     emit_checks(e, &b, kind);
     leave_unless_equal(e, &b, TV_OFFSET(stack_mode[1]), C_OFFSET(kind, stack_mode));
+    if (wide) {
+        emit_op_vcpu(e, true, OP_CMP, H_R15, H_NONE, TV_OFFSET(sure_rsp));
+        leave_if(e, &b, CC_NE);
+    }
     emit_compare_flags(e, &b, kind, wide ? GPR_OFFSET(R11) : V_OFFSET(rflags));
     emit_op_reg(e, wide, OP_LOAD, H_RAX, wide ? H_RCX : H_RDX);
     emit_op_reg(e, false, OP_LOAD, H_R11, H_RAX);

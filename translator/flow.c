@@ -114,16 +114,16 @@ static void emit_cell(struct lower *l, const struct block_exit *x, int extension
     relocate_note_exit(l, 4, RELOC_CELL, x);
 }
 
-#define SITE_SIZE 13u /* bytes of the two instructions of a return site, at most */
+#define SITE_ALIGNMENT 16u /* bytes; the two instructions of a return site have 13 at most */
 
 /* In front of a host CALL of so many bytes: RET comes back to where both instructions of the return site are
    fetched at once. (At a cache line's last byte a call and its return take a third longer.) */
 static void align_site(struct lower *l, unsigned call_size)
 {
-    unsigned at = (unsigned)(emit_here(&l->e) - l->block->code + call_size) % HOT_ALIGNMENT;
+    unsigned at = (unsigned)(emit_here(&l->e) - l->block->code + call_size) % SITE_ALIGNMENT;
 
-    if (l->window && at > HOT_ALIGNMENT - SITE_SIZE)
-        emit_nops(&l->e, HOT_ALIGNMENT - at);
+    if (l->window && at)
+        emit_nops(&l->e, SITE_ALIGNMENT - at);
 }
 
 static void emit_exit(struct lower *l, gva_t target, bool call)

@@ -72,7 +72,7 @@ struct copy_plan {
     uint8_t rex;                  /* the one that counts, or 0 */
     uint8_t form;                 /* enum pointer_form of the memory operand */
     int8_t memory;                /* which operand, or -1 */
-    int8_t accumulator;           /* the group-1 extension of "op RAX, imm"; -1: it is something else */
+    int8_t accumulator;           /* the opcode extension of "op RAX, imm"; -1: it is something else */
     uint16_t overwritten;         /* guest registers that it writes as a whole, and does not look at */
     bool rax : 1;                 /* it uses RAX by itself, or AH: the guest's RAX is moved there */
     bool writes_rax : 1;

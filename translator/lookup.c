@@ -62,6 +62,13 @@ bool translator_segmented(uint32_t mode)
            (mode & (MODE_CODE_MASK | MODE_PE | MODE_SS32 | MODE_FLAT | MODE_VM)) != MODE_FLAT32;
 }
 
+/* Where RSP is not, code that relies on it (rsp_sure.c) must not run. */
+static bool window_near(const struct window *w, gva_t linear)
+{
+    return window_allows(w, linear) || window_allows(w, linear - WINDOW_SLACK) ||
+           window_allows(w, linear + WINDOW_SLACK);
+}
+
 static uint32_t window_mode(const struct vcpu *v, bool narrow)
 {
     const struct window *w = v->mmu.window;
@@ -69,7 +76,7 @@ static uint32_t window_mode(const struct vcpu *v, bool narrow)
 
     if (v->cpl < 3)
         return k && k->active && k->wide != narrow ? MODE_WINDOW : 0;
-    return w && w->active && w->narrow == narrow ? MODE_WINDOW : 0;
+    return w && w->active && w->narrow == narrow && (narrow || window_near(w, v->gpr[RSP])) ? MODE_WINDOW : 0;
 }
 
 uint32_t translator_mode(struct vcpu *v)

@@ -133,8 +133,12 @@ struct lower {
     bool crosses;        /* by crossing.c */
     const uint8_t *body; /* executable view: the first instruction's code */
     int32_t rsp_lag;     /* rsp.c: added to R15, it is the guest's RSP */
-    int r11_guest;       /* R11 holds the value of this guest register, which is not resident; -1: of none */
-    bool grouping;       /* group.c may be used in this block */
+    struct {
+        bool kept, known;  /* is the invariant? is there such an address? */
+        int32_t at, slack; /* it is within `slack` of RSP + `at` */
+    } rsp;                 /* rsp_sure.c */
+    int r11_guest;         /* R11 holds the value of this guest register, which is not resident; -1: of none */
+    bool grouping;         /* group.c may be used in this block */
     struct group group[GROUPS_MAX];
     unsigned group_count;
     bool borrowing; /* the registers of block.borrowed hold pointers, their guest values are in memory */
@@ -240,6 +244,14 @@ void rsp_settle(struct lower *l);              /* R15 is RSP again */
 void rsp_prepare(struct lower *l);             /* in front of each instruction */
 /* The access that is about to be lowered leaves the window's ways: C may look at RSP. */
 void rsp_settle_for_access(struct lower *l);
+/* --- rsp_sure.c --- */
+void rsp_sure_begin(struct lower *l);   /* the block */
+void rsp_sure_prove(struct lower *l);   /* in front of each instruction */
+void rsp_sure_advance(struct lower *l); /* behind it */
+/* RSP + at is within `slack` of an address that the window may have. */
+void rsp_sure_note(struct lower *l, int64_t at, int32_t slack);
+bool rsp_sure_reaches(const struct lower *l, int64_t disp); /* Needs an access at RSP + disp no probe? */
+void rsp_sure_accessed(struct lower *l, int64_t disp); /* The instruction makes one there, through the window. */
 
 /* --- rows of the table (rows.c); each lowers l->in --- */
 lower_function *lower_find(const struct translator *t, const struct insn *in, uint32_t mode);

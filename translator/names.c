@@ -83,6 +83,7 @@ static const struct field fields[] = {
     OWN("jump_base", jump_base),
     OWN("sure_fs", sure_fs),
     OWN("sure_gs", sure_gs),
+    OWN("sure_rsp", sure_rsp),
     OWN("sure_kernel_gs", sure_kernel_gs),
     OWN("return_stack", return_stack),
     EACH("spill", spill),

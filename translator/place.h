@@ -101,7 +101,8 @@ struct window_loop {
 
 /* --- window.c --- */
 void window_emit_prefixes(struct emitter *e, const struct pointer *p);
-#define WINDOW_REACH (WINDOW_GUARD - 4096) /* from a probed address; the rest is for the access's size */
+/* From a probed address; the rest is for the access's size, and for where RSP lags behind. */
+#define WINDOW_REACH (WINDOW_GUARD - 8192)
 /* Faults unless an access through the window may be made in reach of the address in the register. Clobbers R11. */
 void window_probe(struct lower *l, int reg);
 /* Can an access through a window be a part of how the instruction is lowered? */

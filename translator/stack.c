@@ -62,6 +62,8 @@ bool stack_choose(struct vcpu *v)
     if ((tv->stack_mode[wanted] ^ mode) & ~MODE_AC)
         tv->return_stack = bottom(&tv->stack[wanted]);
     tv->stack_mode[wanted] = mode;
+    if (wanted)
+        tv->sure_rsp = v->gpr[RSP];
     if (!tv->jump_mode[slot].used || tv->jump_mode[slot].mode != lookup_slot_mode(mode)) {
         slot = lookup_jump_slot(v, mode);
         if (slot == JUMP_MODES)

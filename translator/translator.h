@@ -44,6 +44,7 @@ struct translator_options {
     bool crossing;           /* SYSCALL, SYSENTER and back without C */
     bool pc_load;            /* 32-bit code that asks for its own address: without a call */
     bool bases;              /* no probes near FS and GS bases that have been looked at */
+    bool sure_rsp;           /* no probes near RSP in 64-bit user code */
     bool wide_count;         /* INC and DEC of 32-bit code with 64 bits, between a carry and its branch */
     bool inline_return;      /* blocks of user code in a window go on behind a call */
     bool late_rsp;           /* in code with a window pushes and pops in a row move RSP once */

@@ -83,6 +83,15 @@ static int32_t lag_of(const struct lower *l, unsigned base)
     return base == RSP ? l->rsp_lag : 0;
 }
 
+static void near_rsp(struct lower *l, int64_t disp)
+{
+    if (!rsp_sure_reaches(l, disp)) {
+        window_probe(l, H_R15);
+        rsp_sure_note(l, -l->rsp_lag, 0);
+    }
+    rsp_sure_accessed(l, disp);
+}
+
 /* base is a guest register that is resident. */
 static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer *pointer)
 {
@@ -91,7 +100,9 @@ static bool by_base(struct lower *l, unsigned base, int64_t disp, struct pointer
 
     if (disp > WINDOW_REACH || disp < -WINDOW_REACH)
         return false;
-    if (!is_probed(l, place, disp)) {
+    if (base == RSP && l->rsp.kept) {
+        near_rsp(l, disp);
+    } else if (!is_probed(l, place, disp)) {
         window_probe(l, host_register(base));
         window_note_probed(l, place, -lag);
     }

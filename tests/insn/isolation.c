@@ -2,9 +2,9 @@
  * isolation.c - user code that walks over memory of the process that runs it: of the guest's, it may have whatever
  * its page tables say; of the process's own it must see and change nothing.
  *
- * A machine with all user code in a window runs loops whose pointer moves by a constant, from addresses that a
- * window may have to where an array of this test is and beyond. The guest's page tables map all of these addresses
- * to pages of its data. Writes TAP.
+ * A machine with all user code in a window runs loops whose pointer, or RSP, moves by a constant, from addresses
+ * that a window may have to where an array of this test is and beyond. The guest's page tables map all of these
+ * addresses to pages of its data. Writes TAP.
  */
 #include "tests/insn/insn.h"
 
@@ -25,8 +25,10 @@ static uint64_t *secret; /* far from all else that the process has */
 
 struct walk {
     const char *name;
-    uint8_t code[32]; /* accesses memory at RDI, moves RDI, counts RCX down; ends with a jump back */
+    uint8_t code[32]; /* accesses memory at RDI or RSP, moves that, counts RCX down; ends with a jump back */
     uint8_t length, step_at;
+    bool by_rsp;
+    int8_t moved; /* what else moves it */
 };
 
 static const struct walk walks[] = {
@@ -37,6 +39,42 @@ static const struct walk walks[] = {
      9},
     /* 1: add rdi,imm32; add [rdi+rdx],rsi; dec ecx; jnz 1b */
     {"an index", {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x01, 0x34, 0x17, 0xff, 0xc9, 0x75, 0, 0}, 15, 3},
+    /* 1: add rsp,imm32; dec ecx; jnz 1b */
+    {"RSP moves", {0x48, 0x81, 0xc4, 0, 0, 0, 0, 0xff, 0xc9, 0x75}, 11, 3, true, 0},
+    /* 1: push rsi; add rsp,imm32; dec ecx; jnz 1b */
+    {"pushes", {0x56, 0x48, 0x81, 0xc4, 0, 0, 0, 0, 0xff, 0xc9, 0x75}, 12, 4, true, -8},
+    /* 1: pop rax; add rsp,imm32; dec ecx; jnz 1b */
+    {"pops", {0x58, 0x48, 0x81, 0xc4, 0, 0, 0, 0, 0xff, 0xc9, 0x75}, 12, 4, true, 8},
+    /* 1: lea rsp,[rsp+imm32]; mov [rsp],rsi; dec ecx; jnz 1b */
+    {"writes at RSP",
+     {0x48, 0x8d, 0xa4, 0x24, 0, 0, 0, 0, 0x48, 0x89, 0x34, 0x24, 0xff, 0xc9, 0x75},
+     16,
+     4,
+     true,
+     0},
+    /* 1: call 2f; 2: add rsp,imm32; dec ecx; jnz 1b */
+    {"calls", {0xe8, 0, 0, 0, 0, 0x48, 0x81, 0xc4, 0, 0, 0, 0, 0xff, 0xc9, 0x75}, 16, 8, true, -8},
+    /* 1: add rdi,imm32; mov rsp,rdi; push rsi; push rsi; dec ecx; jnz 1b */
+    {"RSP from a register",
+     {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x89, 0xfc, 0x56, 0x56, 0xff, 0xc9, 0x75},
+     16,
+     3,
+     false,
+     0},
+    /* 1: add rdi,imm32; lea rbp,[rdi-16]; leave; push rsi; dec ecx; jnz 1b */
+    /* 1: add rdi,imm32; lea rbp,[rdi-2]; leavew; push rsi; dec ecx; jnz 1b */
+    {"LEAVE of 16 bits",
+     {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x8d, 0x6f, 0xfe, 0x66, 0xc9, 0x56, 0xff, 0xc9, 0x75},
+     18,
+     3,
+     false,
+     0},
+    {"LEAVE",
+     {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x8d, 0x6f, 0xf0, 0xc9, 0x56, 0xff, 0xc9, 0x75},
+     17,
+     3,
+     false,
+     0},
 };
 
 static unsigned failures, number;
@@ -47,8 +85,8 @@ static void result(bool good, const char *what, const char *name, int32_t step)
     failures += !good;
 }
 
-/* The jump back, and a last write through RDI, and the exit. */
-static void make_case(struct insn_case *c, const struct walk *w, uint64_t start, int32_t step, uint64_t count)
+/* The jump back, and a last write through RDI or RSP, and the exit. */
+static void make_case(struct insn_case *c, const struct walk *w, uint64_t start, int32_t step)
 {
     uint64_t exit = INSN_EXIT;
     unsigned n = w->length;
@@ -59,16 +97,18 @@ static void make_case(struct insn_case *c, const struct walk *w, uint64_t start,
     c->slot = number / 3; /* code that a window has not served is not tried again: each case has its place */
     c->start = INSN_CODE + INSN_SLOT_AT(c->slot);
     memcpy(c->code, w->code, sizeof w->code);
-    memcpy(c->code + w->step_at, &step, 4);
+    memcpy(c->code + w->step_at, &(int32_t){step - w->moved}, 4);
     c->code[n - 1] = (uint8_t)-n;
-    memcpy(c->code + n, (const uint8_t[]){0x48, 0x89, 0x37, 0xe9}, 4); /* mov [rdi],rsi; jmp exit */
-    n += 4;
+    /* mov [rdi],rsi or mov [rsp],rsi; nop; jmp exit */
+    memcpy(c->code + n,
+           w->by_rsp ? (const uint8_t[]){0x48, 0x89, 0x34, 0x24} : (const uint8_t[]){0x48, 0x89, 0x37, 0x90}, 4);
+    c->code[n + 4] = 0xe9;
+    n += 5;
     distance = (int32_t)(exit - (c->start + n + 4));
     memcpy(c->code + n, &distance, 4);
     c->code_length = (uint8_t)(n + 4);
-    c->in.gpr[R_DI] = start;
+    c->in.gpr[R_DI] = c->in.gpr[R_SP] = start;
     c->in.gpr[R_SI] = WRITTEN;
-    c->in.gpr[R_CX] = count;
     c->in.rflags = 0x202;
     c->in.seg[S_CS] = 0x33;
     c->in.seg[S_SS] = 0x2b;
@@ -91,30 +131,46 @@ static bool is_untouched(void)
     return true;
 }
 
+/* Where a walk ends: at the array, beyond it, or, in one step to where RDI says, there. */
+enum walk_end { TO_IT, OVER_IT, AT_ONCE, WALK_ENDS };
+
+static void run_walk(struct insn_engine *e, struct insn_case *c, uint64_t count)
+{
+    static struct insn_state out;
+    static uint8_t image[INSN_DATA_SIZE];
+    uint8_t *data;
+
+    c->in.gpr[R_CX] = count;
+    memset(&out, 0, sizeof out);
+    insn_engine_run(e, c, image, &out, &data);
+    if (out.hung || out.vector != INSN_NO_FAULT)
+        c->in.gpr[R_CX] = 0;
+}
+
 static void walk_over(struct insn_engine *e, const struct walk *w, int32_t step)
 {
     static struct insn_case c;
-    static struct insn_state out;
-    static uint8_t image[INSN_DATA_SIZE];
     uint64_t target = (uint64_t)(uintptr_t)&secret[WORDS / 2], count = FAR / (uint64_t)(step < 0 ? -step : step);
-    uint64_t last, start = target - (uint64_t)((int64_t)step * (int64_t)count);
-    uint8_t *data;
+    uint64_t start = target - (uint64_t)((int64_t)step * (int64_t)count), last;
 
-    for (unsigned round = 0; round < 2; round++) { /* to the array, and over it */
-        make_case(&c, w, start, step, round ? 2 * count : count);
+    for (enum walk_end end = TO_IT; end < (w->by_rsp ? AT_ONCE : WALK_ENDS); end++) {
+        make_case(&c, w, start, step);
         insn_engine_place(e, &c);
         insn_engine_placed(e);
-        memset(&out, 0, sizeof out);
-        insn_engine_run(e, &c, image, &out, &data);
-        result(!out.hung && out.vector == INSN_NO_FAULT, "comes to its end", w->name, step);
+        run_walk(e, &c, 3); /* a few steps, so that all of the code is there, */
+        run_walk(e, &c, 3); /* and linked */
+        c.in.gpr[R_DI] = end == AT_ONCE ? target - (uint64_t)(int64_t)step : start;
+        run_walk(e, &c, end == AT_ONCE ? 1 : end == OVER_IT ? 2 * count : count);
+        last = end == OVER_IT ? 2 * target - start : target;
+        result(c.in.gpr[R_CX] != 0, "comes to its end", w->name, step);
         result(is_untouched(), "changes nothing of the process", w->name, step);
-        last = start + (uint64_t)((int64_t)step * (int64_t)(round ? 2 * count : count));
         result(!memcmp(insn_engine_large(e) + last % LARGE, &(uint64_t){WRITTEN}, 8),
                "its write is in the guest's memory", w->name, step);
     }
 }
 
-int main(void)
+/* argument: options of -accel bt */
+int main(int argc, char **argv)
 {
     static const int32_t steps[] = {0x10000, -0x10000, 0x9000, 0x20000};
     static const uint8_t const_page[INSN_DATA_CONST];
@@ -126,7 +182,7 @@ int main(void)
         return 1;
     for (unsigned i = 0; i < WORDS; i++)
         secret[i] = PATTERN;
-    e = insn_engine_open(INSN_BT, INSN_LONG, NULL, "tier=window");
+    e = insn_engine_open(INSN_BT, INSN_LONG, NULL, argc > 1 ? argv[1] : "tier=window");
     if (!e)
         return 1;
     map_all(e);

@@ -15,6 +15,7 @@
 #define MEMORY (4u << 20)
 #define TABLES 0x1000u /* the root of the page tables, and behind it the others */
 #define CODE_FRAMES 0x200000u
+#define STACK 0x10000000000ull /* of 64-bit code: where novt has nothing, so that user code may have a window */
 _Static_assert(CODE_FRAMES + EXPLAIN_MAX_CODE + 2 * 4096u <= MEMORY, "the code fits");
 
 #define ENTRY_BITS 7u                               /* present, writable, user */
@@ -126,6 +127,7 @@ static void set_mode(struct explain_machine *m, const struct explain_code *code)
     struct vcpu *v = m->vcpu;
     bool protected = code->bits != 16 || code->cpl, paging = code->bits != 16;
 
+    v->gpr[RSP] = code->bits == 64 ? STACK : 0;
     v->rflags = FLAG_FIXED;
     v->cr0 = CR0_MP | CR0_ET | CR0_NE | CR0_WP | (protected ? CR0_PE : 0) | (paging ? CR0_PG : 0);
     v->cr3 = TABLES;
