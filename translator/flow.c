@@ -114,16 +114,23 @@ static void emit_cell(struct lower *l, const struct block_exit *x, int extension
     relocate_note_exit(l, 4, RELOC_CELL, x);
 }
 
+#define DIRECT_CALL_SIZE 5u
+#define PADDING_PREFIXES 8u
 #define SITE_ALIGNMENT 16u /* bytes; the two instructions of a return site have 13 at most */
 
 /* In front of a host CALL of so many bytes: RET comes back to where both instructions of the return site are
-   fetched at once. (At a cache line's last byte a call and its return take a third longer.) */
+   fetched at once. (At a cache line's last byte a call and its return take a third longer.) A CALL that has no
+   prefix of its own takes some that do nothing, CS, in place of a NOP. */
 static void align_site(struct lower *l, unsigned call_size)
 {
     unsigned at = (unsigned)(emit_here(&l->e) - l->block->code + call_size) % SITE_ALIGNMENT;
+    unsigned missing = l->window && at ? SITE_ALIGNMENT - at : 0, prefixes = 0;
 
-    if (l->window && at)
-        emit_nops(&l->e, SITE_ALIGNMENT - at);
+    if (call_size == DIRECT_CALL_SIZE)
+        prefixes = missing < PADDING_PREFIXES ? missing : PADDING_PREFIXES;
+    emit_nops(&l->e, missing - prefixes);
+    while (prefixes--)
+        emit8(&l->e, 0x2e);
 }
 
 static void emit_exit(struct lower *l, gva_t target, bool call)
@@ -132,7 +139,7 @@ static void emit_exit(struct lower *l, gva_t target, bool call)
 
     group_give_back(l);
     if (call)
-        align_site(l, is_patchable(l, target) ? 5 : 8);
+        align_site(l, is_patchable(l, target) ? DIRECT_CALL_SIZE : 8);
     if (is_patchable(l, target)) {
         emit8(&l->e, call ? 0xe8 : 0xe9);
         x->patch = l->e.at;
