@@ -34,6 +34,9 @@ struct block_exit {
     uint64_t *cell;  /* holds the host address to jump to, for exits that leave the page */
     uint8_t *stub;   /* executable view: where an unlinked exit goes */
     enum block_flags flags;
+    /* It jumps back into its block, of which it ends the last so many instructions: a block of these, if it is a
+       loop, has been run once. 0: it does not. */
+    uint8_t loops;
     /* An exit with the flags in the host's may also tell how to compute them: the registers that takes, and the
        code that writes it down (executable view) and jumps on (rel32, writable view); NULL: it is written down. */
     bool has_recipe;
@@ -80,7 +83,8 @@ struct block {
     uint8_t *entry_flags;  /* entered with the guest's arithmetic flags in the host's */
     uint8_t *entry_saved;  /* entered with them saved in memory */
     uint8_t *entry_either; /* the cheaper one when they are in both places */
-    /* Entered by its own jump back to its start, if that has the flags at again_flags; NULL: as by any other. */
+    /* Entered by its own jump back to its start, and where another block has just done all that it does, if they
+       have the flags at again_flags; NULL: as by any other. */
     uint8_t *again;
     enum block_flags again_flags;
     uint8_t *code, *code_end;

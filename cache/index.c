@@ -108,10 +108,12 @@ static void aim(const struct cache *cache, const struct block_exit *exit, uint8_
         aim_jump(cache, exit->patch, host);
 }
 
-/* Does the exit jump back to its own block's start, with the flags where an iteration finds them? */
+/* Does the exit come from an iteration of the loop that the block is, with the flags where one finds them? */
 static bool goes_again(const struct block_exit *exit, const struct block *to)
 {
-    return to->again && exit >= to->exits && exit < to->exits + to->exit_count &&
+    bool own = exit >= to->exits && exit < to->exits + to->exit_count;
+
+    return to->again && (own || exit->loops == to->instructions) &&
            (to->again_flags == BLOCK_FLAGS_EITHER || exit->flags == BLOCK_FLAGS_EITHER ||
             exit->flags == to->again_flags);
 }

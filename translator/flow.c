@@ -155,6 +155,20 @@ void flow_exit(struct lower *l, gva_t target)
     emit_exit(l, target, false);
 }
 
+/* Of a block that begins in the middle of an iteration, or with a whole one, and goes on with the loop's own
+   block: how many instructions of it make an iteration. All of its accesses have been made through the window
+   then, as window_loop.c wants it. */
+static uint8_t iteration_of(const struct lower *l, gva_t target)
+{
+    unsigned first = 1;
+
+    if (!l->windowed || !l->wide || l->index + 1 != l->count || target <= l->block->pc || target > l->in->pc)
+        return 0;
+    while (l->t->insns[first].pc < target)
+        first++;
+    return l->t->insns[first].pc == target ? (uint8_t)(l->count - first) : 0;
+}
+
 void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
 {
     uint8_t *taken = emit_jcc_forward(&l->e, cc);
@@ -162,6 +176,7 @@ void flow_exit_if(struct lower *l, unsigned cc, gva_t target)
     bool count = l->counted && l->counted + 1 == l->in;
     struct cold *c;
 
+    x->loops = iteration_of(l, target);
     if (is_patchable(l, target) && !l->borrowing && !count) {
         x->patch = taken; /* the conditional jump itself is what gets patched */
         return;

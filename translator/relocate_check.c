@@ -68,8 +68,8 @@ static bool is_same_exit(const struct translator *t, const struct block *a, cons
     const struct block_exit *x = &a->exits[i], *y = &b->exits[i];
     ptrdiff_t delta = cache_execute_delta(&t->cache);
 
-    return x->target == y->target && x->flags == y->flags && !x->cell == !y->cell && !y->to && !y->next_incoming &&
-           !y->in_page_list && is_same_place(a, b, x->stub, y->stub, 0) &&
+    return x->target == y->target && x->flags == y->flags && x->loops == y->loops && !x->cell == !y->cell &&
+           !y->to && !y->next_incoming && !y->in_page_list && is_same_place(a, b, x->stub, y->stub, 0) &&
            is_same_place(a, b, x->recipe_stub, y->recipe_stub, 0) &&
            is_same_place(a, b, x->patch, y->patch, delta) &&
            is_same_place(a, b, x->recipe_patch, y->recipe_patch, delta);

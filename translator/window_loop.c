@@ -57,6 +57,8 @@ static void add_place(struct lower *l, struct place place)
     for (unsigned k = 0; k < ahead->count; k++)
         if (group_same_place(ahead->place[k], place))
             return;
+    if (l->rsp.kept && place.base == RSP && place.index == PLACE_NONE)
+        return; /* sure anyway */
     if (ahead->count < WINDOW_LOOP_MAX && place.base < PLACE_FIXED && place.segment == PLACE_NONE &&
         stays_in_reach(l, place))
         ahead->place[ahead->count++] = place;
@@ -100,10 +102,14 @@ void window_loop_enter(struct lower *l)
     find_places(l);
     for (unsigned k = 0; k < l->ahead.count; k++) {
         struct place p = l->ahead.place[k];
+        int at = p.index == PLACE_NONE ? host_register(p.base) : NOT_RESIDENT;
 
-        group_clobber_r11(l);
-        group_emit_place(l, p, 0, 0);
-        window_probe(l, H_RAX);
+        if (at == NOT_RESIDENT) {
+            group_clobber_r11(l);
+            group_emit_place(l, p, 0, 0);
+            at = H_RAX;
+        }
+        window_probe(l, at);
         window_note_probed(l, p, 0);
     }
     if (l->ahead.count)

@@ -85,20 +85,22 @@ static void result(bool good, const char *what, const char *name, int32_t step)
     failures += !good;
 }
 
-/* The jump back, and a last write through RDI or RSP, and the exit. */
-static void make_case(struct insn_case *c, const struct walk *w, uint64_t start, int32_t step)
+/* A NOP in front, so that the first iteration is in another block than the others; the jump back, and a last write
+   through RDI or RSP, and the exit. */
+static void make_case(struct insn_case *c, const struct walk *w, uint64_t start, int32_t step, bool nop)
 {
     uint64_t exit = INSN_EXIT;
-    unsigned n = w->length;
+    unsigned n = w->length + nop;
     int32_t distance;
 
     memset(c, 0, sizeof *c);
     c->mode = INSN_64;
     c->slot = number / 3; /* code that a window has not served is not tried again: each case has its place */
     c->start = INSN_CODE + INSN_SLOT_AT(c->slot);
-    memcpy(c->code, w->code, sizeof w->code);
-    memcpy(c->code + w->step_at, &(int32_t){step - w->moved}, 4);
-    c->code[n - 1] = (uint8_t)-n;
+    c->code[0] = 0x90;
+    memcpy(c->code + nop, w->code, w->length);
+    memcpy(c->code + nop + w->step_at, &(int32_t){step - w->moved}, 4);
+    c->code[n - 1] = (uint8_t)-w->length;
     /* mov [rdi],rsi or mov [rsp],rsi; nop; jmp exit */
     memcpy(c->code + n,
            w->by_rsp ? (const uint8_t[]){0x48, 0x89, 0x34, 0x24} : (const uint8_t[]){0x48, 0x89, 0x37, 0x90}, 4);
@@ -147,14 +149,14 @@ static void run_walk(struct insn_engine *e, struct insn_case *c, uint64_t count)
         c->in.gpr[R_CX] = 0;
 }
 
-static void walk_over(struct insn_engine *e, const struct walk *w, int32_t step)
+static void walk_over(struct insn_engine *e, const struct walk *w, int32_t step, bool nop)
 {
     static struct insn_case c;
     uint64_t target = (uint64_t)(uintptr_t)&secret[WORDS / 2], count = FAR / (uint64_t)(step < 0 ? -step : step);
     uint64_t start = target - (uint64_t)((int64_t)step * (int64_t)count), last;
 
     for (enum walk_end end = TO_IT; end < (w->by_rsp ? AT_ONCE : WALK_ENDS); end++) {
-        make_case(&c, w, start, step);
+        make_case(&c, w, start, step, nop);
         insn_engine_place(e, &c);
         insn_engine_placed(e);
         run_walk(e, &c, 3); /* a few steps, so that all of the code is there, */
@@ -189,7 +191,8 @@ int main(int argc, char **argv)
     insn_engine_begin(e, const_page);
     for (unsigned i = 0; i < sizeof walks / sizeof *walks; i++)
         for (unsigned k = 0; k < sizeof steps / sizeof *steps; k++)
-            walk_over(e, &walks[i], steps[k]);
+            for (unsigned nop = 0; nop < 2; nop++)
+                walk_over(e, &walks[i], steps[k], nop);
     result(insn_engine_stats(e)->window_signals > 0, "there was a window", "all", 0);
     insn_engine_end(e);
     insn_engine_close(e);
