@@ -169,6 +169,8 @@ bool callout_link(struct vcpu *v, struct block_exit *exit, uint32_t unused)
 
     flags_compose(v);
     v->rip = exit->target;
+    if (!stack_fits(v))
+        return go_on(v);
     lookup_catch_up(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
@@ -191,7 +193,7 @@ static bool go_on_here(struct vcpu *v)
     bases_follow(v);
     if (wants_attention(v))
         return leave(v, EXIT_REQUEST);
-    if (v->cpl == 3 && (translator_of(v)->stack_mode[1] ^ translator_mode(v)) & MODE_WINDOW)
+    if (!stack_fits(v))
         return go_on(v);
     flags_decompose(v);
     return false;
@@ -436,6 +438,8 @@ static bool group_check(struct vcpu *v, gva_t linear, uint32_t info)
         callouts_give_back(v, from, info >> 16);
     flags_compose(v);
     lookup_group_failed(tv->translator, from);
+    if (!stack_fits(v))
+        return go_on(v);
     tv->no_group = true;
     b = find_unseen(v);
     if (!b)

@@ -321,6 +321,9 @@ void stack_forget_user(struct translator_vcpu *tv); /* user code's */
 /* The stack and the jump cache that fit v's mode; before translated code of that mode is entered. false: there are
    too many modes for a jump cache each. */
 bool stack_choose(struct vcpu *v);
+/* Is the code that runs of the kind for where the user's RSP is now (rsp_sure.c)? If not, what runs next must be
+   looked up behind a stack_choose, and nothing be linked to it. */
+bool stack_fits(struct vcpu *v);
 /* Is it the page below a return stack? Then RSP is to be this, and the instruction tried again; else 0. */
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address);
 

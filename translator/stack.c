@@ -74,6 +74,11 @@ bool stack_choose(struct vcpu *v)
     return true;
 }
 
+bool stack_fits(struct vcpu *v)
+{
+    return v->cpl < 3 || !((translator_of(v)->stack_mode[1] ^ translator_mode(v)) & MODE_WINDOW);
+}
+
 uint64_t stack_overflow(const struct translator_vcpu *tv, const void *address)
 {
     for (unsigned i = 0; i < 2; i++)
