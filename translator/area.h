@@ -81,7 +81,7 @@ struct crossing {
     uint64_t rip, jump_entry, rsp, return_stack;
 };
 
-#define BASE_UNSURE (1ull << 62)
+#define BASE_UNSURE (1ull << 62) /* of translator_vcpu.sure_*: with whatever is added it is not canonical */
 
 #define STOPPING_SIGNALLED 1 /* while C ran: a callout has to see to it before it goes on */
 #define STOPPING_BARRED 2

@@ -155,9 +155,8 @@ void flow_exit(struct lower *l, gva_t target)
     emit_exit(l, target, false);
 }
 
-/* Of a block that begins in the middle of an iteration, or with a whole one, and goes on with the loop's own
-   block: how many instructions of it make an iteration. All of its accesses have been made through the window
-   then, as window_loop.c wants it. */
+/* How many instructions of the block's end are a whole iteration of the loop that its last jump leads to; or 0.
+   All accesses of one have been made through the window then, as window_loop.c wants it. */
 static uint8_t iteration_of(const struct lower *l, gva_t target)
 {
     unsigned first = 1;

@@ -34,10 +34,10 @@ enum tier_fault {
 enum tier_fault tier_translate(struct vcpu *v, gva_t linear, bool write, uint8_t **host);
 /* A fault at `linear` in user code that runs in the window. */
 enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write);
-/* An access has faulted for a base that is not sure (bases.c). TIER_MAPPED: the next one will not. */
-enum tier_fault bases_resolve(struct vcpu *v);
 /* The same in supervisor code. */
 enum tier_fault tier_resolve_kernel(struct vcpu *v, gva_t linear, bool write);
+/* An access has faulted for a base that is not sure (bases.c). TIER_MAPPED: the next one will not. */
+enum tier_fault bases_resolve(struct vcpu *v);
 
 /* Blocks that keep making unsuitable accesses are translated without the window. Counted by guest-physical
    address; stores into code, which may soon be no more, only when they come in quick succession. */
