@@ -88,6 +88,7 @@ struct crossing {
 
 /* tier.c: which address space gets the window. */
 #define TIER_UNSUITABLE_SLOTS 4096u
+#define TIER_UNSUITABLE_WAYS 8u /* slots that a block may have: those that are known keep theirs */
 struct tier_unsuitable {
     gpa_t gpa;            /* not linear: programs share addresses */
     uint64_t since;       /* TSC when `code` was 0 */

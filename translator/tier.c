@@ -296,17 +296,37 @@ enum tier_fault tier_resolve(struct vcpu *v, gva_t linear, bool write)
                : TIER_MAPPED;
 }
 
+static bool is_over(const struct tier_unsuitable *u)
+{
+    return u->count >= UNSUITABLE_MAX || u->code >= CODE_MAX;
+}
+
+/* The block's slot; else the one that it may have, of a block that is not unsuitable if there is one. */
+static unsigned unsuitable_slot(const struct tier *tier, gpa_t gpa)
+{
+    unsigned first = hash_of(gpa) % TIER_UNSUITABLE_SLOTS & ~(TIER_UNSUITABLE_WAYS - 1);
+    unsigned worst = first + (unsigned)(gpa % TIER_UNSUITABLE_WAYS);
+
+    for (unsigned i = first; i < first + TIER_UNSUITABLE_WAYS; i++) {
+        if (tier->unsuitable[i].gpa == gpa)
+            return i;
+        if (is_over(&tier->unsuitable[worst]) && !is_over(&tier->unsuitable[i]))
+            worst = i;
+    }
+    return worst;
+}
+
 bool tier_is_unsuitable(const struct translator_vcpu *tv, gpa_t gpa)
 {
-    const struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(gpa) % TIER_UNSUITABLE_SLOTS];
+    const struct tier_unsuitable *u = &tv->tier.unsuitable[unsuitable_slot(&tv->tier, gpa)];
 
-    return u->gpa == gpa && (u->count >= UNSUITABLE_MAX || u->code >= CODE_MAX);
+    return u->gpa == gpa && is_over(u);
 }
 
 void tier_note_unsuitable(struct vcpu *v, struct block *b, enum tier_fault fault)
 {
     struct translator_vcpu *tv = translator_of(v);
-    struct tier_unsuitable *u = &tv->tier.unsuitable[hash_of(b->gpa) % TIER_UNSUITABLE_SLOTS];
+    struct tier_unsuitable *u = &tv->tier.unsuitable[unsuitable_slot(&tv->tier, b->gpa)];
 
     tv->translator->stats.window_unsuitable++;
     if (fault == TIER_MISPLACED && v->cpl == 3 && tv->translator->options.tier == TIER_AUTO) {

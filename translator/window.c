@@ -147,8 +147,8 @@ static uint8_t narrow_prefixes(const struct lower *l)
     return l->kwindow && l->kwindow->base ? POINTER_GS : 0;
 }
 
-/* In the lowest 4 GiB: base + offset as a signed number, and v->closed. Where that would have to wrap it lies
-   outside, and the interpreter runs the instruction. */
+/* In the lowest 4 GiB: base + offset, below 2 GiB, and v->closed. Where that would have to wrap it lies outside,
+   and the interpreter runs the instruction. */
 static void in_low_segment(struct lower *l, unsigned segment, int32_t disp, enum pointer_form form, int to,
                            struct pointer *pointer)
 {
@@ -172,7 +172,7 @@ static bool in_segment(struct lower *l, const struct operand *op, enum pointer_f
         (uint64_t)(uint32_t)op->mem.disp + op->size / 8 > 1ull << 32)
         return false;
     group_clobber_r11(l);
-    if (!narrow_prefixes(l)) {
+    if (!narrow_prefixes(l) && (int32_t)op->mem.disp >= 0) {
         in_low_segment(l, segment, (int32_t)op->mem.disp, form, to, pointer);
         return true;
     }

@@ -90,6 +90,21 @@ Test(tier, what_no_window_serves_is_the_blocks_fault)
     cr_assert(!translator_of(v)->tier.due);
 }
 
+/* Blocks that share slots of the table do not drive each other out, as long as not too many are unsuitable. */
+Test(tier, many_blocks)
+{
+    unsigned lost = 0;
+
+    begin(TIER_AUTO);
+    for (unsigned i = 0; i < 1500; i++) {
+        block.gpa = 0x100000 + 0x137ull * i;
+        note(TIER_UNSUITABLE, 4);
+    }
+    for (unsigned i = 0; i < 1500; i++)
+        lost += !tier_is_unsuitable(translator_of(v), 0x100000 + 0x137ull * i);
+    cr_assert_leq(lost, 5);
+}
+
 /* There is no other tier to go to. */
 Test(tier, forced_windows_adapt_block_by_block)
 {
