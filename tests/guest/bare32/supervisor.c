@@ -234,6 +234,7 @@ static void segments(void)
     } rows[] = {
         {"FS with a base", 0x10000, 0xfffff, DATA - 0x10000, 0xf2, 0xc, 14},
         {"FS with a base, and back around 4 GiB", DATA + 0x1000, 0xfffff, 0xfffff000, 0xf2, 0xc, 14},
+        {"FS with a base, and far back around 4 GiB", DATA + 0x50000000, 0xfffff, 0xb0000000, 0xf2, 0xc, 14},
         {"FS with a limit that suffices", DATA - 0x100, 0x103, 0x100, 0xf2, 4, 14},
         {"FS with a limit that does not", DATA - 0x100, 0x102, 0x100, 0xf2, 4, 0},
         {"FS read-only", DATA, 0xfffff, 0, 0xf0, 0xc, 7},
