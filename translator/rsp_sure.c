@@ -75,13 +75,12 @@ static bool keeps_itself(const struct lower *l)
 
 void rsp_sure_prove(struct lower *l)
 {
-    int32_t delta = 0;
+    int32_t delta;
 
     if (!l->rsp.kept || keeps_itself(l) || !(l->in->ends || l->in->side_exit || l->index + 1 == l->count))
         return;
-    effect(l->in, &delta);
-    if (l->rsp.known && distance(l->rsp.at, delta) + l->rsp.slack <= WINDOW_SLACK)
-        return;
+    if (effect(l->in, &delta) && l->rsp.known && distance(l->rsp.at, delta) + l->rsp.slack <= WINDOW_SLACK)
+        return; /* CALL and RET without the window move it unseen */
     window_probe(l, H_R15);
     rsp_sure_note(l, -l->rsp_lag, 0);
 }

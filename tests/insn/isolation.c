@@ -28,7 +28,9 @@ struct walk {
     uint8_t code[32]; /* accesses memory at RDI or RSP, moves that, counts RCX down; ends with a jump back */
     uint8_t length, step_at;
     bool by_rsp;
-    int8_t moved; /* what else moves it */
+    int8_t moved;      /* what else moves it */
+    uint16_t own_step; /* how far it moves without an operand for that (step_at 0); then RDI is where no window
+                          serves */
 };
 
 static const struct walk walks[] = {
@@ -61,7 +63,14 @@ static const struct walk walks[] = {
      3,
      false,
      0},
-    /* 1: add rdi,imm32; lea rbp,[rdi-16]; leave; push rsi; dec ecx; jnz 1b */
+    /* 1: mov rbx,[rdi]; ret 0xff0; dec ecx; jnz 1b; all of the stack leads behind RET */
+    {"RET releases, beside an access without the window",
+     {0x48, 0x8b, 0x1f, 0xc2, 0xf0, 0x0f, 0xff, 0xc9, 0x75},
+     10,
+     0,
+     true,
+     0,
+     0xff8},
     /* 1: add rdi,imm32; lea rbp,[rdi-2]; leavew; push rsi; dec ecx; jnz 1b */
     {"LEAVE of 16 bits",
      {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x8d, 0x6f, 0xfe, 0x66, 0xc9, 0x56, 0xff, 0xc9, 0x75},
@@ -69,6 +78,7 @@ static const struct walk walks[] = {
      3,
      false,
      0},
+    /* 1: add rdi,imm32; lea rbp,[rdi-16]; leave; push rsi; dec ecx; jnz 1b */
     {"LEAVE",
      {0x48, 0x81, 0xc7, 0, 0, 0, 0, 0x48, 0x8d, 0x6f, 0xf0, 0xc9, 0x56, 0xff, 0xc9, 0x75},
      17,
@@ -95,12 +105,13 @@ static void make_case(struct insn_case *c, const struct walk *w, uint64_t start,
 
     memset(c, 0, sizeof *c);
     c->mode = INSN_64;
-    c->slot = (number - first_number) /
-              3; /* code that a window has not served is not tried again: each case has its place */
+    /* Code that a window has not served is not tried again: each case has its place. */
+    c->slot = (number - first_number) / 3;
     c->start = INSN_CODE + INSN_SLOT_AT(c->slot);
     c->code[0] = 0x90;
     memcpy(c->code + nop, w->code, w->length);
-    memcpy(c->code + nop + w->step_at, &(int32_t){step - w->moved}, 4);
+    if (w->step_at)
+        memcpy(c->code + nop + w->step_at, &(int32_t){step - w->moved}, 4);
     c->code[n - 1] = (uint8_t)-w->length;
     /* mov [rdi],rsi or mov [rsp],rsi; nop; jmp exit */
     memcpy(c->code + n,
@@ -110,7 +121,7 @@ static void make_case(struct insn_case *c, const struct walk *w, uint64_t start,
     distance = (int32_t)(exit - (c->start + n + 4));
     memcpy(c->code + n, &distance, 4);
     c->code_length = (uint8_t)(n + 4);
-    c->in.gpr[R_DI] = c->in.gpr[R_SP] = start;
+    c->in.gpr[R_SP] = start;
     c->in.gpr[R_SI] = WRITTEN;
     c->in.rflags = 0x202;
     c->in.seg[S_CS] = 0x33;
@@ -138,37 +149,44 @@ static bool is_untouched(void)
    where RDI says, there. */
 enum walk_end { TO_IT, OVER_IT, BACK_TO_IT, AT_ONCE, WALK_ENDS };
 
-static void run_walk(struct insn_engine *e, struct insn_case *c, uint64_t count)
+/* Does it come to its end? words: what memory is full of; 0: of whatever it was. */
+static bool run_walk(struct insn_engine *e, struct insn_case *c, uint64_t count, uint64_t words)
 {
     static struct insn_state out;
     static uint8_t image[INSN_DATA_SIZE];
     uint8_t *data;
 
+    for (unsigned i = 0; words && i < LARGE; i += 8)
+        memcpy(insn_engine_large(e) + i, &words, 8);
     c->in.gpr[R_CX] = count;
     memset(&out, 0, sizeof out);
     insn_engine_run(e, c, image, &out, &data);
-    if (out.hung || out.vector != INSN_NO_FAULT)
-        c->in.gpr[R_CX] = 0;
+    return !out.hung && out.vector == INSN_NO_FAULT;
 }
 
 static void walk_over(struct insn_engine *e, const struct walk *w, int32_t step, bool nop)
 {
     static struct insn_case c;
     uint64_t target = (uint64_t)(uintptr_t)&secret[WORDS / 2], count = FAR / (uint64_t)(step < 0 ? -step : step);
-    uint64_t start = target - (uint64_t)((int64_t)step * (int64_t)count), last;
+    uint64_t start = target - (uint64_t)((int64_t)step * (int64_t)count), last, words;
+    bool good;
 
     for (enum walk_end end = TO_IT; end < (w->by_rsp ? AT_ONCE : WALK_ENDS); end++) {
         make_case(&c, w, start, step, nop);
         insn_engine_place(e, &c);
         insn_engine_placed(e);
-        run_walk(e, &c, 3); /* a few steps, so that all of the code is there, */
-        run_walk(e, &c, 3); /* and linked */
-        c.in.gpr[R_DI] = end == AT_ONCE ? target - (uint64_t)(int64_t)step : start;
+        words = w->own_step ? c.start + nop + 6 : 0;
+        c.in.gpr[R_DI] = w->own_step ? (uintptr_t)secret : start;
+        for (unsigned i = 0; i < 3; i++)
+            run_walk(e, &c, 3,
+                     words); /* a few steps, so that all of the code is there, as it will be, and linked */
+        if (end == AT_ONCE)
+            c.in.gpr[R_DI] = target - (uint64_t)(int64_t)step;
         for (unsigned i = 0; i < 3 && end == BACK_TO_IT; i++)
-            run_walk(e, &c, 2 * count);
-        run_walk(e, &c, end == AT_ONCE ? 1 : end == OVER_IT ? 2 * count : count);
+            run_walk(e, &c, 2 * count, words);
+        good = run_walk(e, &c, end == AT_ONCE ? 1 : end == OVER_IT ? 2 * count : count, words);
         last = end == OVER_IT ? 2 * target - start : target;
-        result(c.in.gpr[R_CX] != 0, "comes to its end", w->name, step);
+        result(good, "comes to its end", w->name, step);
         result(is_untouched(), "changes nothing of the process", w->name, step);
         result(!memcmp(insn_engine_large(e) + last % LARGE, &(uint64_t){WRITTEN}, 8),
                "its write is in the guest's memory", w->name, step);
@@ -188,8 +206,8 @@ static bool all_walks(const char *options, bool nop)
     map_all(e);
     insn_engine_begin(e, const_page);
     for (unsigned i = 0; i < sizeof walks / sizeof *walks; i++)
-        for (unsigned k = 0; k < sizeof steps / sizeof *steps; k++)
-            walk_over(e, &walks[i], steps[k], nop);
+        for (unsigned k = 0; k < (walks[i].own_step ? 1 : sizeof steps / sizeof *steps); k++)
+            walk_over(e, &walks[i], walks[i].own_step ? walks[i].own_step : steps[k], nop);
     result(insn_engine_stats(e)->window_signals > 0, "there was a window", "all", 0);
     insn_engine_end(e);
     insn_engine_close(e);

@@ -52,6 +52,13 @@ static void note(enum tier_fault fault, unsigned times)
         tier_note_unsuitable(v, &block, fault);
 }
 
+static void expect_the_blocks_fault(enum tier_fault fault)
+{
+    note(fault, MANY);
+    cr_assert(tier_is_unsuitable(translator_of(v), block.gpa));
+    cr_assert(!translator_of(v)->tier.due);
+}
+
 Test(tier, a_misplaced_address_space_is_not_the_blocks_fault)
 {
     begin(TIER_AUTO);
@@ -85,9 +92,7 @@ Test(tier, a_few_misplaced_accesses_do_not_matter)
 Test(tier, what_no_window_serves_is_the_blocks_fault)
 {
     begin(TIER_AUTO);
-    note(TIER_UNSUITABLE, MANY);
-    cr_assert(tier_is_unsuitable(translator_of(v), block.gpa));
-    cr_assert(!translator_of(v)->tier.due);
+    expect_the_blocks_fault(TIER_UNSUITABLE);
 }
 
 /* Blocks that share slots of the table do not drive each other out, as long as not too many are unsuitable. */
@@ -109,9 +114,7 @@ Test(tier, many_blocks)
 Test(tier, forced_windows_adapt_block_by_block)
 {
     begin(TIER_WINDOW);
-    note(TIER_MISPLACED, MANY);
-    cr_assert(tier_is_unsuitable(translator_of(v), block.gpa));
-    cr_assert(!translator_of(v)->tier.due);
+    expect_the_blocks_fault(TIER_MISPLACED);
 }
 
 /* A supervisor's block that reads such a process's memory: it has its own window, and stays in it. */
@@ -119,7 +122,5 @@ Test(tier, supervisor_code_adapts_block_by_block)
 {
     begin(TIER_AUTO);
     v->cpl = 0;
-    note(TIER_MISPLACED, MANY);
-    cr_assert(tier_is_unsuitable(translator_of(v), block.gpa));
-    cr_assert(!translator_of(v)->tier.due);
+    expect_the_blocks_fault(TIER_MISPLACED);
 }
